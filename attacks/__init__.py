@@ -1,0 +1,1 @@
+"""Attacks, one file each; `_foolbox` is the only module that imports foolbox."""

@@ -1,0 +1,21 @@
+"""Fast Gradient Sign Method: Goodfellow, Shlens, Szegedy, ICLR 2015 (arXiv:1412.6572), section 4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from attacks._foolbox import fb, run
+from bench.contracts import Attack
+from bench.registry import register_attack
+
+
+@register_attack("fgsm")
+@dataclass(frozen=True)
+class FGSM(Attack):
+    """Fast Gradient Sign Method: one step of eps along the sign of the loss gradient (arXiv:1412.6572)."""
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+        """`clip(x + eps * sign(grad_x cross_entropy), 0, 1)`; see `Attack.perturb`."""
+        return run(fb.LinfFastGradientAttack(), model, images, labels, eps)

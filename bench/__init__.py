@@ -1,0 +1,1 @@
+"""The harness: contracts, registry, grid, stages, store, runner, report and command line."""

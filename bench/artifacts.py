@@ -1,0 +1,173 @@
+"""The cache: trained networks, adversarial sets and predictions under content keys, safe to share and to interrupt.
+
+One file per artifact, in safetensors format with its description and a digest in the header. A damaged file is
+reported, removed and made again; a lock keeps two processes from making the same artifact twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_safetensors
+
+from bench.atomic import sweep_partials, write_bytes
+from bench.errors import RequestError, StorageError
+
+Tensors = Mapping[str, NDArray[Any]]
+Meta = Mapping[str, Any]
+
+logger = logging.getLogger("bench")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A stored result.
+
+    Attributes:
+        tensors: the arrays by name.
+        meta: a JSON object describing them.
+        digest: SHA-256 over the tensors; a network's identity for whatever is derived from it. The description, which
+            holds times and devices, is left out: the same network made twice is the same network.
+    """
+
+    tensors: Tensors
+    meta: Meta
+    digest: str
+
+
+def digest_of(tensors: Tensors) -> str:
+    """SHA-256 over names, types, shapes and bytes."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name]
+        total.update(f"\x00{name}\x00{array.dtype.str}\x00{array.shape}\x00".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def _seal(digest: str, meta: str) -> str:
+    return hashlib.sha256(f"{digest}{meta}".encode()).hexdigest()
+
+
+def write_artifact(path: Path, tensors: Tensors, meta: Meta) -> Artifact:
+    """Write tensors and description to one file, atomically.
+
+    Raises:
+        StorageError: the file could not be written.
+    """
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    text = json.dumps(meta, sort_keys=True, allow_nan=False)
+    digest = digest_of(arrays)
+    write_bytes(path, to_safetensors(arrays, metadata={"digest": digest, "meta": text, "seal": _seal(digest, text)}))
+    return Artifact(arrays, json.loads(text), digest)
+
+
+def read_artifact(path: Path) -> Artifact:
+    """Read and verify one file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is truncated, altered, or not an artifact.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        text, digest, seal = header["meta"], header["digest"], header["seal"]
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ValueError(f"unreadable ({type(error).__name__}: {error})") from error
+    if digest_of(tensors) != digest or _seal(digest, text) != seal:
+        raise ValueError("its content does not match its digest")
+    return Artifact(tensors, json.loads(text), digest)
+
+
+class ArtifactStore:
+    """Artifacts by kind and content key below one folder.
+
+    Raises:
+        RequestError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            writable = os.access(root, os.W_OK | os.X_OK)
+        except OSError as error:
+            raise RequestError(f"the cache folder {root} cannot be made: {error.strerror or error}") from None
+        if not writable:
+            raise RequestError(f"the cache folder {root} is not writable: give another with --cache or BENCH_CACHE")
+        sweep_partials(root)
+
+    def path(self, kind: str, key: str) -> Path:
+        """Where the artifact of that key lies, or would."""
+        return self.root / kind / f"{key[:32]}.safetensors"
+
+    def digest(self, kind: str, key: str) -> str | None:
+        """The digest of a stored artifact, from its header alone; None where there is none."""
+        try:
+            with safe_open(self.path(kind, key), framework="numpy") as file:
+                return (file.metadata() or {}).get("digest")
+        except (SafetensorError, OSError):
+            return None
+
+    def load(self, kind: str, key: str) -> Artifact | None:
+        """The stored artifact, verified; a damaged one is reported, removed and None."""
+        path = self.path(kind, key)
+        try:
+            return read_artifact(path)
+        except FileNotFoundError:
+            return None
+        except ValueError as damage:
+            logger.warning("damaged artifact %s: %s; it is made again", path, damage)
+            path.unlink(missing_ok=True)
+            return None
+
+    def get_or_make(self, kind: str, key: str, make: Callable[[], tuple[Tensors, Meta]]) -> tuple[Artifact, bool]:
+        """The artifact of that key and whether it came from the cache; made, under a lock, where it did not.
+
+        Raises:
+            StorageError: the lock or the artifact could not be written.
+        """
+        stored = self.load(kind, key)
+        if stored is not None:
+            return stored, True
+        path = self.path(kind, key)
+        with _locked(path.with_suffix(".lock"), f"{kind} {key[:8]}"):
+            stored = self.load(kind, key)  # another process may have made it while this one waited
+            if stored is not None:
+                return stored, True
+            return write_artifact(path, *make()), False
+
+
+@contextmanager
+def _locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a file lock for the block; say so before waiting for another process."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("waiting for another process that is making %s", what)
+            lock.acquire()
+    except OSError as error:
+        raise StorageError(f"cannot lock {path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()

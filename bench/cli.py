@@ -1,0 +1,159 @@
+"""The command line. Commands import what they need when they run, so that `bench --help` answers at once."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench.errors import BenchError, RequestError
+
+app = typer.Typer(
+    name="bench",
+    help="Compare adversarial-purification defenses: robust accuracy against latency, under named threat models.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+EXIT_FAILED, EXIT_REQUEST, EXIT_INTERRUPTED = 1, 2, 130
+
+_RUN = "The grid"
+_WHERE = "Where"
+
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin", metavar="FILE_OR_MODULE", help="A plugin outside the package; repeatable.", show_default=False
+    ),
+]
+
+
+def _axis(name: str, help_text: str, panel: str = _RUN) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(name, help=help_text, rich_help_panel=panel, show_default=False)
+    return option
+
+
+@app.command("run")
+def run_command(
+    defenses: Annotated[str | None, _axis("--defenses", "Specs, such as convae,defensegan:restarts=4.")] = None,
+    datasets: Annotated[str | None, _axis("--datasets", "digits, mnist, fashion_mnist.")] = None,
+    classifiers: Annotated[str | None, _axis("--classifiers", "Specs, such as cnn,vgg16.")] = None,
+    attacks: Annotated[str | None, _axis("--attacks", "Specs, such as fgsm,pgd:steps=20.")] = None,
+    eps: Annotated[str | None, _axis("--eps", "Budgets on the [0, 1] scale, for every attack.")] = None,
+    threats: Annotated[str | None, _axis("--threats", "Threat models: graybox.")] = None,
+    seeds: Annotated[str | None, _axis("--seeds", "Seeds of training and attacks.")] = None,
+    n: Annotated[str | None, _axis("--n", "How many test images.")] = None,
+    batch_size: Annotated[str | None, _axis("--batch-size", "Images attacked and evaluated at once.")] = None,
+    draws: Annotated[str | None, _axis("--draws", "Evaluations of a stochastic defense.")] = None,
+    preset: Annotated[
+        str | None, _axis("--preset", "quick (default), mnist, ...: what the other options start from.")
+    ] = None,
+    config: Annotated[Path | None, _axis("--config", "A TOML file instead of a preset, of the same format.")] = None,
+    plugin: Plugins = None,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=_WHERE)
+    ] = "auto",
+    data: Annotated[
+        Path | None, _axis("--data", "Folder of data sets [BENCH_DATA, or the user's cache].", _WHERE)
+    ] = None,
+    cache: Annotated[
+        Path | None, _axis("--cache", "Folder of trained networks [BENCH_CACHE, likewise].", _WHERE)
+    ] = None,
+    out: Annotated[Path | None, _axis("--out", "The run's folder [results/runs/<preset>-<hash>].", _WHERE)] = None,
+) -> None:
+    """Train, attack, evaluate, time and report a grid. Lists are comma-separated; the same command resumes."""
+    from bench.commands.run import Places, run
+
+    axes = {
+        "datasets": datasets,
+        "classifiers": classifiers,
+        "defenses": defenses,
+        "attacks": attacks,
+        "eps": eps,
+        "threats": threats,
+        "seeds": seeds,
+    }
+    scalars = {"n": n, "batch_size": batch_size, "draws": draws}
+    places = Places(device=device, data=data, cache=cache, out=out)
+    raise typer.Exit(run(axes, scalars, preset, config, tuple(plugin or ()), places))
+
+
+@app.command("list")
+def list_command(plugin: Plugins = None) -> None:
+    """All plugins with their parameters, defaults and one-line descriptions; data sets, presets, threat models."""
+    from bench.commands.listing import show
+
+    show(tuple(plugin or ()))
+
+
+@app.command("report")
+def report_command(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]) -> None:
+    """Make a run's tables and plots again from its raw results, without recomputing."""
+    from bench.commands.report import report
+
+    report(run)
+
+
+@app.command("check")
+def check_command(
+    plugin: Annotated[str, typer.Argument(metavar="PLUGIN", help="A plugin file or module, or a registered name.")],
+) -> None:
+    """The conformance suite on one plugin, also a third party's."""
+    from bench.commands.check import check
+
+    raise typer.Exit(check(plugin))
+
+
+@app.command("new")
+def new_command(
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="defense, attack or classifier.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name to register, such as my_defense.")],
+) -> None:
+    """Write a commented plugin file NAME.py that already passes `bench check`."""
+    from bench.commands.new import new
+
+    new(family, name)
+
+
+@app.command("doctor")
+def doctor_command(
+    data: Annotated[Path | None, _axis("--data", "Folder of data sets.", _WHERE)] = None,
+    cache: Annotated[Path | None, _axis("--cache", "Folder of trained networks.", _WHERE)] = None,
+) -> None:
+    """Versions, devices, data found, cache size."""
+    from bench.commands.doctor import doctor
+
+    doctor(data, cache)
+
+
+class _OneLine(logging.Handler):
+    """Shows the package's log as single lines on standard error, below any progress bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        Console(stderr=True).print(prefix + record.getMessage(), markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """The console script `bench`: run a command and turn its end into an exit code."""
+    logger = logging.getLogger("bench")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [_OneLine()]
+    errors = Console(stderr=True)
+    try:
+        app()
+    except RequestError as error:
+        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(EXIT_REQUEST)
+    except BenchError as error:
+        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        errors.print("interrupted; nothing finished is lost: the same command goes on where it was")
+        sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,31 @@
+"""`bench list`: what there is to compare, read without importing torch."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.catalog import FAMILIES, cards
+from bench.config import preset_names, read_preset
+
+
+def show(plugins: tuple[str, ...]) -> None:
+    """Print all plugins and presets.
+
+    Args:
+        plugins: files or modules outside the package.
+    """
+    console = Console()
+    found = cards(plugins)
+    for family, package in FAMILIES.items():
+        table = Table(title=package.capitalize(), title_justify="left", header_style="bold", show_lines=False)
+        table.add_column("name", style="bold")
+        table.add_column("what it is", ratio=3)
+        table.add_column("parameters and defaults", ratio=4)
+        for card in (card for card in found if card.family == family):
+            parameters = ", ".join(f"{name}={default}" if default else name for name, default in card.parameters)
+            table.add_row(card.name, card.summary, parameters)
+        console.print(table)
+    presets = ", ".join(f"{name} ({', '.join(read_preset(name).get('datasets', []))})" for name in preset_names())
+    console.print(f"Presets: {presets}", highlight=False)
+    console.print("Write a spec as NAME:PARAMETER=VALUE:..., such as defensegan:restarts=4:steps=100", highlight=False)

@@ -1,0 +1,121 @@
+"""`bench run`: the request checked as a whole, the plan, the sweep, latency, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench.artifacts import ArtifactStore
+from bench.commands.places import RUNS, cache_folder, data_folder
+from bench.config import RunConfig, config_hash, read_file, read_preset, resolve
+from bench.discovery import discover
+from bench.environment import choose_device, describe, device_name
+from bench.errors import RequestError
+from bench.grid import Grid
+from bench.progress import reporter
+from bench.report import latency_frame, print_tables, results_frame, table_console, write_report
+from bench.runner import Plan, Runner
+from bench.runs import RunFolder
+from bench.spec import split_list
+from bench.stages.base import Lab
+from bench.stages.executor import LocalExecutor
+
+DEFAULT_PRESET = "quick"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run computes, reads and writes; None for the default."""
+
+    device: str
+    data: Path | None
+    cache: Path | None
+    out: Path | None
+
+
+def run(
+    axes: Mapping[str, str | None],
+    scalars: Mapping[str, str | None],
+    preset: str | None,
+    config_file: Path | None,
+    plugins: tuple[str, ...],
+    places: Places,
+) -> int:
+    """Run a grid.
+
+    Args:
+        axes: comma-separated lists by axis, None where the preset decides.
+        scalars: single values likewise.
+        preset: the preset's name; None for `quick`.
+        config_file: a TOML file instead.
+        plugins: files or modules outside the package.
+        places: device and folders.
+
+    Returns:
+        0 when every cell is ok, else 1.
+
+    Raises:
+        RequestError: the request is wrong; nothing was computed.
+    """
+    messages, output = Console(stderr=True), table_console()
+    discover(plugins)
+    name, config = configuration(axes, scalars, preset, config_file)
+    device = choose_device(places.device)
+    grid = Grid.of(config)
+    lab = Lab(device, ArtifactStore(cache_folder(places.cache)), data_folder(places.data), reporter(messages))
+    for dataset in grid.datasets:
+        lab.dataset(dataset).test_images(config.n)
+    path = places.out or RUNS / f"{name}-{config_hash(config, device.type)}"
+    folder = RunFolder.create(path, {"preset": name, "device": device.type, **config.model_dump(mode="json")})
+    runner = Runner(grid, config, lab, LocalExecutor(lab), folder)
+    show_plan(messages, runner.plan(), f"{device} ({device_name(device)})", path)
+
+    environment = folder.save_environment(describe(device))
+    failed = 0
+    for result in runner.run(environment):
+        if result.status == "failed":
+            failed += 1
+            messages.print(f"failed: {_title(result.labels)}: {result.reason}", markup=False, soft_wrap=True)
+    runner.time(environment)
+    write_report(folder)
+    print_tables(output, results_frame(folder), latency_frame(folder))
+    messages.print(f"Tables and plots are in {path}/tables and {path}/plots", soft_wrap=True, highlight=False)
+    if failed:
+        messages.print(f"{failed} of {len(list(grid.cells()))} cells failed; the same command tries them again")
+    return 1 if failed else 0
+
+
+def configuration(
+    axes: Mapping[str, str | None], scalars: Mapping[str, str | None], preset: str | None, config_file: Path | None
+) -> tuple[str, RunConfig]:
+    """The name and the resolved configuration of a request."""
+    if preset is not None and config_file is not None:
+        raise RequestError("give --preset or --config, not both")
+    overrides: dict[str, Any] = {axis: None if text is None else tuple(split_list(text)) for axis, text in axes.items()}
+    overrides.update(scalars)
+    if config_file is not None:
+        return config_file.stem, resolve(read_file(config_file), overrides, str(config_file))
+    name = preset or DEFAULT_PRESET
+    return name, resolve(read_preset(name), overrides, f"preset {name}")
+
+
+def show_plan(console: Console, plan: Plan, device: str, path: Path) -> None:
+    """What is going to happen, in three lines."""
+    to_train = [title for title, cached in plan.networks.items() if not cached]
+    console.print(
+        f"Plan: {plan.cells} cells on {device}, {plan.recorded} already recorded in {path}\n"
+        f"  networks: {len(plan.networks) - len(to_train)} cached, {len(to_train)} to train"
+        + "".join(f"\n    - {title}" for title in to_train)
+        + f"\n  adversarial sets: {plan.crafted_cached} cached, {plan.crafted - plan.crafted_cached} to craft",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _title(labels: Mapping[str, Any]) -> str:
+    return " ".join(f"{name} {value}" if name in ("eps", "seed") else str(value) for name, value in labels.items())

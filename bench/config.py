@@ -1,0 +1,143 @@
+"""The configuration of a run: a preset or a TOML file, with options from the command line over it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.contracts import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
+from bench.errors import RequestError, nearest, unknown
+from bench.keys import content_key
+
+
+class LatencyConfig(BaseModel):
+    """How inference is timed.
+
+    Attributes:
+        batch_sizes: images in a call; empty to time nothing.
+        warmup: calls before the first that counts.
+        min_calls: calls that count, unless `max_seconds` is over first (three count in any case).
+        min_seconds: go on at least this long.
+        max_seconds: stop after this long.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch_sizes: tuple[PositiveInt, ...] = (1, 32)
+    warmup: PositiveInt = 3
+    min_calls: PositiveInt = 30
+    min_seconds: PositiveFloat = 0.5
+    max_seconds: PositiveFloat = 10.0
+
+
+class RunConfig(BaseModel):
+    """Everything a run is made of; what is left out of a TOML file has these defaults.
+
+    Attributes:
+        datasets: names of data sets.
+        classifiers: specs.
+        defenses: specs.
+        attacks: specs.
+        eps: budgets on the [0, 1] scale, for every attack that `attack_eps` does not name.
+        attack_eps: budgets by attack name.
+        threats: names of threat models.
+        seeds: of training and of attacks.
+        n: test images.
+        batch_size: images attacked and evaluated at once.
+        draws: fresh evaluations of a stochastic defense on the finished images.
+        parameters: by plugin name, parameters that replace the plugin's defaults in this run.
+        latency: how inference is timed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    datasets: tuple[str, ...] = Field(default=("digits",), min_length=1)
+    classifiers: tuple[str, ...] = Field(default=("cnn",), min_length=1)
+    defenses: tuple[str, ...] = Field(default=("none", "convae", "puvae", "defensegan"), min_length=1)
+    attacks: tuple[str, ...] = Field(default=("fgsm", "pgd"), min_length=1)
+    eps: tuple[Fraction, ...] = Field(default=(0.1, 0.2, 0.3), min_length=1)
+    attack_eps: dict[str, tuple[Fraction, ...]] = {}
+    threats: tuple[str, ...] = Field(default=("graybox",), min_length=1)
+    seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
+    n: PositiveInt = 500
+    batch_size: PositiveInt = 100
+    draws: PositiveInt = 1
+    parameters: dict[str, dict[str, Any]] = {}
+    latency: LatencyConfig = LatencyConfig()
+
+    def eps_of(self, attack: str) -> tuple[float, ...]:
+        """The budgets of the attack of that name."""
+        return self.attack_eps.get(attack, self.eps)
+
+
+def preset_names() -> list[str]:
+    """The presets in the package."""
+    folder = resources.files("bench") / "presets"
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The content of a preset.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
+    if name not in preset_names():
+        raise unknown("preset", name, preset_names())
+    return tomllib.loads((resources.files("bench") / "presets" / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The content of a configuration file.
+
+    Raises:
+        RequestError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"cannot read configuration {path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"configuration {path} is not valid TOML: {error}") from None
+
+
+def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: str) -> RunConfig:
+    """A checked configuration.
+
+    Args:
+        content: of a preset or file.
+        overrides: options from the command line; None where one was not given. `eps` there replaces `attack_eps` too.
+        source: what to call the content in messages.
+
+    Raises:
+        RequestError: an unknown key, or a value of the wrong type or out of range.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    merged = {**content, **given}
+    if "eps" in given:
+        merged["attack_eps"] = {}
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        raise RequestError(_explain(error, given, source)) from None
+
+
+def config_hash(config: RunConfig, device: str) -> str:
+    """Eight hexadecimal digits of the resolved configuration and the kind of device."""
+    return content_key({"config": config.model_dump(mode="json"), "device": device})[:8]
+
+
+def _explain(error: ValidationError, given: Mapping[str, Any], source: str) -> str:
+    """The first fault in one line: where it is, what it holds, what is wrong."""
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    where = f"--{name.replace('_', '-')}" if name in given else f"{source}: {'.'.join(map(str, first['loc']))}"
+    if first["type"] == "extra_forbidden":
+        return f"{where}: there is no such key{nearest(name, RunConfig.model_fields)}"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{where} = {first['input']!r}: {message}"

@@ -1,0 +1,150 @@
+"""From a spec to a configured plugin: parameters checked, defaults filled in, identity known."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.contracts import FamilyOf, Plugin
+from bench.errors import RequestError, unknown
+from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
+from bench.spec import Spec
+
+P = TypeVar("P", bound=Plugin, covariant=True)
+Json = Any
+Overrides = Mapping[str, Mapping[str, Any]]
+"""Parameters by plugin name that replace a plugin's own defaults; a preset brings them."""
+
+
+@dataclass(frozen=True)
+class Configured(Generic[P]):
+    """A plugin made from a spec.
+
+    Attributes:
+        spec: as the user wrote it; its text is the row's name in tables.
+        plugin: the instance.
+        parameters: every parameter, defaults included, as JSON values.
+        identity: name, version, parameters, digests of files read: all of the plugin that changes a result.
+    """
+
+    spec: Spec
+    plugin: P
+    parameters: Mapping[str, Json]
+    identity: Mapping[str, Json]
+
+    @property
+    def label(self) -> str:
+        """The spec as text."""
+        return str(self.spec)
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+        return self.spec.name
+
+    @property
+    def training_identity(self) -> Mapping[str, Json]:
+        """The identity without the parameters that training does not depend on."""
+        free: frozenset[str] = getattr(self.plugin, "inference_parameters", frozenset())
+        kept = {name: value for name, value in self.identity["parameters"].items() if name not in free}
+        return {**self.identity, "parameters": kept}
+
+    @property
+    def resolved(self) -> Spec:
+        """The spec with every parameter written out, so that it needs no overrides to mean the same."""
+        return Spec(self.name, tuple((name, _text(value)) for name, value in self.parameters.items()))
+
+    def __hash__(self) -> int:
+        return hash(self.spec)
+
+
+def configure(registry: Registry[P], spec: Spec | str, overrides: Overrides | None = None) -> Configured[P]:
+    """Make the plugin a spec names, with the spec's parameters over `overrides` over its own defaults.
+
+    Raises:
+        RequestError: unknown name or parameter, a value of the wrong type or out of range, an unreadable file.
+    """
+    spec = Spec.parse(spec) if isinstance(spec, str) else spec
+    overrides = overrides or {}
+    cls = registry.get(spec.name)
+    what = f"{registry.family} '{spec.name}'"
+    hints = _hints(cls)
+    given = {**overrides.get(spec.name, {}), **dict(spec.parameters)}
+    values: dict[str, Any] = {}
+    nested: dict[str, Json] = {}
+    for name, value in given.items():
+        if name not in hints:
+            raise unknown(f"parameter of {what}:", name, hints)
+        values[name] = _convert(what, name, hints[name], value)
+    try:
+        plugin = cls(**values)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"{what}: {error}") from None
+    for name, hint in hints.items():
+        family = _family_of(hint)
+        if family is not None:
+            inner = configure(_registry(family), getattr(plugin, name), overrides)
+            plugin = dataclasses.replace(plugin, **{name: inner.resolved})  # type: ignore[type-var]
+            nested[name] = inner.identity
+    parameters = {name: _plain(getattr(plugin, name)) for name in hints}
+    files = {str(path): _digest(what, path) for path in plugin.files()}
+    identity = {"name": spec.name, "version": cls.version, "parameters": {**parameters, **nested}, "files": files}
+    return Configured(spec, plugin, parameters, identity)
+
+
+def _registry(family: str) -> Registry[Any]:
+    return {registry.family: registry for registry in (DEFENSES, ATTACKS, CLASSIFIERS)}[family]
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    """The parameters of a plugin class, in order, with their annotations."""
+    if not dataclasses.is_dataclass(cls):
+        raise RequestError(f"plugin class {cls.__name__} is not a dataclass: decorate it with @dataclass(frozen=True)")
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
+
+
+def _family_of(hint: object) -> str | None:
+    if get_origin(hint) is Annotated:
+        return next((mark.family for mark in get_args(hint)[1:] if isinstance(mark, FamilyOf)), None)
+    return None
+
+
+def _convert(what: str, name: str, hint: Any, value: Any) -> Any:
+    """The value as the annotation has it; text is read as the type asks."""
+    if _family_of(hint):
+        return Spec.parse(value) if isinstance(value, str) else value
+    try:
+        converted = TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise RequestError(f"{what}: parameter {name}={value}: {reason[0].lower()}{reason[1:]}") from None
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise RequestError(f"{what}: parameter {name}={value}: must be a finite number")
+    return converted
+
+
+def _plain(value: Any) -> Json:
+    if isinstance(value, (bool, int, float, str)) or value is None:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+def _text(value: Json) -> str:
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def _digest(what: str, path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise RequestError(f"{what}: cannot read {path}: {error.strerror or error}") from None

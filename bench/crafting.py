@@ -1,0 +1,46 @@
+"""Calling an attack: the one place where its output is checked, for test images and for training pairs alike."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from bench.configure import Configured
+from bench.contracts import Attack
+from bench.guard import check_ball, checked_images, plugin_call
+
+
+def perturb(attack: Configured[Attack], model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """Adversarial versions of the images, checked.
+
+    Args:
+        attack: any attack.
+        model: maps images to logits; frozen, in evaluation mode.
+        images: float32 (n, channels, height, width) in [0, 1].
+        labels: int64 (n,).
+        eps: budget in the attack's norm; 0 returns the images as they are.
+
+    Raises:
+        PluginFault: the attack raised, left [0, 1] or the epsilon ball, or returned NaN or another shape.
+    """
+    if eps == 0 or len(images) == 0:
+        return images.clone()
+    who = f"attack {attack.label}"
+    with plugin_call(who):
+        output = attack.plugin.perturb(model, images.clone(), labels, eps)
+    adversarial = checked_images(who, output, images).detach()
+    check_ball(who, images, adversarial, eps, attack.plugin.norm())
+    return adversarial
+
+
+def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The L2 norm of the loss gradient at each image, shape (n,): 0, NaN or infinity tells of a masked gradient."""
+    with torch.enable_grad():
+        inputs = images.clone().requires_grad_(True)
+        loss = cross_entropy(model(inputs), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, inputs, allow_unused=True)
+    if gradient is None:
+        return torch.zeros(len(images), device=images.device)
+    norms: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    return norms

@@ -1,0 +1,149 @@
+"""The grid of a run and its cells: one dataset, classifier, defense, attack, epsilon, threat model and seed each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from bench.config import RunConfig
+from bench.configure import Configured, configure
+from bench.contracts import Attack, Classifier, Defense, Plugin
+from bench.datasets import dataset_names
+from bench.errors import unknown
+from bench.keys import content_key
+from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
+from bench.threats import threat_named
+
+P = TypeVar("P", bound=Plugin)
+
+CELL_FORMAT = 1
+"""Raise it when a cell's outcome changes its meaning, so that recorded cells no longer count."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the comparison."""
+
+    dataset: str
+    classifier: Configured[Classifier]
+    defense: Configured[Defense]
+    attack: Configured[Attack]
+    eps: float
+    threat: str
+    seed: int
+
+    def labels(self) -> dict[str, Any]:
+        """The cell as tables name it."""
+        return {
+            "dataset": self.dataset,
+            "classifier": self.classifier.label,
+            "defense": self.defense.label,
+            "attack": self.attack.label,
+            "eps": self.eps,
+            "threat": self.threat,
+            "seed": self.seed,
+        }
+
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter of the three plugins, defaults included."""
+        return {
+            "classifier": dict(self.classifier.parameters),
+            "defense": dict(self.defense.parameters),
+            "attack": {**self.attack.parameters, **self.attack.plugin.describe(self.eps)},
+        }
+
+    def key(self, data: str, batch_size: int, draws: int) -> str:
+        """What the cell's outcome depends on, before anything is trained.
+
+        Args:
+            data: digest of the training and test images.
+            batch_size: images at once.
+            draws: evaluations of a stochastic defense.
+        """
+        plugins = (self.classifier, self.defense, self.attack)
+        return content_key(
+            {
+                "format": CELL_FORMAT,
+                "cell": {**self.labels(), **{str(i): plugin.identity for i, plugin in enumerate(plugins)}},
+                "data": data,
+                "batch_size": batch_size,
+                "draws": draws,
+            }
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.dataset} {self.classifier.label} {self.defense.label} {self.attack.label} "
+            f"eps {self.eps:g} {self.threat} seed {self.seed}"
+        )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The axes, every plugin configured; making one checks the whole request."""
+
+    datasets: tuple[str, ...]
+    classifiers: tuple[Configured[Classifier], ...]
+    defenses: tuple[Configured[Defense], ...]
+    attacks: tuple[tuple[Configured[Attack], tuple[float, ...]], ...]
+    threats: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Grid:
+        """The grid of a configuration; what is listed twice counts once.
+
+        Raises:
+            RequestError: an unknown name, or a parameter that is unknown or out of range.
+        """
+        for name in config.datasets:
+            if name not in dataset_names():
+                raise unknown("dataset", name, dataset_names())
+        _check_overrides(config)
+        attacks = _configured(ATTACKS, config.attacks, config)
+        return cls(
+            datasets=_once(config.datasets),
+            classifiers=_configured(CLASSIFIERS, config.classifiers, config),
+            defenses=_configured(DEFENSES, config.defenses, config),
+            attacks=tuple((attack, _once(config.eps_of(attack.name))) for attack in attacks),
+            threats=tuple(threat_named(name).name for name in _once(config.threats)),
+            seeds=_once(config.seeds),
+        )
+
+    def cells(self) -> Iterator[Cell]:
+        """All cells, those that share networks and adversarial sets next to each other."""
+        for dataset in self.datasets:
+            for seed in self.seeds:
+                for classifier in self.classifiers:
+                    for defense in self.defenses:
+                        for attack, budgets in self.attacks:
+                            for eps in budgets:
+                                for threat in self.threats:
+                                    yield Cell(dataset, classifier, defense, attack, eps, threat, seed)
+
+
+V = TypeVar("V")
+
+
+def _once(values: tuple[V, ...]) -> tuple[V, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _configured(registry: Registry[P], specs: tuple[str, ...], config: RunConfig) -> tuple[Configured[P], ...]:
+    return tuple(configure(registry, spec, config.parameters) for spec in _once(specs))
+
+
+def _check_overrides(config: RunConfig) -> None:
+    """Every name under `parameters` and `attack_eps` is a plugin's, so that a typing error is not ignored.
+
+    Raises:
+        RequestError: one is not.
+    """
+    names = [name for registry in (DEFENSES, ATTACKS, CLASSIFIERS) for name in registry]
+    for name in config.parameters:
+        if name not in names:
+            raise unknown("plugin under [parameters]:", name, names)
+    for name in config.attack_eps:
+        if name not in ATTACKS:
+            raise unknown("attack under [attack_eps]:", name, ATTACKS)

@@ -1,0 +1,20 @@
+"""Content keys, and the seeds derived from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def content_key(content: Mapping[str, Any]) -> str:
+    """A SHA-256 (64 hexadecimal digits) of canonical JSON: equal content, equal key, whatever the order."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def derived_seed(*parts: object) -> int:
+    """A seed in [0, 2**63) from any number of keys, numbers and names."""
+    text = "\x00".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,219 @@
+"""A run's folder: the resolved configuration, environments, one record and one raw outcome per cell, latency samples.
+
+config.json              the resolved configuration
+environments/<id>.json   versions and device; every record names its own
+cells/<key>.json         status, reason, labels, parameters
+cells/<key>.safetensors  the raw per-image outcome of a cell that is ok
+latency/<key>.json       raw seconds per call
+tables/, plots/          derived; `bench report` makes them again
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.artifacts import Tensors, read_artifact, write_artifact
+from bench.atomic import write_json
+from bench.errors import RequestError
+from bench.keys import content_key
+
+SCHEMA = 1
+"""Version of the records. 1: the first."""
+
+Status = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The record of a cell; numbers are derived from its outcome, never stored here.
+
+    Attributes:
+        key: of everything the outcome depends on.
+        labels: dataset, classifier, defense, attack, eps, threat, seed.
+        n: test images.
+        status: ok, failed or skipped.
+        reason: of a failure, in one line.
+        parameters: of the three plugins, defaults included.
+        networks: digests of the weights used.
+        environment: id of the environment it was computed in.
+    """
+
+    key: str
+    labels: Mapping[str, Any]
+    n: int
+    status: Status
+    reason: str
+    parameters: Mapping[str, Any]
+    networks: Mapping[str, str]
+    environment: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Raw inference times.
+
+    Attributes:
+        labels: dataset, classifier, defense.
+        target: `purifier` alone, or `pipeline`: purifier and classifier.
+        batch_size: images in a call.
+        engine: how the module was run.
+        device: where.
+        warmup: calls before the first that counts.
+        seconds: of each call, in order.
+        environment: id of the environment.
+    """
+
+    labels: Mapping[str, Any]
+    target: str
+    batch_size: int
+    engine: str
+    device: str
+    warmup: int
+    seconds: tuple[float, ...]
+    environment: str = ""
+    schema: int = field(default=SCHEMA)
+
+    @property
+    def key(self) -> str:
+        """What was timed, not how long it took."""
+        return timing_key(self.labels, self.target, self.batch_size, self.engine, self.device)
+
+
+def timing_key(labels: Mapping[str, Any], target: str, batch_size: int, engine: str, device: str) -> str:
+    """The key of a timing."""
+    what = {"labels": dict(labels), "target": target, "batch_size": batch_size, "engine": engine, "device": device}
+    return content_key(what)
+
+
+class RunFolder:
+    """Reads and writes a run's folder; every file is written atomically."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, config: Mapping[str, Any]) -> RunFolder:
+        """Open the folder for this configuration, making it where it is new.
+
+        Raises:
+            RequestError: it holds a run of another configuration, or something else.
+            StorageError: it cannot be written.
+        """
+        folder = cls(path)
+        stored = path / "config.json"
+        if stored.is_file():
+            if folder.config() != json.loads(json.dumps(config)):
+                raise RequestError(f"{path} holds a run of another configuration: choose another folder with --out")
+        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RequestError(f"{path} exists and is not a run's folder: choose another with --out")
+        else:
+            write_json(stored, config)
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open a folder that holds a run.
+
+        Raises:
+            RequestError: it does not.
+        """
+        if not (path / "config.json").is_file():
+            raise RequestError(f"{path} is not a run's folder (it has no config.json)")
+        return cls(path)
+
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration."""
+        return _read_object(self.path / "config.json")
+
+    def save_environment(self, environment: Mapping[str, Any]) -> str:
+        """Keep an environment and return its id."""
+        name = content_key(environment)[:12]
+        path = self.path / "environments" / f"{name}.json"
+        if not path.is_file():
+            write_json(path, environment)
+        return name
+
+    def environments(self) -> dict[str, dict[str, Any]]:
+        """All environments by id."""
+        return {path.stem: _read_object(path) for path in sorted((self.path / "environments").glob("*.json"))}
+
+    def save(self, result: Result, outcome: Tensors | None) -> None:
+        """Write a cell: first the outcome, then the record, so that a record never lacks its outcome."""
+        if outcome is not None:
+            write_artifact(self._outcome_path(result.key), outcome, {"labels": dict(result.labels)})
+        write_json(self._record_path(result.key), {"schema": SCHEMA, **asdict(result)})
+
+    def result(self, key: str) -> Result | None:
+        """The record of that key, where there is a sound one (an ok one needs its outcome)."""
+        try:
+            found = self._read(self._record_path(key))
+            if found.status == "ok":
+                read_artifact(self._outcome_path(key))
+        except (FileNotFoundError, ValueError, RequestError):
+            return None
+        return found
+
+    def results(self) -> Iterator[Result]:
+        """All records, in the order of their labels.
+
+        Raises:
+            RequestError: a record is damaged or of another version.
+        """
+        found = [self._read(path) for path in (self.path / "cells").glob("*.json")]
+        yield from sorted(found, key=lambda result: [str(value).zfill(8) for value in result.labels.values()])
+
+    def outcome(self, result: Result) -> Tensors:
+        """The raw outcome of an ok cell.
+
+        Raises:
+            RequestError: it is missing or damaged.
+        """
+        path = self._outcome_path(result.key)
+        try:
+            return read_artifact(path).tensors
+        except (FileNotFoundError, ValueError) as error:
+            raise RequestError(f"the outcome {path} is damaged ({error}): run the same `bench run` again") from None
+
+    def save_timing(self, timing: Timing) -> None:
+        """Write raw times."""
+        write_json(self.path / "latency" / f"{timing.key[:16]}.json", asdict(timing))
+
+    def timing(self, key: str) -> Timing | None:
+        """The times of that key, where there are any."""
+        path = self.path / "latency" / f"{key[:16]}.json"
+        return Timing(**_read_object(path)) if path.is_file() else None
+
+    def timings(self) -> list[Timing]:
+        """All raw times."""
+        found = [Timing(**_read_object(path)) for path in (self.path / "latency").glob("*.json")]
+        return sorted(found, key=lambda t: (*map(str, t.labels.values()), t.engine, t.target, t.batch_size))
+
+    def _record_path(self, key: str) -> Path:
+        return self.path / "cells" / f"{key[:16]}.json"
+
+    def _outcome_path(self, key: str) -> Path:
+        return self.path / "cells" / f"{key[:16]}.safetensors"
+
+    @staticmethod
+    def _read(path: Path) -> Result:
+        content = _read_object(path)
+        version = content.pop("schema", None)
+        if version != SCHEMA:
+            raise RequestError(f"{path} has schema {version}; this version reads {SCHEMA}")
+        return Result(**content)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RequestError(f"{path} is damaged ({error}): remove it and run the same `bench run` again") from None
+    if not isinstance(content, dict):
+        raise RequestError(f"{path} does not hold a JSON object")
+    return content

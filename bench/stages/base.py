@@ -1,0 +1,160 @@
+"""What a stage is: a task that knows its key and can be run anywhere its inputs can be had."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bench.artifacts import Artifact, ArtifactStore, Meta, Tensors
+from bench.configure import Configured
+from bench.contracts import DataInfo, Defense, Network
+from bench.datasets import Dataset, Split, load_dataset
+from bench.errors import StorageError
+from bench.guard import Guarded
+from bench.keys import content_key
+from bench.progress import Reporter
+from bench.spec import Spec
+
+FORMAT = 1
+"""Raise it when a stage changes so that its earlier artifacts no longer count."""
+
+
+@dataclass(frozen=True)
+class SplitRef:
+    """Images by name and digest, so that a task carries no data.
+
+    Attributes:
+        n: how many of the test images; None for the whole training part.
+        digest: of the images and labels.
+        info: what a network must know of them.
+    """
+
+    dataset: str
+    n: int | None
+    digest: str
+    info: DataInfo
+
+    @classmethod
+    def train(cls, dataset: Dataset) -> SplitRef:
+        """The training part."""
+        return cls(dataset.name, None, dataset.train.digest, dataset.info)
+
+    @classmethod
+    def test(cls, dataset: Dataset, n: int) -> SplitRef:
+        """The first n test images."""
+        return cls(dataset.name, n, dataset.test_images(n).digest, dataset.info)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network by where it lies.
+
+    Attributes:
+        plugin: what builds it.
+        info: the data it is built for.
+        key: of the training task.
+        digest: of the weights.
+    """
+
+    plugin: Configured[Network]
+    info: DataInfo
+    key: str
+    digest: str
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The weights and the parameters they are used with: all of the network that changes a result."""
+        return {"weights": self.digest, "plugin": self.plugin.identity}
+
+    @property
+    def who(self) -> str:
+        """Its name in messages."""
+        return f"{'defense' if isinstance(self.plugin.plugin, Defense) else 'classifier'} {self.plugin.label}"
+
+
+class Lab:
+    """Where tasks find their inputs: the device, the data, the store, trained networks.
+
+    Attributes:
+        device: the one device everything runs on.
+        store: the artifact cache.
+        progress: where long steps are shown.
+    """
+
+    def __init__(self, device: torch.device, store: ArtifactStore, data: Path, progress: Reporter) -> None:
+        self.device, self.store, self.data, self.progress = device, store, data, progress
+        self._splits: dict[SplitRef, Split] = {}
+        self._networks: dict[tuple[str, Spec], nn.Module] = {}
+
+    def dataset(self, name: str) -> Dataset:
+        """The data set of that name, on the CPU."""
+        return load_dataset(name, self.data)
+
+    def images(self, split: SplitRef) -> tuple[Tensor, Tensor]:
+        """Images and labels on the device."""
+        if split not in self._splits:
+            dataset = self.dataset(split.dataset)
+            found = dataset.train if split.n is None else dataset.test_images(split.n)
+            self._splits[split] = Split(found.images.to(self.device), found.labels.to(self.device), found.digest)
+        return self._splits[split].images, self._splits[split].labels
+
+    def network(self, trained: Trained) -> nn.Module:
+        """The trained network on the device: frozen, in evaluation mode. What an attacker follows.
+
+        Raises:
+            StorageError: its artifact has vanished from the cache.
+        """
+        name = (trained.digest, trained.plugin.resolved)
+        if name not in self._networks:
+            artifact = self.store.load("network", trained.key)
+            if artifact is None:
+                raise StorageError(f"the trained {trained.who} has vanished from the cache: start the command again")
+            module = trained.plugin.plugin.build(trained.info)
+            load_weights(module, artifact)
+            self._networks[name] = module.to(self.device).requires_grad_(False).eval()
+        return self._networks[name]
+
+    def checked(self, trained: Trained) -> Guarded:
+        """The same network with every output checked, which makes the host wait for the device. For evaluation."""
+        classes = None if isinstance(trained.plugin.plugin, Defense) else trained.info.classes
+        return Guarded(trained.who, self.network(trained), classes).eval()
+
+
+class Task(ABC):
+    """A unit of work with a content key; `run` is a pure function of what the key covers.
+
+    Attributes:
+        kind: the folder of the artifacts it makes.
+    """
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, Any]:
+        """Everything that changes the result, and nothing else, as JSON."""
+
+    @abstractmethod
+    def run(self, lab: Lab) -> tuple[Tensors, Meta]:
+        """Do the work: the tensors and their description."""
+
+    @cached_property
+    def key(self) -> str:
+        """The content key; all randomness of the task is derived from it."""
+        return content_key({"kind": self.kind, "format": FORMAT, **self.identity()})
+
+
+def weights_of(module: nn.Module) -> Tensors:
+    """The module's state as arrays."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
+
+
+def load_weights(module: nn.Module, artifact: Artifact) -> None:
+    """Put stored weights into a module just built."""
+    module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in artifact.tensors.items()})

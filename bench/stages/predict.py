@@ -1,0 +1,113 @@
+"""Predicting: the classes a pipeline gives to clean or adversarial images, and what its purifier made of the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bench.artifacts import Meta, Tensors
+from bench.contracts import Defense
+from bench.errors import StorageError
+from bench.seeding import seeded
+from bench.stages.base import Lab, SplitRef, Task, Trained
+
+SAMPLES = 10
+"""Purified images kept for pictures."""
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """An adversarial set by where it lies.
+
+    Attributes:
+        key: of the task that made it.
+        digest: of its tensors.
+    """
+
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Predict(Task):
+    """Classify images through a pipeline.
+
+    Attributes:
+        split: the test images.
+        crafted: the adversarial versions to classify instead; None for the clean images.
+        classifier: the classifier.
+        purifier: the defense in front of it; None for the bare classifier.
+        batch_size: images at once; part of the key where the purifier draws randomness per batch.
+        draw: which fresh draw of a stochastic purifier; 0 for a deterministic one.
+        seed: of those draws.
+    """
+
+    kind: ClassVar[str] = "predictions"
+    split: SplitRef
+    crafted: Crafted | None
+    classifier: Trained
+    purifier: Trained | None
+    batch_size: int
+    draw: int = 0
+    seed: int = 0
+
+    def identity(self) -> Mapping[str, Any]:
+        """The images, the networks, and for a stochastic purifier batch size, draw and seed."""
+        randomness = (
+            {"batch_size": self.batch_size, "draw": self.draw, "seed": self.seed}
+            if is_stochastic(self.purifier)
+            else {}
+        )
+        return {
+            "data": self.split.digest,
+            "crafted": self.crafted.digest if self.crafted else None,
+            "classifier": self.classifier.identity,
+            "purifier": self.purifier.identity if self.purifier else None,
+            **randomness,
+        }
+
+    def run(self, lab: Lab) -> tuple[Tensors, Meta]:
+        """Classify batch by batch. Tensors: `predictions` int64 (n,), `purified` the first images (m, c, h, w)."""
+        images = self._images(lab)
+        classifier = lab.checked(self.classifier)
+        purifier = lab.checked(self.purifier) if self.purifier else None
+        predictions: list[Tensor] = []
+        samples: list[Tensor] = []
+        with lab.progress.step(self.title, len(images)) as step, torch.no_grad():
+            for start in range(0, len(images), self.batch_size):
+                batch = images[start : start + self.batch_size]
+                with seeded(lab.device, self.key, start):
+                    purified = purifier(batch) if purifier else batch
+                    predictions.append(classifier(purified).argmax(1))
+                if start < SAMPLES:
+                    samples.append(purified[: SAMPLES - start])
+                step.advance(len(batch))
+        tensors = {"predictions": predictions, "purified": samples}
+        meta = {"title": self.title, "identity": self.identity()}
+        return {name: torch.cat(parts).cpu().numpy() for name, parts in tensors.items()}, meta
+
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
+        through = f"through {self.purifier.plugin.label}" if self.purifier else "undefended"
+        what = "adversarial" if self.crafted else "clean"
+        return f"evaluate {what} {self.split.dataset} images {through}"
+
+    def _images(self, lab: Lab) -> Tensor:
+        images, _ = lab.images(self.split)
+        if self.crafted is None:
+            return images
+        artifact = lab.store.load("adversarial", self.crafted.key)
+        if artifact is None:
+            raise StorageError("an adversarial set has vanished from the cache: start the command again")
+        return torch.from_numpy(artifact.tensors["adversarial"].copy()).to(lab.device)
+
+
+def is_stochastic(purifier: Trained | None) -> bool:
+    """Whether two passes through the purifier may differ."""
+    defense = purifier.plugin.plugin if purifier else None
+    return isinstance(defense, Defense) and defense.stochastic

@@ -1,0 +1,163 @@
+"""VGG-16: Simonyan and Zisserman, ICLR 2015 (arXiv:1409.1556), configuration D, through torchvision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, interpolate
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torchvision.models import VGG16_BN_Weights, VGG16_Weights, vgg16, vgg16_bn
+
+from bench.contracts import Classifier, DataInfo, FitContext, NonNegativeInt, PositiveFloat, PositiveInt
+from bench.registry import register_classifier
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+_CONVOLUTIONS = 13
+
+
+@register_classifier("vgg16")
+@dataclass(frozen=True)
+class VGG16(Classifier):
+    """VGG-16 on small images: torchvision's convolutions, images resized and repeated to three channels.
+
+    The head is smaller than ImageNet's (one hidden layer on globally pooled features): at 32x32 the last feature map is
+    a single pixel, so torchvision's 7x7 head would see 49 copies of it.
+
+    Attributes:
+        weights: `none` (from scratch), `imagenet` (torchvision's, downloaded on first use), or the path of a
+            safetensors file with torchvision's parameter names for `features`. Pickled checkpoints are refused.
+        frozen: how many of the 13 convolutions, from the input, keep their weights (transfer learning).
+        batch_norm: the variant with batch normalisation.
+        size: images are resized to size x size; at least 32.
+        hidden: units of the head's hidden layer.
+        dropout: in the head.
+        epochs: passes over the training images.
+        batch_size: images in a training batch.
+        learning_rate: of Adam, decayed to zero on a cosine.
+    """
+
+    weights: str = "none"
+    frozen: NonNegativeInt = 0
+    batch_norm: bool = False
+    size: PositiveInt = 32
+    hidden: PositiveInt = 512
+    dropout: float = 0.5
+    epochs: PositiveInt = 8
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 3e-4
+
+    def __post_init__(self) -> None:
+        if self.frozen > _CONVOLUTIONS:
+            raise ValueError(f"parameter frozen={self.frozen}: there are {_CONVOLUTIONS} convolutions")
+        if self.size < 32:
+            raise ValueError(f"parameter size={self.size}: VGG-16 halves an image five times, so at least 32")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"parameter dropout={self.dropout}: must be in [0, 1)")
+        for path in self.files():
+            _refuse_pickle(path)
+
+    def files(self) -> Sequence[Path]:
+        """The checkpoint, where one is given."""
+        return () if self.weights in ("none", "imagenet") else (Path(self.weights),)
+
+    def build(self, data: DataInfo) -> nn.Module:
+        """The untrained network; logits (n, classes)."""
+        features = (vgg16_bn if self.batch_norm else vgg16)(weights=None, init_weights=True).features
+        head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(512, self.hidden),
+            nn.ReLU(),
+            nn.Dropout(self.dropout),
+            nn.Linear(self.hidden, data.classes),
+        )
+        return _Net(features, head, self.size)
+
+    def fit(self, module: nn.Module, context: FitContext) -> None:
+        """Load the starting weights, freeze the first convolutions, minimise the cross-entropy on clean images."""
+        features = module.get_submodule("features")
+        self._start_from(features)
+        convolutions = [layer for layer in features.modules() if isinstance(layer, nn.Conv2d)]
+        for layer in convolutions[: self.frozen]:
+            layer.requires_grad_(False)
+        optimizer = Adam([weight for weight in module.parameters() if weight.requires_grad], lr=self.learning_rate)
+        images_in_all = self.epochs * context.size
+        schedule = CosineAnnealingLR(optimizer, max(1, images_in_all // self.batch_size))
+        for images, labels in context.batches(self.batch_size, epochs=self.epochs):
+            loss = cross_entropy(module(images), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            context.report(loss=loss)
+
+    def _start_from(self, features: nn.Module) -> None:
+        if self.weights == "none":
+            return
+        if self.weights == "imagenet":
+            features.load_state_dict(self._imagenet())
+            return
+        state = load_file(self.weights)
+        features.load_state_dict(
+            {
+                name.removeprefix("features."): tensor
+                for name, tensor in state.items()
+                if not name.startswith("classifier.")
+            }
+        )
+
+    def _imagenet(self) -> dict[str, Tensor]:
+        """Torchvision's ImageNet weights of the convolutions, from its own cache or downloaded and verified by it."""
+        source = VGG16_BN_Weights.IMAGENET1K_V1 if self.batch_norm else VGG16_Weights.IMAGENET1K_V1
+        try:
+            state = source.get_state_dict(progress=False, check_hash=True)
+        except OSError as error:
+            folder = Path(torch.hub.get_dir()) / "checkpoints"
+            raise OSError(
+                f"ImageNet weights cannot be downloaded ({error}): put {Path(source.url).name} into {folder}, "
+                "or use weights=none or weights=FILE.safetensors"
+            ) from error
+        return {
+            name.removeprefix("features."): tensor for name, tensor in state.items() if name.startswith("features.")
+        }
+
+
+class _Net(nn.Module):
+    """Resize, repeat to three channels, normalise as for ImageNet, then features and head."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, features: nn.Module, head: nn.Module, size: int) -> None:
+        super().__init__()
+        self.features, self.head, self.size = features, head, size
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, classes) of images (n, 1 or 3, height, width) in [0, 1]."""
+        images = interpolate(images, size=(self.size, self.size), mode="bilinear", align_corners=False)
+        images = images.expand(-1, 3, -1, -1)
+        logits: Tensor = self.head(self.features((images - self.mean) / self.std))
+        return logits
+
+
+def _refuse_pickle(path: Path) -> None:
+    """Only safetensors files are read: unpickling runs whatever code the file holds."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise ValueError(f"parameter weights={path}: {error.strerror or error} (or: none, imagenet)") from None
+    if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") or start[8:9] != b"{":
+        raise ValueError(
+            f"parameter weights={path}: not a safetensors file; pickled checkpoints (.pt, .pth) are refused because "
+            "loading one runs its code"
+        )

@@ -1,0 +1,1 @@
+"""Purification defenses, one file each."""

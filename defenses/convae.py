@@ -1,0 +1,109 @@
+"""ConvAE: "Defense Against Adversarial Attacks using Convolutional Auto-Encoders", section 3.3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, interpolate, mse_loss
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from bench.contracts import (
+    AttackSpec,
+    DataInfo,
+    Defense,
+    FitContext,
+    Fraction,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Spec,
+)
+from bench.registry import register_defense
+
+
+@register_defense("convae")
+@dataclass(frozen=True)
+class ConvAE(Defense):
+    """U-shaped convolutional auto-encoder trained to undo one assumed attack (the reproduced paper, section 3.3).
+
+    The paper gives the shape (U, GELU, Gaussian noise on the latent code, mean squared error between the clean image
+    and the reconstruction of its adversarial version) but no sizes: widths, noise level and training budget are ours.
+    The last layer is linear and clamped to [0, 1] at inference only: with a sigmoid the network tends to collapse to
+    black images. The noise is added in training only, so the trained purifier is deterministic.
+
+    Attributes:
+        attack: spec of the attack trained against, crafted on the bare classifier.
+        eps: its budget on the [0, 1] scale.
+        width: channels at full resolution; doubled at each of the two halvings.
+        noise: standard deviation of the Gaussian noise added to the latent code in training.
+        steps: training batches.
+        batch_size: images in a training batch.
+        learning_rate: of Adam, decayed to zero on a cosine.
+    """
+
+    uses_classifier: ClassVar[bool] = True
+
+    attack: AttackSpec = Spec("fgsm")
+    eps: Fraction = 0.3
+    width: PositiveInt = 24
+    noise: NonNegativeFloat = 0.1
+    steps: PositiveInt = 2000
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 1e-3
+
+    def build(self, data: DataInfo) -> nn.Module:
+        """The auto-encoder; images (n, c, h, w) to images of the same shape."""
+        return _UNet(data.shape[0], self.width, self.noise)
+
+    def fit(self, module: nn.Module, context: FitContext) -> None:
+        """Minimise the squared error between clean images and the reconstructions of their adversarial versions."""
+        optimizer = Adam(module.parameters(), lr=self.learning_rate)
+        schedule = CosineAnnealingLR(optimizer, self.steps)
+        for images, labels in context.batches(self.batch_size, steps=self.steps):
+            adversarial = context.adversarial(self.attack, images, labels, self.eps)
+            loss = mse_loss(module(adversarial), images)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            context.report(mse=loss)
+
+
+class _UNet(nn.Module):
+    """Two halvings, a noisy latent code, two doublings with skip connections."""
+
+    def __init__(self, channels: int, width: int, noise: float) -> None:
+        super().__init__()
+        self.noise = noise
+        self.enter = _conv(channels, width)
+        self.down1 = _conv(width, 2 * width, stride=2)
+        self.down2 = _conv(2 * width, 4 * width, stride=2)
+        self.latent = _conv(4 * width, 4 * width)
+        self.up2 = _conv(4 * width + 2 * width, 2 * width)
+        self.up1 = _conv(2 * width + width, width)
+        self.leave = _conv(width, channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Purified images; in training unclamped, at inference in [0, 1]."""
+        full = gelu(self.enter(images))
+        half = gelu(self.down1(full))
+        code = gelu(self.latent(gelu(self.down2(half))))
+        if self.training:
+            code = code + self.noise * torch.randn_like(code)
+        half = gelu(self.up2(_join(code, half)))
+        full = gelu(self.up1(_join(half, full)))
+        output: Tensor = self.leave(full)
+        return output if self.training else output.clamp(0, 1)
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+
+
+def _join(small: Tensor, skip: Tensor) -> Tensor:
+    """Bring the small map to the skip's size and put both side by side."""
+    return torch.cat([interpolate(small, size=skip.shape[-2:]), skip], dim=1)

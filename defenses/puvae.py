@@ -1,0 +1,163 @@
+"""PuVAE: Hwang, Park, Jang, Yoon, Cho, "A Variational Autoencoder to Purify Adversarial Examples", arXiv:1903.00585."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot, relu
+from torch.optim import Adam
+
+from bench.contracts import DataInfo, Defense, FitContext, NonNegativeFloat, PositiveFloat, PositiveInt
+from bench.registry import register_defense
+
+
+@register_defense("puvae")
+@dataclass(frozen=True)
+class PuVAE(Defense):
+    """Conditional VAE: decode the input under every class, keep the reconstruction nearest to it (arXiv:1903.00585).
+
+    No official code is public; sizes and weights are those on which independent ports agree. The ports disagree on the
+    reconstruction loss and its reduction, so both are parameters; the default is the binary cross-entropy summed over
+    pixels, since the squared error through the sigmoid collapsed to black images here. The label joins after the
+    convolutions, so these are computed once per image, which is exact.
+
+    Attributes:
+        latent: dimension of z.
+        channels: of every convolution.
+        hidden: units of the encoder's two linear layers.
+        reconstruction: `mse` or `bce` between input and reconstruction.
+        reduction: over the pixels of an image, `sum` or `mean`.
+        reconstruction_weight: of the reconstruction loss.
+        kl_weight: of the divergence from N(0, I), summed over z.
+        classifier_weight: of the frozen classifier's cross-entropy on the reconstruction.
+        epochs: passes over the clean training images.
+        batch_size: images in a training batch.
+        learning_rate: of Adam.
+        noise: standard deviation of the latent noise at inference, in units of the posterior's (1 in training); a
+            randomised defense unless 0.
+    """
+
+    stochastic: ClassVar[bool] = True
+    uses_classifier: ClassVar[bool] = True
+    inference_parameters: ClassVar[frozenset[str]] = frozenset({"noise"})
+
+    latent: PositiveInt = 32
+    channels: PositiveInt = 32
+    hidden: PositiveInt = 1024
+    reconstruction: Literal["mse", "bce"] = "bce"
+    reduction: Literal["sum", "mean"] = "sum"
+    reconstruction_weight: NonNegativeFloat = 0.01
+    kl_weight: NonNegativeFloat = 0.1
+    classifier_weight: NonNegativeFloat = 10.0
+    epochs: PositiveInt = 50
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 1e-3
+    noise: NonNegativeFloat = 0.1
+
+    def build(self, data: DataInfo) -> nn.Module:
+        """Encoder, decoder and the choice of the class; images (n, c, h, w) to images of the same shape."""
+        return _PuVAE(data, self)
+
+    def fit(self, module: nn.Module, context: FitContext) -> None:
+        """Minimise reconstruction + KL + the classifier's cross-entropy on the reconstruction (eq. 5), clean images."""
+        if not isinstance(module, _PuVAE):
+            raise TypeError("fit() needs the module that build() made")
+        optimizer = Adam(module.parameters(), lr=self.learning_rate)
+        for images, labels in context.batches(self.batch_size, epochs=self.epochs):
+            condition = one_hot(labels, context.data.classes).float()
+            mean, log_variance = module.encode(module.features(images), condition)
+            z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+            logits = module.decode(z, condition)
+            purified = torch.sigmoid(logits)
+            reconstruction = self._reconstruction(logits, purified, images)
+            kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
+            classification = cross_entropy(context.classifier(purified), labels)
+            loss = (
+                self.reconstruction_weight * reconstruction
+                + self.kl_weight * kl
+                + self.classifier_weight * classification
+            )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            context.report(reconstruction=reconstruction, kl=kl, classification=classification)
+
+    def _reconstruction(self, logits: Tensor, purified: Tensor, images: Tensor) -> Tensor:
+        """The reconstruction loss of a batch: mean over images, `reduction` over pixels."""
+        if self.reconstruction == "bce":
+            loss = binary_cross_entropy_with_logits(logits, images)
+        else:
+            loss = mse_loss(purified, images)
+        return loss * images[0].numel() if self.reduction == "sum" else loss
+
+
+class _PuVAE(nn.Module):
+    """Table 1 of the paper: dilated 7x7 convolutions down to z, transposed ones back."""
+
+    def __init__(self, data: DataInfo, settings: PuVAE) -> None:
+        super().__init__()
+        inputs, height, width = data.shape
+        channels, self.classes, self.noise = settings.channels, data.classes, settings.noise
+        self.start = (channels, height // 4, width // 4)
+        flat = self.start[0] * self.start[1] * self.start[2]
+        self.convolutions = nn.Sequential(
+            *(layer for i in range(3) for layer in (_dilated(inputs if i == 0 else channels, channels), nn.ReLU())),
+            nn.Flatten(),
+        )
+        self.joined = nn.Linear(channels * height * width + self.classes, settings.hidden)
+        self.hidden = nn.Linear(settings.hidden, settings.hidden)
+        self.mean = nn.Linear(settings.hidden, settings.latent)
+        self.log_variance = nn.Linear(settings.hidden, settings.latent)
+        self.expand = nn.Sequential(
+            nn.Linear(settings.latent + self.classes, 512), nn.ReLU(), nn.Linear(512, flat), nn.ReLU()
+        )
+        self.decoder = nn.Sequential(
+            nn.Unflatten(1, self.start),
+            nn.ConvTranspose2d(channels, channels, 7, padding=3),
+            nn.ReLU(),
+            _doubling(channels),
+            nn.ReLU(),
+            _doubling(channels),
+            nn.ReLU(),
+            nn.ConvTranspose2d(channels, inputs, 3, padding=1),
+        )
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the first linear layer makes of the images before the label joins: (n, hidden)."""
+        flat = self.convolutions(images)
+        weight = self.joined.weight[:, : flat.shape[1]]
+        return nn.functional.linear(flat, weight, self.joined.bias)
+
+    def encode(self, features: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (n, latent) of z, given features (n, hidden) and one-hot labels (n, classes)."""
+        weight = self.joined.weight[:, -self.classes :]
+        hidden = relu(self.hidden(relu(features + nn.functional.linear(condition, weight))))
+        return self.mean(hidden), self.log_variance(hidden)
+
+    def decode(self, z: Tensor, condition: Tensor) -> Tensor:
+        """Logits of pixels (n, c, h, w) of z (n, latent) under one-hot labels (n, classes)."""
+        logits: Tensor = self.decoder(self.expand(torch.cat([z, condition], dim=1)))
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The reconstruction, over all classes, with the smallest root-mean-square error (section 3.2)."""
+        n, classes = len(images), self.classes
+        features = self.features(images).repeat_interleave(classes, dim=0)
+        condition = torch.eye(classes, device=images.device).repeat(n, 1)
+        mean, log_variance = self.encode(features, condition)
+        if self.noise > 0:
+            mean = mean + self.noise * torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        candidates = torch.sigmoid(self.decode(mean, condition)).view(n, classes, *images.shape[1:])
+        error = ((candidates - images[:, None]) ** 2).flatten(2).mean(dim=2)
+        return candidates[torch.arange(n, device=images.device), error.argmin(dim=1)]
+
+
+def _dilated(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 7, padding=6, dilation=2)
+
+
+def _doubling(channels: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(channels, channels, 7, stride=2, padding=3, output_padding=1)
