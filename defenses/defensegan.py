@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.contracts import (
@@ -30,9 +31,9 @@ from bench.registry import register_defense
 class DefenseGAN(Defense):
     """Project the image on the range of a WGAN-GP generator; the reconstruction is classified (arXiv:1805.06605).
 
-    The defaults are those of the official code, which trains a WGAN-GP although the paper says WGAN. Differences: `ema`
-    (off by default) keeps a moving average of the generator's weights, for short trainings; the step size is constant,
-    as it is in effect in the official code.
+    The defaults are those of the official code, which trains a WGAN-GP although the paper says WGAN; the step size on z
+    is constant, as it is in effect there. `batch_norm`, `decay` and `ema` are additions for short trainings, and
+    `sphere` for a projection that stays where the generator was trained; all are off by default.
 
     Attributes:
         latent: dimension of z, drawn from N(0, I) in training.
@@ -43,16 +44,22 @@ class DefenseGAN(Defense):
         iterations: generator steps.
         batch_size: images in a training batch.
         learning_rate: of both Adams, betas (0.5, 0.9).
+        batch_norm: batch normalisation in the generator.
+        decay: the learning rates fall linearly to zero over this last share of the training.
         ema: decay of the moving average of the generator's weights; 0 for none.
         restarts: random starts R of the projection, all restarts of a batch in one tensor.
         steps: gradient steps L on z.
         rate: step size on the pixel-mean squared error, summed over images and restarts.
         momentum: of the steps on z.
         start_std: standard deviation of the starts; the official code uses sqrt(1/128), not the training prior's 1.
+        sphere: after each step put z back on the sphere of radius sqrt(latent), near which N(0, I) lies: without it the
+            projection drifts to small z, in-between digits that fit the perturbation.
     """
 
     stochastic: ClassVar[bool] = True
-    inference_parameters: ClassVar[frozenset[str]] = frozenset({"restarts", "steps", "rate", "momentum", "start_std"})
+    inference_parameters: ClassVar[frozenset[str]] = frozenset(
+        {"restarts", "steps", "rate", "momentum", "start_std", "sphere"}
+    )
 
     latent: PositiveInt = 128
     width: PositiveInt = 64
@@ -62,22 +69,26 @@ class DefenseGAN(Defense):
     iterations: PositiveInt = 200_000
     batch_size: PositiveInt = 50
     learning_rate: PositiveFloat = 1e-4
+    batch_norm: bool = False
+    decay: Fraction = 0.0
     ema: Fraction = 0.0
     restarts: PositiveInt = 10
     steps: PositiveInt = 200
     rate: PositiveFloat = 10.0
     momentum: Fraction = 0.7
     start_std: PositiveFloat = 128**-0.5
+    sphere: bool = False
 
     def build(self, data: DataInfo) -> nn.Module:
         """The generator with the projection around it; images (n, c, h, w) to images of the same shape."""
-        return _Projection(_Generator(data.shape, self.latent, self.width), self)
+        return _Projection(_Generator(data.shape, self.latent, self.width, self.batch_norm), self)
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
         """Train the generator against a critic that is thrown away."""
         generator = module.get_submodule("generator")
         images_seen = context.batches(self.batch_size, steps=self.iterations * self.critic_steps)
-        averaged = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(self.ema)) if self.ema else None
+        average = get_ema_multi_avg_fn(self.ema)
+        averaged = AveragedModel(generator, multi_avg_fn=average, use_buffers=True) if self.ema else None
         for _ in self._train(generator, context, images_seen):
             if averaged is not None:
                 averaged.update_parameters(generator)
@@ -92,8 +103,8 @@ class DefenseGAN(Defense):
         for step, (images, _) in enumerate(batches, start=1):
             if critic is None:
                 critic = _Critic(context.data.shape, self.critic_width).to(images.device)
-                critic_optimizer = Adam(critic.parameters(), lr=self.learning_rate, betas=(0.5, 0.9))
-                optimizer = Adam(generator.parameters(), lr=self.learning_rate, betas=(0.5, 0.9))
+                critic_optimizer, critic_schedule = self._optimizer(critic, self.critic_steps)
+                optimizer, schedule = self._optimizer(generator, 1)
             z = torch.randn(2, len(images), self.latent, device=images.device)
             with torch.no_grad():
                 fakes = generator(z[0])
@@ -102,6 +113,7 @@ class DefenseGAN(Defense):
             critic_optimizer.zero_grad(set_to_none=True)
             loss.backward()
             critic_optimizer.step()
+            critic_schedule.step()
             context.report(wasserstein=distance)
             if step % self.critic_steps == 0:
                 critic.requires_grad_(False)
@@ -109,8 +121,16 @@ class DefenseGAN(Defense):
                 optimizer.zero_grad(set_to_none=True)
                 generator_loss.backward()
                 optimizer.step()
+                schedule.step()
                 critic.requires_grad_(True)
                 yield
+
+    def _optimizer(self, module: nn.Module, steps_per_iteration: int) -> tuple[Adam, LambdaLR]:
+        """Adam, and the decay of its learning rate."""
+        total = self.iterations * steps_per_iteration
+        last = max(1.0, self.decay * total)
+        optimizer = Adam(module.parameters(), lr=self.learning_rate, betas=(0.5, 0.9))
+        return optimizer, LambdaLR(optimizer, lambda step: min(1.0, (total - step) / last))
 
 
 def _penalty(critic: nn.Module, images: Tensor, fakes: Tensor) -> Tensor:
@@ -123,9 +143,9 @@ def _penalty(critic: nn.Module, images: Tensor, fakes: Tensor) -> Tensor:
 
 
 class _Generator(nn.Module):
-    """Linear, then three transposed 5x5 convolutions of stride 2; sigmoid; no batch normalisation."""
+    """Linear, then three transposed 5x5 convolutions of stride 2; sigmoid."""
 
-    def __init__(self, shape: tuple[int, int, int], latent: int, width: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], latent: int, width: int, batch_norm: bool) -> None:
         super().__init__()
         channels, self.height, self.width = shape
         self.sizes = [_halvings(self.height), _halvings(self.width)]
@@ -134,12 +154,16 @@ class _Generator(nn.Module):
         self.up1 = _doubling(4 * width, 2 * width)
         self.up2 = _doubling(2 * width, width)
         self.up3 = _doubling(width, channels)
+        self.norms = nn.ModuleList(
+            nn.BatchNorm2d(maps) if batch_norm else nn.Identity() for maps in (4 * width, 2 * width, width)
+        )
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, z: Tensor) -> Tensor:
         """Images (n, c, h, w) in [0, 1] of z (n, latent)."""
-        maps = torch.relu(self.linear(z)).view(-1, *self.start)
-        maps = torch.relu(self._crop(self.up1(maps), 2))
-        maps = torch.relu(self._crop(self.up2(maps), 1))
+        maps = torch.relu(self.norms[0](self.linear(z).view(-1, *self.start)))
+        maps = torch.relu(self.norms[1](self._crop(self.up1(maps), 2)))
+        maps = torch.relu(self.norms[2](self._crop(self.up2(maps), 1)))
         return torch.sigmoid(self._crop(self.up3(maps), 0))
 
     def _crop(self, maps: Tensor, level: int) -> Tensor:
@@ -190,7 +214,7 @@ class _Projection(nn.Module):
         """G(z*) of images (n, c, h, w). Needs gradients with respect to z, so they are enabled inside."""
         settings, n = self.settings, len(images)
         target = images.detach().repeat_interleave(settings.restarts, dim=0)
-        z = settings.start_std * torch.randn(len(target), settings.latent, device=images.device)
+        z = self._on_sphere(settings.start_std * torch.randn(len(target), settings.latent, device=images.device))
         velocity = torch.zeros_like(z)
         for _ in range(settings.steps):
             with torch.enable_grad():
@@ -198,12 +222,19 @@ class _Projection(nn.Module):
                 error = _error(self.generator(z), target).sum()
                 (gradient,) = torch.autograd.grad(error, z)
             velocity = settings.momentum * velocity + gradient
-            z = (z - settings.rate * velocity).detach()
+            z = self._on_sphere((z - settings.rate * velocity).detach())
         with torch.no_grad():
             candidates = self.generator(z)
             best = _error(candidates, target).view(n, settings.restarts).argmin(dim=1)
             chosen: Tensor = candidates.view(n, settings.restarts, *images.shape[1:])[torch.arange(n), best]
         return chosen
+
+    def _on_sphere(self, z: Tensor) -> Tensor:
+        """The nearest point of the sphere of radius sqrt(latent), where that is asked for."""
+        if not self.settings.sphere:
+            return z
+        scale: Tensor = self.settings.latent**0.5 / z.norm(dim=1, keepdim=True)
+        return z * scale
 
 
 def _error(candidates: Tensor, target: Tensor) -> Tensor:

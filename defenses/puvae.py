@@ -27,6 +27,9 @@ class PuVAE(Defense):
     Attributes:
         latent: dimension of z.
         channels: of every convolution.
+        kernel: size of the encoder's and the decoder's convolutions; odd.
+        dilation: of the encoder's convolutions.
+        stride: of the encoder's first two convolutions; the published 1 costs most of the training time.
         hidden: units of the encoder's two linear layers.
         reconstruction: `mse` or `bce` between input and reconstruction.
         reduction: over the pixels of an image, `sum` or `mean`.
@@ -46,6 +49,9 @@ class PuVAE(Defense):
 
     latent: PositiveInt = 32
     channels: PositiveInt = 32
+    kernel: PositiveInt = 7
+    dilation: PositiveInt = 2
+    stride: Literal[1, 2] = 1
     hidden: PositiveInt = 1024
     reconstruction: Literal["mse", "bce"] = "bce"
     reduction: Literal["sum", "mean"] = "sum"
@@ -56,6 +62,10 @@ class PuVAE(Defense):
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
     noise: NonNegativeFloat = 0.1
+
+    def __post_init__(self) -> None:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"parameter kernel={self.kernel}: must be odd")
 
     def build(self, data: DataInfo) -> nn.Module:
         """Encoder, decoder and the choice of the class; images (n, c, h, w) to images of the same shape."""
@@ -103,11 +113,14 @@ class _PuVAE(nn.Module):
         channels, self.classes, self.noise = settings.channels, data.classes, settings.noise
         self.start = (channels, height // 4, width // 4)
         flat = self.start[0] * self.start[1] * self.start[2]
-        self.convolutions = nn.Sequential(
-            *(layer for i in range(3) for layer in (_dilated(inputs if i == 0 else channels, channels), nn.ReLU())),
-            nn.Flatten(),
-        )
-        self.joined = nn.Linear(channels * height * width + self.classes, settings.hidden)
+        kernel, stride = settings.kernel, settings.stride
+        pad = settings.dilation * (kernel - 1) // 2
+        layers: list[nn.Module] = []
+        for maps, step in ((inputs, stride), (channels, stride), (channels, 1)):
+            layers += [nn.Conv2d(maps, channels, kernel, step, pad, settings.dilation), nn.ReLU()]
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        flattened = channels * -(-height // stride**2) * -(-width // stride**2)
+        self.joined = nn.Linear(flattened + self.classes, settings.hidden)
         self.hidden = nn.Linear(settings.hidden, settings.hidden)
         self.mean = nn.Linear(settings.hidden, settings.latent)
         self.log_variance = nn.Linear(settings.hidden, settings.latent)
@@ -116,11 +129,11 @@ class _PuVAE(nn.Module):
         )
         self.decoder = nn.Sequential(
             nn.Unflatten(1, self.start),
-            nn.ConvTranspose2d(channels, channels, 7, padding=3),
+            nn.ConvTranspose2d(channels, channels, kernel, padding=kernel // 2),
             nn.ReLU(),
-            _doubling(channels),
+            _doubling(channels, kernel),
             nn.ReLU(),
-            _doubling(channels),
+            _doubling(channels, kernel),
             nn.ReLU(),
             nn.ConvTranspose2d(channels, inputs, 3, padding=1),
         )
@@ -155,9 +168,5 @@ class _PuVAE(nn.Module):
         return candidates[torch.arange(n, device=images.device), error.argmin(dim=1)]
 
 
-def _dilated(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 7, padding=6, dilation=2)
-
-
-def _doubling(channels: int) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(channels, channels, 7, stride=2, padding=3, output_padding=1)
+def _doubling(channels: int, kernel: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(channels, channels, kernel, stride=2, padding=kernel // 2, output_padding=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -28,8 +29,7 @@ def accuracy_table(results: pd.DataFrame) -> pd.DataFrame:
         ("robust accuracy", "robust_accuracy"),
     )
     for title, column in pairs:
-        ends = results[[column, f"{column}_low", f"{column}_high"]]
-        table[title] = [_interval(*row) for row in ends.to_numpy().tolist()]
+        table[title] = results.apply(_interval, axis=1, name=column)
     table["verdict"] = results["verdict"].where(~failed, "failed: " + results["reason"])
     return table.sort_values([name for name in labels if name != "defense"], kind="stable").reset_index(drop=True)
 
@@ -79,7 +79,8 @@ def _print(console: Console, title: str, frame: pd.DataFrame) -> None:
     console.print(table)
 
 
-def _interval(value: float, low: float, high: float) -> str:
+def _interval(row: pd.Series[Any], name: str) -> str:
+    value, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
     return "" if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
