@@ -39,7 +39,8 @@ def run(attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, eps: f
         parameter.requires_grad_(False)
     try:
         wrapped = PyTorchModel(model, bounds=(0, 1), device=images.device)
-        _, clipped, _ = attack(wrapped, images, Misclassification(labels), epsilons=eps)
+        with torch.enable_grad():
+            _, clipped, _ = attack(wrapped, images, Misclassification(labels), epsilons=eps)
     finally:
         for parameter in trainable:
             parameter.requires_grad_(True)

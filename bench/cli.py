@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from bench.errors import BenchError, RequestError
+from bench.errors import BenchError, Interrupted, RequestError
 
 app = typer.Typer(
     name="bench",
@@ -140,12 +143,18 @@ class _OneLine(logging.Handler):
         Console(stderr=True).print(prefix + record.getMessage(), markup=False, highlight=False, soft_wrap=True)
 
 
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise Interrupted
+
+
 def main() -> None:
     """The console script `bench`: run a command and turn its end into an exit code."""
     logger = logging.getLogger("bench")
     logger.setLevel(logging.INFO)
     logger.handlers = [_OneLine()]
     errors = Console(stderr=True)
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, _interrupt)
     try:
         app()
     except RequestError as error:
@@ -154,6 +163,7 @@ def main() -> None:
     except BenchError as error:
         errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        errors.print("interrupted; nothing finished is lost: the same command goes on where it was")
+    except Interrupted:
+        command = shlex.join(["bench", *sys.argv[1:]])
+        errors.print(f"interrupted; to go on where it was: {command}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(EXIT_INTERRUPTED)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.contracts import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
-from bench.errors import RequestError, nearest, unknown
+from bench.errors import RequestError, nearest
 from bench.keys import content_key
 
 
@@ -73,23 +72,6 @@ class RunConfig(BaseModel):
     def eps_of(self, attack: str) -> tuple[float, ...]:
         """The budgets of the attack of that name."""
         return self.attack_eps.get(attack, self.eps)
-
-
-def preset_names() -> list[str]:
-    """The presets in the package."""
-    folder = resources.files("bench") / "presets"
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def read_preset(name: str) -> dict[str, Any]:
-    """The content of a preset.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
-    if name not in preset_names():
-        raise unknown("preset", name, preset_names())
-    return tomllib.loads((resources.files("bench") / "presets" / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -22,6 +22,10 @@ class StorageError(BenchError):
     """A file could not be written (disk full, no permission): the run stops, earlier results are intact."""
 
 
+class Interrupted(BaseException):
+    """Ctrl-C or a termination signal; not an `Exception`, so that nothing on the way mistakes it for a failure."""
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the closest allowed name, or nothing."""
     close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)

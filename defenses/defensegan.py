@@ -24,6 +24,7 @@ from bench.contracts import (
     PositiveInt,
 )
 from bench.registry import register_defense
+from defenses._schedule import linear_decay
 
 
 @register_defense("defensegan")
@@ -127,10 +128,8 @@ class DefenseGAN(Defense):
 
     def _optimizer(self, module: nn.Module, steps_per_iteration: int) -> tuple[Adam, LambdaLR]:
         """Adam, and the decay of its learning rate."""
-        total = self.iterations * steps_per_iteration
-        last = max(1.0, self.decay * total)
         optimizer = Adam(module.parameters(), lr=self.learning_rate, betas=(0.5, 0.9))
-        return optimizer, LambdaLR(optimizer, lambda step: min(1.0, (total - step) / last))
+        return optimizer, linear_decay(optimizer, self.iterations * steps_per_iteration, self.decay)
 
 
 def _penalty(critic: nn.Module, images: Tensor, fakes: Tensor) -> Tensor:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot, relu
 from torch.optim import Adam
 
-from bench.contracts import DataInfo, Defense, FitContext, NonNegativeFloat, PositiveFloat, PositiveInt
+from bench.contracts import DataInfo, Defense, FitContext, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from bench.registry import register_defense
+from defenses._schedule import linear_decay
 
 
 @register_defense("puvae")
@@ -39,6 +41,7 @@ class PuVAE(Defense):
         epochs: passes over the clean training images.
         batch_size: images in a training batch.
         learning_rate: of Adam.
+        decay: the learning rate falls linearly to zero over this last share of the training; the published 0 keeps it.
         noise: standard deviation of the latent noise at inference, in units of the posterior's (1 in training); a
             randomised defense unless 0.
     """
@@ -51,7 +54,7 @@ class PuVAE(Defense):
     channels: PositiveInt = 32
     kernel: PositiveInt = 7
     dilation: PositiveInt = 2
-    stride: Literal[1, 2] = 1
+    stride: Annotated[int, Field(ge=1, le=2)] = 1
     hidden: PositiveInt = 1024
     reconstruction: Literal["mse", "bce"] = "bce"
     reduction: Literal["sum", "mean"] = "sum"
@@ -61,6 +64,7 @@ class PuVAE(Defense):
     epochs: PositiveInt = 50
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
+    decay: Fraction = 0.0
     noise: NonNegativeFloat = 0.1
 
     def __post_init__(self) -> None:
@@ -76,6 +80,7 @@ class PuVAE(Defense):
         if not isinstance(module, _PuVAE):
             raise TypeError("fit() needs the module that build() made")
         optimizer = Adam(module.parameters(), lr=self.learning_rate)
+        schedule = linear_decay(optimizer, self.epochs * (context.size // self.batch_size), self.decay)
         for images, labels in context.batches(self.batch_size, epochs=self.epochs):
             condition = one_hot(labels, context.data.classes).float()
             mean, log_variance = module.encode(module.features(images), condition)
@@ -93,6 +98,7 @@ class PuVAE(Defense):
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            schedule.step()
             context.report(reconstruction=reconstruction, kl=kl, classification=classification)
 
     def _reconstruction(self, logits: Tensor, purified: Tensor, images: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.catalog import FAMILIES, cards
-from bench.config import preset_names, read_preset
+from bench.presets import preset_names, read_preset
 
 
 def show(plugins: tuple[str, ...]) -> None:

@@ -11,11 +11,12 @@ from rich.console import Console
 
 from bench.artifacts import ArtifactStore
 from bench.commands.places import RUNS, cache_folder, data_folder
-from bench.config import RunConfig, config_hash, read_file, read_preset, resolve
+from bench.config import RunConfig, config_hash, read_file, resolve
 from bench.discovery import discover
 from bench.environment import choose_device, describe, device_name
 from bench.errors import RequestError
 from bench.grid import Grid
+from bench.presets import read_preset
 from bench.progress import reporter
 from bench.report import latency_frame, print_tables, results_frame, table_console, write_report
 from bench.runner import Plan, Runner

@@ -23,10 +23,10 @@ def accuracy_table(results: pd.DataFrame) -> pd.DataFrame:
     table = results[labels].copy()
     failed = results["status"] != "ok"
     pairs = (
-        ("clean undefended", "undefended_clean_accuracy"),
-        ("clean accuracy", "clean_accuracy"),
-        ("undefended", "undefended_accuracy"),
-        ("robust accuracy", "robust_accuracy"),
+        ("clean, undefended", "undefended_clean_accuracy"),
+        ("clean, defended", "clean_accuracy"),
+        ("attacked, undefended", "undefended_accuracy"),
+        ("attacked, defended", "robust_accuracy"),
     )
     for title, column in pairs:
         table[title] = results.apply(_interval, axis=1, name=column)
@@ -40,7 +40,8 @@ def latency_table(latency: pd.DataFrame) -> pd.DataFrame:
     if latency.empty:
         return pd.DataFrame(columns=rows)
     table = latency.pivot_table(index=rows, columns="batch_size", values=["p50_ms", "p95_ms"], sort=False)
-    table.columns = pd.Index([f"{str(what)[:3]} ms, batch {size}" for what, size in table.columns])
+    levels = (table.columns.get_level_values(level) for level in (0, 1))
+    table.columns = pd.Index([f"{str(what)[:3]} ms, batch {size}" for what, size in zip(*levels, strict=True)])
     order = sorted(table.columns, key=lambda title: (int(title.rsplit(" ", 1)[1]), title))
     return table[order].map(_three_digits).reset_index()
 

@@ -1,0 +1,161 @@
+"""Shared fixtures: the command line in this process or another, a cache for the session, tiny networks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import cli
+from bench.artifacts import ArtifactStore
+from bench.config import RunConfig
+from bench.discovery import discover
+from bench.progress import Silent
+from bench.stages.base import Lab
+
+PLUGINS = Path(__file__).parent / "plugins"
+TINY = """
+datasets = ["digits"]
+classifiers = ["cnn"]
+defenses = ["none", "convae"]
+attacks = ["fgsm"]
+eps = [0.1, 0.3]
+n = 60
+batch_size = 30
+
+[latency]
+batch_sizes = [1, 4]
+warmup = 1
+min_calls = 5
+min_seconds = 0.001
+max_seconds = 0.2
+
+[parameters.cnn]
+width = 8
+hidden = 32
+epochs = 12
+batch_size = 64
+
+[parameters.pgd]
+steps = 5
+
+[parameters.convae]
+width = 4
+steps = 60
+batch_size = 32
+
+[parameters.puvae]
+channels = 4
+kernel = 3
+stride = 2
+hidden = 32
+epochs = 6
+
+[parameters.defensegan]
+latent = 8
+width = 4
+critic_width = 4
+critic_steps = 1
+iterations = 300
+learning_rate = 1e-3
+restarts = 2
+steps = 10
+start_std = 1.0
+"""
+"""A configuration that trains every built-in method on the digits in seconds; nothing gets good."""
+
+discover()
+
+
+@dataclass
+class Finished:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One artifact cache for all tests that do not test the cache."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny configuration as a file."""
+    path = tmp_path_factory.mktemp("config") / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def bench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, session_cache: Path
+) -> Iterator[Callable[..., Finished]]:
+    """Run `bench` in this process, in an empty working directory, with the session's cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_CACHE", str(session_cache))
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "no-data"))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def call(*arguments: object) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Finished(code, captured.out, captured.err)
+
+    yield call
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def bench_process(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start `bench` as a process of its own; the cache is the caller's to choose."""
+
+    def start(*arguments: object, cwd: Path = tmp_path, **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", "from bench.cli import main; main()", *map(str, arguments)]
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, "BENCH_DATA": str(tmp_path / "no-data"), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def lab(session_cache: Path, tmp_path: Path) -> Lab:
+    """A lab on the CPU with the session's cache."""
+    return Lab(torch.device("cpu"), ArtifactStore(session_cache), tmp_path / "no-data", Silent())
+
+
+@pytest.fixture
+def tiny_config(tiny: Path) -> RunConfig:
+    """The tiny configuration, resolved."""
+    from bench.config import read_file, resolve
+
+    return resolve(read_file(tiny), {}, "tiny")
+
+
+@pytest.fixture
+def plugins() -> Path:
+    """The folder of plugins written for tests."""
+    return PLUGINS

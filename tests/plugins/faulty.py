@@ -1,0 +1,104 @@
+"""Plugins that break their contract, one way each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bench.contracts import Attack, Classifier, DataInfo, Defense, FitContext
+from bench.registry import register_attack, register_classifier, register_defense
+
+
+class _Break(nn.Module):
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.calls = 0
+
+    def forward(self, images: Tensor) -> object:
+        self.calls += 1
+        match self.how:
+            case "raises":
+                raise RuntimeError("no such luck")
+            case "nan":
+                return images * float("nan")
+            case "shape":
+                return images[..., 1:]
+            case "range":
+                return images * 3 - 1
+            case "dtype":
+                return images.double()
+            case "none":
+                return None
+            case "black":
+                return images * 0
+            case "in_place":
+                return images.mul_(0.5)
+            case "random":
+                return (images + 0.1 * torch.rand_like(images)).clamp(0, 1)
+            case "batch":
+                return (images - images.mean(dim=0, keepdim=True)).abs()
+            case _:
+                return images
+
+
+How = Literal[
+    "raises", "nan", "shape", "range", "dtype", "none", "black", "in_place", "random", "batch", "fit", "loss", "ok"
+]
+
+
+@register_defense("broken")
+@dataclass(frozen=True)
+class Broken(Defense):
+    """A purifier that breaks its contract in a chosen way."""
+
+    how: How = "raises"
+
+    def build(self, data: DataInfo) -> nn.Module:
+        return _Break(self.how)
+
+    def fit(self, module: nn.Module, context: FitContext) -> None:
+        for _ in context.batches(8, steps=3):
+            if self.how == "loss":
+                context.report(loss=torch.tensor(float("nan")))
+            if self.how == "fit":
+                raise ValueError("cannot learn this")
+
+
+@register_attack("broken_attack")
+@dataclass(frozen=True)
+class BrokenAttack(Attack):
+    """An attack that breaks its contract in a chosen way."""
+
+    how: Literal["ball", "raises", "nan", "range", "nothing"] = "ball"
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+        match self.how:
+            case "ball":
+                return (images + 2 * eps).clamp(0, 1)
+            case "raises":
+                raise RuntimeError("the gradient is shy")
+            case "nan":
+                return images * float("nan")
+            case "range":
+                return images - 0.5 * eps - 0.01
+            case _:
+                return images
+
+
+@register_classifier("constant")
+@dataclass(frozen=True)
+class Constant(Classifier):
+    """A classifier that knows one answer."""
+
+    def build(self, data: DataInfo) -> nn.Module:
+        class Net(nn.Module):
+            def forward(self, images: Tensor) -> Tensor:
+                logits = torch.zeros(len(images), data.classes)
+                logits[:, 0] = 1
+                return logits + 0 * images.sum()
+
+        return Net()
