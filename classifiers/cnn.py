@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from bench.contracts import Classifier, DataInfo, FitContext, PositiveFloat, PositiveInt
 from bench.registry import register_classifier
@@ -22,7 +23,7 @@ class CNN(Classifier):
         hidden: units of the hidden layer.
         epochs: passes over the training images.
         batch_size: images in a training batch.
-        learning_rate: of Adam.
+        learning_rate: of Adam, decayed to zero on a cosine.
     """
 
     width: PositiveInt = 32
@@ -51,9 +52,11 @@ class CNN(Classifier):
     def fit(self, module: nn.Module, context: FitContext) -> None:
         """Minimise the cross-entropy on clean images."""
         optimizer = Adam(module.parameters(), lr=self.learning_rate)
+        schedule = CosineAnnealingLR(optimizer, max(1, self.epochs * (context.size // self.batch_size)))
         for images, labels in context.batches(self.batch_size, epochs=self.epochs):
             loss = cross_entropy(module(images), labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            schedule.step()
             context.report(loss=loss)

@@ -88,8 +88,7 @@ class VGG16(Classifier):
         for layer in convolutions[: self.frozen]:
             layer.requires_grad_(False)
         optimizer = Adam([weight for weight in module.parameters() if weight.requires_grad], lr=self.learning_rate)
-        images_in_all = self.epochs * context.size
-        schedule = CosineAnnealingLR(optimizer, max(1, images_in_all // self.batch_size))
+        schedule = CosineAnnealingLR(optimizer, max(1, self.epochs * (context.size // self.batch_size)))
         for images, labels in context.batches(self.batch_size, epochs=self.epochs):
             loss = cross_entropy(module(images), labels)
             optimizer.zero_grad(set_to_none=True)

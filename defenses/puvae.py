@@ -38,6 +38,8 @@ class PuVAE(Defense):
         reconstruction_weight: of the reconstruction loss.
         kl_weight: of the divergence from N(0, I), summed over z.
         classifier_weight: of the frozen classifier's cross-entropy on the reconstruction.
+        input_noise: standard deviation of Gaussian noise added to what the encoder sees in training, the target staying
+            clean; the published 0 leaves an encoder that is itself misled by the perturbation.
         epochs: passes over the clean training images.
         batch_size: images in a training batch.
         learning_rate: of Adam.
@@ -61,6 +63,7 @@ class PuVAE(Defense):
     reconstruction_weight: NonNegativeFloat = 0.01
     kl_weight: NonNegativeFloat = 0.1
     classifier_weight: NonNegativeFloat = 10.0
+    input_noise: NonNegativeFloat = 0.0
     epochs: PositiveInt = 50
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
@@ -83,7 +86,7 @@ class PuVAE(Defense):
         schedule = linear_decay(optimizer, self.epochs * (context.size // self.batch_size), self.decay)
         for images, labels in context.batches(self.batch_size, epochs=self.epochs):
             condition = one_hot(labels, context.data.classes).float()
-            mean, log_variance = module.encode(module.features(images), condition)
+            mean, log_variance = module.encode(module.features(self._noisy(images)), condition)
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
             logits = module.decode(z, condition)
             purified = torch.sigmoid(logits)
@@ -100,6 +103,12 @@ class PuVAE(Defense):
             optimizer.step()
             schedule.step()
             context.report(reconstruction=reconstruction, kl=kl, classification=classification)
+
+    def _noisy(self, images: Tensor) -> Tensor:
+        """The images with the input noise, in [0, 1]."""
+        if self.input_noise == 0:
+            return images
+        return (images + self.input_noise * torch.randn_like(images)).clamp(0, 1)
 
     def _reconstruction(self, logits: Tensor, purified: Tensor, images: Tensor) -> Tensor:
         """The reconstruction loss of a batch: mean over images, `reduction` over pixels."""

@@ -52,7 +52,7 @@ def write_tables(folder: Path, results: pd.DataFrame, latency: pd.DataFrame) -> 
     write_text(folder / "latency.csv", latency.to_csv(index=False))
     for name, table in (("accuracy", accuracy_table(results)), ("latency_table", latency_table(latency))):
         write_text(folder / f"{name}.md", table.to_markdown(index=False, disable_numparse=True) + "\n")
-        write_text(folder / f"{name}.tex", table.to_latex(index=False, escape=True))
+        write_text(folder / f"{name}.tex", table.to_latex(index=False, escape=True, float_format="%g"))
 
 
 def table_console() -> Console:

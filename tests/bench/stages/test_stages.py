@@ -1,0 +1,170 @@
+"""Train, craft and predict on the digits: what is shared, what is checked, what is repeated exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from bench.artifacts import ArtifactStore
+from bench.config import RunConfig
+from bench.configure import Configured, configure
+from bench.discovery import import_plugin
+from bench.errors import PluginFault, StorageError
+from bench.evaluate import Evaluator
+from bench.grid import Cell, Grid
+from bench.progress import Silent
+from bench.registry import ATTACKS, DEFENSES
+from bench.stages.base import Lab
+from bench.stages.craft import Craft
+from bench.stages.executor import LocalExecutor
+
+
+@pytest.fixture
+def evaluator(lab: Lab, tiny_config: RunConfig) -> Evaluator:
+    return Evaluator(LocalExecutor(lab), lab, tiny_config)
+
+
+@pytest.fixture
+def cells(tiny_config: RunConfig) -> list[Cell]:
+    return list(Grid.of(tiny_config).cells())
+
+
+def swapped(cell: Cell, **changes: object) -> Cell:
+    return dataclasses.replace(cell, **changes)  # type: ignore[arg-type]
+
+
+def defense(spec: str, config: RunConfig) -> Configured:  # type: ignore[type-arg]
+    return configure(DEFENSES, spec, config.parameters)
+
+
+def test_a_graybox_set_is_crafted_once_for_all_defenses(evaluator: Evaluator, cells: list[Cell]) -> None:
+    tasks = set()
+    for cell in cells:
+        networks = evaluator.networks(cell)
+        tasks.add(evaluator.craft_task(cell, networks.classifier, networks.defense).key)
+    assert len(cells) == 4
+    assert len(tasks) == 2
+
+
+def test_an_outcome_holds_one_entry_an_image(evaluator: Evaluator, cells: list[Cell], tiny_config: RunConfig) -> None:
+    outcome = evaluator.outcome(cells[0], evaluator.networks(cells[0]))
+    n = tiny_config.n
+    for name in ("labels", "clean_undefended", "adversarial_undefended", "attacked", "gradient_norm", "linf", "l2"):
+        assert outcome[name].shape == (n,), name
+    for name in ("clean_defended", "adversarial_defended"):
+        assert outcome[name].shape == (1, n), name
+    assert (outcome["linf"] <= cells[0].eps + 1e-6).all()
+    assert ((outcome["linf"] > 0) == outcome["attacked"]).all()
+    right = outcome["clean_undefended"] == outcome["labels"]
+    assert (outcome["attacked"] == right).all()
+    assert 0.8 < right.mean() < 1
+    assert (outcome["adversarial_undefended"] == outcome["labels"]).mean() < 0.8
+
+
+def test_without_a_defense_defended_is_undefended(evaluator: Evaluator, cells: list[Cell]) -> None:
+    outcome = evaluator.outcome(cells[0], evaluator.networks(cells[0]))
+    assert cells[0].defense.name == "none"
+    np.testing.assert_array_equal(outcome["adversarial_defended"][0], outcome["adversarial_undefended"])
+
+
+def test_the_same_tasks_in_another_cache_give_the_same_bits(
+    evaluator: Evaluator, cells: list[Cell], tiny_config: RunConfig, lab: Lab, tmp_path
+) -> None:  # type: ignore[no-untyped-def]
+    fresh = Lab(torch.device("cpu"), ArtifactStore(tmp_path / "fresh"), lab.data, Silent())
+    other = Evaluator(LocalExecutor(fresh), fresh, tiny_config)
+    cell = swapped(cells[-1], attack=configure(ATTACKS, "pgd", tiny_config.parameters))
+    torch.manual_seed(123)  # whatever the global state is
+    again = other.outcome(cell, other.networks(cell))
+    first = evaluator.outcome(cell, evaluator.networks(cell))
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, again[name], err_msg=name)
+
+
+def test_a_stochastic_defense_is_drawn_afresh(
+    evaluator: Evaluator, cells: list[Cell], tiny_config: RunConfig, lab: Lab
+) -> None:
+    config = tiny_config.model_copy(update={"draws": 3})
+    several = Evaluator(LocalExecutor(lab), lab, config)
+    cell = swapped(cells[0], defense=defense("defensegan:restarts=1:steps=1", tiny_config))
+    outcome = several.outcome(cell, several.networks(cell))
+    draws = outcome["adversarial_defended"]
+    assert draws.shape == (3, tiny_config.n)
+    assert (draws[0] != draws[1]).any()
+    deterministic = several.outcome(cells[0], several.networks(cells[0]))
+    assert deterministic["adversarial_defended"].shape == (1, tiny_config.n)
+
+
+def test_inference_parameters_share_the_trained_network(
+    evaluator: Evaluator, cells: list[Cell], tiny_config: RunConfig
+) -> None:
+    few, many = (
+        evaluator.networks(swapped(cells[0], defense=defense(f"defensegan:restarts={count}", tiny_config))).defense
+        for count in (1, 3)
+    )
+    assert few.digest == many.digest
+    assert few.identity != many.identity
+
+
+def test_a_defense_without_the_classifier_serves_all_of_them(
+    evaluator: Evaluator, cells: list[Cell], tiny_config: RunConfig
+) -> None:
+    classifier = evaluator.networks(cells[0]).classifier
+    gan = evaluator.defense_task(swapped(cells[0], defense=defense("defensegan", tiny_config)), classifier)
+    convae = evaluator.defense_task(swapped(cells[0], defense=defense("convae", tiny_config)), classifier)
+    assert gan.against is None
+    assert convae.against == classifier
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("broken:how=raises", "defense broken:how=raises raised RuntimeError: no such luck"),
+        ("broken:how=black", "collapsed"),
+        ("broken:how=loss", "diverged to nan"),
+        ("broken:how=range", r"outside \[0, 1\]"),
+    ],
+)
+def test_a_failing_network_fails_once_with_its_reason(
+    lab: Lab, tiny_config: RunConfig, cells: list[Cell], plugins, spec: str, reason: str
+) -> None:  # type: ignore[no-untyped-def]
+    import_plugin(str(plugins / "faulty.py"))
+    evaluator = Evaluator(LocalExecutor(lab), lab, tiny_config)
+    cell = swapped(cells[0], defense=configure(DEFENSES, spec))
+    reasons = []
+    for _ in range(2):
+        with pytest.raises(PluginFault, match=reason) as caught:
+            evaluator.networks(cell)
+        reasons.append(caught.value)
+    assert reasons[0] is reasons[1]
+
+
+def test_a_classifier_at_chance_did_not_train(evaluator: Evaluator, cells: list[Cell], plugins) -> None:  # type: ignore[no-untyped-def]
+    from bench.registry import CLASSIFIERS
+
+    import_plugin(str(plugins / "faulty.py"))
+    with pytest.raises(PluginFault, match=r"classifier constant did not train: accuracy 0\.\d+"):
+        evaluator.networks(swapped(cells[0], classifier=configure(CLASSIFIERS, "constant")))
+
+
+@pytest.mark.parametrize(("how", "reason"), [("ball", "beyond eps 0.1"), ("nan", "NaN"), ("raises", "shy")])
+def test_an_attack_that_breaks_its_contract_is_a_fault(
+    evaluator: Evaluator, cells: list[Cell], plugins, how: str, reason: str
+) -> None:  # type: ignore[no-untyped-def]
+    import_plugin(str(plugins / "faulty.py"))
+    cell = swapped(cells[0], attack=configure(ATTACKS, f"broken_attack:how={how}"))
+    with pytest.raises(PluginFault, match=reason):
+        evaluator.outcome(cell, evaluator.networks(cell))
+
+
+def test_an_artifact_that_vanishes_meanwhile_is_told(tmp_path, tiny_config: RunConfig, cells: list[Cell]) -> None:  # type: ignore[no-untyped-def]
+    lab = Lab(torch.device("cpu"), ArtifactStore(tmp_path), tmp_path, Silent())
+    evaluator = Evaluator(LocalExecutor(lab), lab, tiny_config)
+    networks = evaluator.networks(cells[0])
+    lab.store.path("network", networks.classifier.key).unlink()
+    task = evaluator.craft_task(cells[0], networks.classifier, networks.defense)
+    assert isinstance(task, Craft)
+    with pytest.raises(StorageError, match="vanished"):
+        LocalExecutor(lab).get(task)

@@ -1,0 +1,236 @@
+"""The command line on the whole path, and every bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bench.report.frames import RESULT_COLUMNS
+from bench.runs import RunFolder
+
+
+@pytest.fixture(scope="module")
+def all_defenses() -> str:
+    return "none,convae,puvae,defensegan"
+
+
+def test_a_run_ends_with_tables_plots_and_records(bench, tiny: Path, all_defenses: str) -> None:  # type: ignore[no-untyped-def]
+    done = bench("run", "--config", tiny, "--defenses", all_defenses, "--attacks", "fgsm,pgd", "--out", "out")
+    assert done.code == 0, done.err
+    assert "Plan: 16 cells on cpu" in done.err
+    results = pd.read_csv("out/tables/results.csv")
+    assert list(results.columns) == list(RESULT_COLUMNS)
+    assert len(results) == 16
+    assert (results["status"] == "ok").all()
+    assert results["robust_accuracy"].between(0, 1).all()
+    assert (results["latency_p50_ms"] > 0).all()
+    for name in ("accuracy.md", "accuracy.tex", "latency_table.md", "latency_table.tex", "latency.csv"):
+        assert Path("out/tables", name).stat().st_size > 100
+    plots = {path.name for path in Path("out/plots").iterdir()}
+    for kind in ("png", "svg"):
+        assert f"accuracy_eps_digits_cnn_pgd_graybox.{kind}" in plots
+        assert f"accuracy_latency_digits_cnn_fgsm_graybox_eps0.3.{kind}" in plots
+        assert f"images_digits_cnn_fgsm_graybox_seed0.{kind}" in plots
+    config = json.loads(Path("out/config.json").read_text())
+    assert config["parameters"]["cnn"]["width"] == 8
+    (environment,) = RunFolder.open(Path("out")).environments().values()
+    assert environment["packages"]["torch"] == torch.__version__.split("+")[0] or environment["packages"]["torch"]
+
+    before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    start = time.monotonic()
+    again = bench("run", "--config", tiny, "--defenses", all_defenses, "--attacks", "fgsm,pgd", "--out", "out")
+    assert again.code == 0
+    assert "16 already recorded" in again.err
+    assert time.monotonic() - start < 30
+    after = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    assert before == after
+    assert again.out == done.out
+
+    for folder in ("tables", "plots"):
+        for path in Path("out", folder).iterdir():
+            path.unlink()
+    report = bench("report", "out")
+    assert report.code == 0
+    assert report.out == done.out
+    assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
+
+
+def test_the_default_folder_is_found_again(bench, tiny: Path) -> None:  # type: ignore[no-untyped-def]
+    command = ("run", "--config", tiny, "--defenses", "none", "--eps", "0.1")
+    assert bench(*command).code == 0
+    (folder,) = Path("results/runs").iterdir()
+    assert folder.name.startswith("tiny-")
+    assert "1 already recorded" in bench(*command).err
+    assert bench(*command, "--n", "30").code == 0
+    assert len(list(Path("results/runs").iterdir())) == 2
+
+
+def test_a_strangers_plugin_runs_from_outside(bench, tiny: Path, plugins: Path) -> None:  # type: ignore[no-untyped-def]
+    plugin = plugins / "median.py"
+    listed = bench("list", "--plugin", plugin)
+    assert "median" in listed.out
+    assert "radius=1" in listed.out
+    assert bench("check", plugin).code == 0
+    done = bench(
+        "run", "--config", tiny, "--plugin", plugin, "--defenses", "median:radius=2", "--eps", "0.1", "--out", "o"
+    )
+    assert done.code == 0, done.err
+    assert pd.read_csv("o/tables/results.csv")["defense"].tolist() == ["median:radius=2"]
+
+
+@pytest.mark.parametrize("family", ["defense", "attack", "classifier"])
+def test_a_new_plugin_file_passes_its_check_at_once(bench, family: str) -> None:  # type: ignore[no-untyped-def]
+    assert bench("new", family, f"my_{family}").code == 0
+    done = bench("check", f"./my_{family}.py")
+    assert done.code == 0, done.out
+    assert "all checks passed" in done.out
+    assert bench("new", family, f"my_{family}").code == 2
+
+
+def test_check_takes_a_name_a_spec_and_tells_failures(bench, plugins: Path) -> None:  # type: ignore[no-untyped-def]
+    assert bench("check", "none").code == 0
+    assert bench("check", "pgd:steps=2").code == 0
+    failing = bench("check", plugins / "faulty.py")
+    assert failing.code == 1
+    assert "FAIL" in failing.out
+
+
+def test_failing_cells_are_recorded_and_the_others_go_on(bench, tiny: Path, plugins: Path) -> None:  # type: ignore[no-untyped-def]
+    command = ("run", "--config", tiny, "--plugin", plugins / "faulty.py", "--eps", "0.1", "--out", "out")
+    done = bench(*command, "--defenses", "none,broken:how=nan,broken:how=shape", "--attacks", "fgsm,broken_attack")
+    assert done.code == 1
+    results = pd.read_csv("out/tables/results.csv").set_index(["defense", "attack"])
+    assert results.loc[("none", "fgsm"), "status"] == "ok"
+    assert "beyond eps" in results.loc[("none", "broken_attack"), "reason"]
+    assert "NaN" in results.loc[("broken:how=nan", "fgsm"), "reason"]
+    assert "shape" in results.loc[("broken:how=shape", "fgsm"), "reason"]
+    assert (results["status"] == "failed").sum() == 5
+    assert results[results["status"] == "failed"]["robust_accuracy"].isna().all()
+    assert "5 of 6 cells failed" in done.err
+    assert "failed: " in done.out
+
+
+BAD = {
+    "defense": (["--defenses", "convea"], "unknown defense 'convea'", "did you mean 'convae'"),
+    "attack": (["--attacks", "pdg"], "unknown attack 'pdg'", "did you mean 'pgd'"),
+    "classifier": (["--classifiers", "cn"], "unknown classifier 'cn'", "did you mean 'cnn'"),
+    "dataset": (["--datasets", "digit"], "unknown dataset 'digit'", "did you mean 'digits'"),
+    "threat": (["--threats", "gray"], "unknown threat model 'gray'", "graybox"),
+    "preset": (["--preset", "quik"], "unknown preset 'quik'", "did you mean 'quick'"),
+    "parameter": (["--defenses", "convae:stesp=1"], "unknown parameter", "did you mean 'steps'"),
+    "nested": (["--defenses", "convae:attack=[pgd:steps=0]"], "steps=0", "greater than or equal to 1"),
+    "type": (["--defenses", "convae:width=wide"], "width=wide", "valid integer"),
+    "restarts": (["--defenses", "defensegan:restarts=0"], "restarts=0", "greater than or equal to 1"),
+    "negative eps": (["--eps", "-0.1"], "--eps = '-0.1'", "greater than or equal to 0"),
+    "large eps": (["--eps", "0.1,1.1"], "--eps = '1.1'", "less than or equal to 1"),
+    "no images": (["--n", "0"], "--n = '0'", "greater than or equal to 1"),
+    "too many images": (["--n", "501"], "--n 501", "has 500 test images"),
+    "empty item": (["--attacks", "fgsm,"], "empty item", "comma-separated"),
+    "device": (["--device", "tpu"], "unknown device 'tpu'", "cuda:N"),
+    "config": (["--config", "absent.toml"], "absent.toml", "No such file"),
+    "both": (["--preset", "quick", "--config", "x.toml"], "--preset or --config", "not both"),
+    "plugin": (["--plugin", "absent.py"], "absent.py", "does not exist"),
+    "module": (["--plugin", "no_such_module"], "no_such_module", "neither a file nor a module"),
+    "cache": (["--cache", "file/cache"], "cache folder file/cache", "cannot be made"),
+    "out": (["--out", "."], ". exists", "--out"),
+    "option": (["--defense", "none"], "--defense", "--defenses"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_request_is_one_line_and_exit_code_2(bench, tmp_path: Path, case: str) -> None:  # type: ignore[no-untyped-def]
+    arguments, what, hint = BAD[case]
+    (tmp_path / "file").write_text("")
+    cache_before = set(Path(os.environ["BENCH_CACHE"]).rglob("*"))
+    done = bench("run", *arguments)
+    assert done.code == 2
+    assert what in done.err
+    assert hint in done.err
+    assert "Traceback" not in done.err
+    if case != "option":
+        assert len(done.err.strip().splitlines()) == 1
+    assert done.out == ""
+    assert set(Path(os.environ["BENCH_CACHE"]).rglob("*")) == cache_before
+    assert not Path("results").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_without_cuda_is_refused(bench) -> None:  # type: ignore[no-untyped-def]
+    done = bench("run", "--device", "cuda")
+    assert done.code == 2
+    assert "device 'cuda' is not on this machine" in done.err
+
+
+def test_two_plugins_of_one_name_are_refused(bench, plugins: Path) -> None:  # type: ignore[no-untyped-def]
+    done = bench("run", "--plugin", plugins / "median.py", "--plugin", plugins / "median_twin.py")
+    assert done.code == 2
+    assert "two plugins are called defense 'median'" in done.err
+    assert bench("list", "--plugin", plugins / "median.py", "--plugin", plugins / "median_twin.py").code == 2
+
+
+def test_a_plugin_that_cannot_be_imported_is_refused(bench, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "bad.py").write_text("import no_such_thing")
+    done = bench("run", "--plugin", "./bad.py")
+    assert done.code == 2
+    assert "No module named 'no_such_thing'" in done.err
+
+
+def test_a_folder_of_another_run_is_left_alone(bench, tiny: Path) -> None:  # type: ignore[no-untyped-def]
+    command = ("run", "--config", tiny, "--defenses", "none", "--eps", "0.1", "--out", "out")
+    assert bench(*command).code == 0
+    before = Path("out/config.json").read_bytes()
+    done = bench(*command, "--n", "30")
+    assert done.code == 2
+    assert "another configuration" in done.err
+    assert Path("out/config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "command", [["report", "nowhere"], ["check", "nothing"], ["check", "absent.py"], ["new", "x", "y"]]
+)
+def test_other_commands_refuse_too(bench, command: list[str]) -> None:  # type: ignore[no-untyped-def]
+    done = bench(*command)
+    assert done.code == 2
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_the_doctor_tells_what_is_there(bench) -> None:  # type: ignore[no-untyped-def]
+    done = bench("doctor")
+    assert done.code == 0
+    assert "torch" in done.out
+    assert "data mnist" in done.out
+
+
+def test_a_damaged_outcome_is_computed_again(bench, tiny: Path) -> None:  # type: ignore[no-untyped-def]
+    command = ("run", "--config", tiny, "--defenses", "none", "--eps", "0.1", "--out", "out")
+    assert bench(*command).code == 0
+    (outcome,) = Path("out/cells").glob("*.safetensors")
+    sound = outcome.read_bytes()
+    outcome.write_bytes(sound[:-1])
+    assert bench("report", "out").code == 2
+    assert bench(*command).code == 0
+    assert outcome.read_bytes() == sound
+
+
+def interrupted(process, when: Callable[[], bool], number: int) -> tuple[int, str]:  # type: ignore[no-untyped-def]
+    limit = time.monotonic() + 90
+    while not when() and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(bench_process, tiny: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    process = bench_process("run", "--config", tiny, "--out", "out", BENCH_CACHE=str(tmp_path / "cache"))
+    code, err = interrupted(process, lambda: (tmp_path / "out" / "config.json").exists(), signal.SIGINT)
+    assert code == 130
+    assert f"to go on where it was: bench run --config {tiny} --out out" in err
