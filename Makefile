@@ -15,6 +15,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing into $(VENV); the first time fetches PyTorch, about 5 GB"
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 

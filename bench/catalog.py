@@ -18,6 +18,13 @@ from bench.errors import RequestError
 FAMILIES = {"defense": "defenses", "attack": "attacks", "classifier": "classifiers"}
 """Each plugin family and the package that holds the built-in members."""
 
+DATASETS = {
+    "digits": "scikit-learn's 8x8 scans scaled to 28x28; needs no download",
+    "mnist": "handwritten digits, 28x28, through torchvision",
+    "fashion_mnist": "articles of clothing, 28x28, through torchvision",
+}
+"""The data sets and what they are; `bench.datasets` loads them."""
+
 ENTRY_POINT_GROUP = "purification_bench.plugins"
 
 

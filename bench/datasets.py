@@ -21,6 +21,7 @@ import torchvision
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from bench.catalog import DATASETS
 from bench.contracts import DataInfo
 from bench.errors import RequestError, unknown
 
@@ -82,14 +83,14 @@ def load_dataset(name: str, folder: Path) -> Dataset:
     Raises:
         RequestError: there is no such data set, or it is not in the folder and cannot be downloaded.
     """
-    if name not in _LOADERS:
-        raise unknown("dataset", name, _LOADERS)
+    if name not in DATASETS:
+        raise unknown("dataset", name, DATASETS)
     return _load(name, folder)
 
 
 def dataset_names() -> list[str]:
     """The names `load_dataset` takes."""
-    return sorted(_LOADERS)
+    return sorted(DATASETS)
 
 
 @lru_cache(maxsize=4)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import nn
+from typing import TYPE_CHECKING, TypeAlias
 
 from bench.errors import unknown
 
-Surrogate = Callable[[nn.Module | None, nn.Module], nn.Module]
+if TYPE_CHECKING:
+    from torch import nn
+
+Surrogate: TypeAlias = "Callable[[nn.Module | None, nn.Module], nn.Module]"
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 
-from bench.catalog import FAMILIES, cards
+from bench.catalog import DATASETS, FAMILIES, cards
 from bench.presets import preset_names, read_preset
+from bench.threats import THREATS
 
 
 def show(plugins: tuple[str, ...]) -> None:
@@ -26,6 +29,13 @@ def show(plugins: tuple[str, ...]) -> None:
             parameters = ", ".join(f"{name}={default}" if default else name for name, default in card.parameters)
             table.add_row(card.name, card.summary, parameters)
         console.print(table)
-    presets = ", ".join(f"{name} ({', '.join(read_preset(name).get('datasets', []))})" for name in preset_names())
-    console.print(f"Presets: {presets}", highlight=False)
+    _names(console, "Datasets", DATASETS)
+    _names(console, "Threat models", {threat.name: threat.summary for threat in THREATS.values()})
+    _names(console, "Presets", {name: ", ".join(read_preset(name)["datasets"]) for name in preset_names()})
     console.print("Write a spec as NAME:PARAMETER=VALUE:..., such as defensegan:restarts=4:steps=100", highlight=False)
+
+
+def _names(console: Console, title: str, names: Mapping[str, str]) -> None:
+    console.print(title, style="italic")
+    for name, summary in names.items():
+        console.print(f"  [bold]{name}[/bold]  {summary}", highlight=False)

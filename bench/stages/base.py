@@ -109,13 +109,14 @@ class Lab:
         """The trained network on the device: frozen, in evaluation mode. What an attacker follows.
 
         Raises:
-            StorageError: its artifact has vanished from the cache.
+            StorageError: its artifact has vanished from the cache, or another stands in its place.
         """
         name = (trained.digest, trained.plugin.resolved)
         if name not in self._networks:
             artifact = self.store.load("network", trained.key)
-            if artifact is None:
-                raise StorageError(f"the trained {trained.who} has vanished from the cache: start the command again")
+            if artifact is None or artifact.digest != trained.digest:
+                what = "has vanished from" if artifact is None else "was replaced in"
+                raise StorageError(f"the trained {trained.who} {what} the cache: start the command again")
             module = trained.plugin.plugin.build(trained.info)
             load_weights(module, artifact)
             self._networks[name] = module.to(self.device).requires_grad_(False).eval()

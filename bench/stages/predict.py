@@ -102,8 +102,8 @@ class Predict(Task):
         if self.crafted is None:
             return images
         artifact = lab.store.load("adversarial", self.crafted.key)
-        if artifact is None:
-            raise StorageError("an adversarial set has vanished from the cache: start the command again")
+        if artifact is None or artifact.digest != self.crafted.digest:
+            raise StorageError("an adversarial set has vanished from the cache, or changed: start the command again")
         return torch.from_numpy(artifact.tensors["adversarial"].copy()).to(lab.device)
 
 

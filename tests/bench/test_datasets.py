@@ -84,3 +84,9 @@ def test_files_of_the_mnist_format_are_read(tmp_path: Path) -> None:
     assert (len(data.train), len(data.test), data.info.classes) == (20, 12, 10)
     assert float(data.train.images.max()) <= 1
     assert sorted(data.test.labels.tolist()) == sorted(i % 10 for i in range(12))
+
+
+def test_every_listed_data_set_can_be_loaded() -> None:
+    from bench import datasets
+
+    assert set(datasets._LOADERS) == set(dataset_names())
