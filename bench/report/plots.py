@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from bench.atomic import write_bytes
 from bench.runs import Result, RunFolder
@@ -127,32 +129,40 @@ def _samples(run: RunFolder, records: list[Result], title: str) -> Figure:
     """Rows: original, adversarial, perturbation, and what each defense makes of the adversarial image."""
     outcomes = [run.outcome(record) for record in records]
     clean, adversarial = outcomes[0]["sample_clean"], outcomes[0]["sample_adversarial"]
-    rows = [("original", clean, 0.0), ("adversarial", adversarial, 0.0), ("perturbation", adversarial - clean, -1.0)]
+    delta = adversarial - clean
+    largest = max(float(np.abs(delta).max()), 1e-6)
+    images_row = (0.0, 1.0)
+    rows = [("original", clean, images_row), ("adversarial", adversarial, images_row)]
+    rows.append((f"perturbation\n(colors: ±{largest:.2g})", delta, (-largest, largest)))
     for record, outcome in zip(records, outcomes, strict=True):
         if not np.array_equal(outcome["sample_adversarial"], adversarial):
-            rows.append((f"adversarial\nfor {record.labels['defense']}", outcome["sample_adversarial"], 0.0))
-        rows.append((str(record.labels["defense"]), outcome["sample_purified"], 0.0))
+            rows.append((f"adversarial\nfor {record.labels['defense']}", outcome["sample_adversarial"], images_row))
+        rows.append((str(record.labels["defense"]), outcome["sample_purified"], images_row))
     columns = min(_SAMPLES, len(clean))
-    figure = Figure(figsize=(1.0 * columns + 1.6, 1.05 * len(rows) + 0.4), layout="constrained")
-    grid = np.atleast_2d(figure.subplots(len(rows), columns, squeeze=False))
-    for line, (label, images, low) in zip(grid, rows, strict=True):
-        for axes, image in zip(line, images, strict=False):
-            _show(axes, image, low)
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+    figure = Figure(figsize=(1.0 * columns + 1.8, 1.05 * len(rows) + 0.4), layout="compressed")
+    for axes, (label, images, scale) in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows, strict=True):
+        _show(axes, images[:columns], scale)
+        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure
 
 
-def _show(axes: Axes, image: np.ndarray, low: float) -> None:
-    """One image (c, h, w); a perturbation is drawn on a scale around zero."""
-    pixels = image[0] if image.shape[0] == 1 else np.moveaxis((image - low) / (1 - low), 0, -1)
-    axes.imshow(pixels, cmap="gray" if low == 0 else "RdBu_r", vmin=low, vmax=1, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
+def _show(axes: Axes, images: NDArray[Any], scale: tuple[float, float]) -> None:
+    """Images (n, c, h, w) side by side, a blank column between two; a scale around zero is drawn in two colors."""
+    low, high = scale
+    apart = np.pad(images, [(0, 0), (0, 0), (0, 0), (0, 1)], constant_values=np.nan)
+    strip = np.concatenate(list(apart), axis=2)[..., :-1]
+    colored = np.moveaxis((np.nan_to_num(strip, nan=high) - low) / (high - low), 0, -1)
+    pixels = strip[0] if len(strip) == 1 else colored
+    axes.imshow(pixels, cmap="gray" if low == 0 else "RdBu_r", vmin=low, vmax=high, interpolation="nearest")
+    axes.set(xticks=[], yticks=[], frame_on=False)
 
 
 def _save(folder: Path, name: str, figure: Figure) -> None:
     """As PNG and SVG, the same bytes for the same figure."""
     FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once for both formats
     stem = re.sub(r"[^A-Za-z0-9.=_-]+", "-", name)
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
         buffer = io.BytesIO()
