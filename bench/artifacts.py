@@ -1,7 +1,7 @@
 """The cache: trained networks, adversarial sets and predictions under content keys, safe to share and to interrupt.
 
 One file per artifact, in safetensors format with its description and a digest in the header. A damaged file is
-reported, removed and made again; a lock keeps two processes from making the same artifact twice.
+reported and made again; a lock keeps two processes from making the same artifact twice.
 """
 
 from __future__ import annotations
@@ -126,15 +126,10 @@ class ArtifactStore:
             return None
 
     def load(self, kind: str, key: str) -> Artifact | None:
-        """The stored artifact, verified; a damaged one is reported, removed and None."""
-        path = self.path(kind, key)
+        """The stored artifact, verified; None where there is none, or a damaged one."""
         try:
-            return read_artifact(path)
-        except FileNotFoundError:
-            return None
-        except ValueError as damage:
-            logger.warning("damaged artifact %s: %s; it is made again", path, damage)
-            path.unlink(missing_ok=True)
+            return read_artifact(self.path(kind, key))
+        except (FileNotFoundError, ValueError):
             return None
 
     def get_or_make(self, kind: str, key: str, make: Callable[[], tuple[Tensors, Meta]]) -> tuple[Artifact, bool]:
@@ -147,23 +142,30 @@ class ArtifactStore:
         if stored is not None:
             return stored, True
         path = self.path(kind, key)
-        with _locked(path.with_suffix(".lock"), f"{kind} {key[:8]}"):
-            stored = self.load(kind, key)  # another process may have made it while this one waited
-            if stored is not None:
-                return stored, True
+        with locked(path.with_suffix(".lock"), f"{kind} {key[:8]}"):
+            try:
+                return read_artifact(path), True  # another process has made it while this one waited
+            except FileNotFoundError:
+                pass
+            except ValueError as damage:
+                logger.warning("damaged artifact %s: %s; it is made again", path, damage)
             return write_artifact(path, *make()), False
 
 
 @contextmanager
-def _locked(path: Path, what: str) -> Iterator[None]:
-    """Hold a file lock for the block; say so before waiting for another process."""
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a file lock for the block; say so before waiting for another process.
+
+    Raises:
+        StorageError: the lock file could not be made.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            logger.info("waiting for another process that is making %s", what)
+            logger.info("waiting for another process: %s", what)
             lock.acquire()
     except OSError as error:
         raise StorageError(f"cannot lock {path}: {error.strerror or error}") from error

@@ -60,6 +60,11 @@ def sweep_partials(folder: Path, older_than_s: float = 86_400.0) -> None:
                 path.unlink()
 
 
+def is_partial(path: Path) -> bool:
+    """Whether it is the temporary file of a write that is under way, or was killed."""
+    return path.name.startswith(".") and path.name.endswith(_SUFFIX)
+
+
 def _umask() -> int:
     """The process's umask; a temporary file is private until it is put in place."""
     current = os.umask(0)

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from bench.errors import BenchError, Interrupted, RequestError
+from bench.progress import say
 
 app = typer.Typer(
     name="bench",
@@ -140,7 +141,7 @@ class _OneLine(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        Console(stderr=True).print(prefix + record.getMessage(), markup=False, highlight=False, soft_wrap=True)
+        say(Console(stderr=True), prefix + record.getMessage())
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -158,12 +159,12 @@ def main() -> None:
     try:
         app()
     except RequestError as error:
-        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        say(errors, f"error: {error}")
         sys.exit(EXIT_REQUEST)
     except BenchError as error:
-        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        say(errors, f"error: {error}")
         sys.exit(EXIT_FAILED)
     except Interrupted:
         command = shlex.join(["bench", *sys.argv[1:]])
-        errors.print(f"interrupted; to go on where it was: {command}", markup=False, highlight=False, soft_wrap=True)
+        say(errors, f"interrupted; to go on where it was: {command}")
         sys.exit(EXIT_INTERRUPTED)

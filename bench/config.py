@@ -5,13 +5,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.contracts import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from bench.errors import RequestError, nearest
-from bench.keys import content_key
 
 
 class LatencyConfig(BaseModel):
@@ -60,7 +59,7 @@ class RunConfig(BaseModel):
     defenses: tuple[str, ...] = Field(default=("none", "convae", "puvae", "defensegan"), min_length=1)
     attacks: tuple[str, ...] = Field(default=("fgsm", "pgd"), min_length=1)
     eps: tuple[Fraction, ...] = Field(default=(0.1, 0.2, 0.3), min_length=1)
-    attack_eps: dict[str, tuple[Fraction, ...]] = {}
+    attack_eps: dict[str, Annotated[tuple[Fraction, ...], Field(min_length=1)]] = {}
     threats: tuple[str, ...] = Field(default=("graybox",), min_length=1)
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
     n: PositiveInt = 500
@@ -107,11 +106,6 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
         return RunConfig.model_validate(merged)
     except ValidationError as error:
         raise RequestError(_explain(error, given, source)) from None
-
-
-def config_hash(config: RunConfig, device: str) -> str:
-    """Eight hexadecimal digits of the resolved configuration and the kind of device."""
-    return content_key({"config": config.model_dump(mode="json"), "device": device})[:8]
 
 
 def _explain(error: ValidationError, given: Mapping[str, Any], source: str) -> str:

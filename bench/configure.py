@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 
 from pydantic import TypeAdapter, ValidationError
 
+from bench.catalog import FAMILIES
 from bench.contracts import FamilyOf, Plugin
 from bench.errors import RequestError, unknown
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
@@ -95,7 +98,13 @@ def configure(registry: Registry[P], spec: Spec | str, overrides: Overrides | No
             nested[name] = inner.identity
     parameters = {name: _plain(getattr(plugin, name)) for name in hints}
     files = {str(path): _digest(what, path) for path in plugin.files()}
-    identity = {"name": spec.name, "version": cls.version, "parameters": {**parameters, **nested}, "files": files}
+    identity = {
+        "name": spec.name,
+        "version": cls.version,
+        "parameters": {**parameters, **nested},
+        "files": files,
+        **_foreign_source(cls),
+    }
     return Configured(spec, plugin, parameters, identity)
 
 
@@ -141,6 +150,14 @@ def _plain(value: Any) -> Json:
 
 def _text(value: Json) -> str:
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def _foreign_source(cls: type) -> dict[str, str]:
+    """The digest of a third party's source file, which changes without a new version; nothing for built-ins."""
+    module = sys.modules.get(cls.__module__)
+    if cls.__module__.partition(".")[0] in FAMILIES.values() or getattr(module, "__file__", None) is None:
+        return {}
+    return {"source": _digest(cls.__name__, Path(inspect.getfile(cls)))}
 
 
 def _digest(what: str, path: Path) -> str:

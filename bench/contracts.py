@@ -72,15 +72,14 @@ class DataInfo:
 
 
 class FitContext(Protocol):
-    """What the harness gives a plugin to train with. The global random generators are seeded before `fit`."""
+    """What the harness gives a plugin to train with. Torch's global random generators are seeded before `fit`."""
 
     @property
     def data(self) -> DataInfo:
         """The shape of an image and the number of classes."""
 
-    @property
-    def size(self) -> int:
-        """How many training images there are."""
+    def steps_in(self, epochs: int, batch_size: int) -> int:
+        """How many batches `batches(batch_size, epochs=epochs)` yields, for a learning-rate schedule."""
 
     @property
     def classifier(self) -> nn.Module:

@@ -30,17 +30,34 @@ def perturb(attack: Configured[Attack], model: nn.Module, images: Tensor, labels
     with plugin_call(who):
         output = attack.plugin.perturb(model, images.clone(), labels, eps)
     adversarial = checked_images(who, output, images).detach()
-    check_ball(who, images, adversarial, eps, attack.plugin.norm())
+    with plugin_call(who):
+        norm = attack.plugin.norm()
+        check_ball(who, images, adversarial, eps, norm)
     return adversarial
 
 
-def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """The L2 norm of the loss gradient at each image, shape (n,): 0, NaN or infinity tells of a masked gradient."""
-    with torch.enable_grad():
+def gradient_norms(who: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The L2 norm of the loss gradient at each image, shape (n,): 0, NaN or infinity tells of a masked gradient.
+
+    Raises:
+        PluginFault: the model, called `who`, raised.
+    """
+    with torch.enable_grad(), plugin_call(who):
         inputs = images.clone().requires_grad_(True)
         loss = cross_entropy(model(inputs), labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, inputs, allow_unused=True)
+        gradient = torch.autograd.grad(loss, inputs, allow_unused=True)[0] if loss.requires_grad else None
     if gradient is None:
         return torch.zeros(len(images), device=images.device)
     norms: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
     return norms
+
+
+def described(attack: Configured[Attack], eps: float) -> dict[str, float | int | str]:
+    """What the attack says its parameters come to at this budget, as JSON values.
+
+    Raises:
+        PluginFault: it raised.
+    """
+    with plugin_call(f"attack {attack.label}"):
+        found = dict(attack.plugin.describe(eps))
+        return {name: value if isinstance(value, (int, str)) else float(value) for name, value in found.items()}

@@ -120,11 +120,11 @@ def _torchvision(name: str, folder: Path) -> Dataset:
         try:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 found = source(str(folder), train=train, download=True)
-        except (OSError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except (OSError, RuntimeError, ValueError, AssertionError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise RequestError(
-                f"dataset '{name}' is not in {where} and cannot be downloaded ({reason}): "
-                f"put its four .gz archives there, or name a folder that has them with --data or BENCH_DATA"
+                f"dataset '{name}' is not whole in {where} and cannot be downloaded ({reason}): "
+                "put its four .gz archives there and nothing else, or name a folder with --data or BENCH_DATA"
             ) from None
         parts.append((found.data[:, None].float().div_(255.0), found.targets.long()))
     return _dataset(name, parts[0], parts[1])

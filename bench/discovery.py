@@ -33,8 +33,12 @@ def discover(plugins: Iterable[str] = ()) -> None:
 
 
 def import_plugin(plugin: str) -> str:
-    """Import one `--plugin` value and return the name of its module; a file is imported once per content."""
+    """Import one `--plugin` value and return the name of its module; a file is imported once."""
     path = plugin_source(plugin)
+    package = path.parent.name
+    if package in FAMILIES.values() and path.parent == package_folder(package):
+        _import(f"{package}.{path.stem}")
+        return f"{package}.{path.stem}"
     if not (plugin.endswith(".py") or "/" in plugin):
         _import(plugin)
         return plugin

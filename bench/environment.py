@@ -23,7 +23,7 @@ def choose_device(name: str) -> torch.device:
         RequestError: it is none of these, or not on this machine.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and (kind == "cpu" or not index.isdigit())):
         raise RequestError(
@@ -33,7 +33,9 @@ def choose_device(name: str) -> torch.device:
         count = torch.cuda.device_count()
         if not torch.cuda.is_available() or int(index or 0) >= count:
             raise RequestError(f"device '{name}' is not on this machine (CUDA devices: {count}); use --device cpu")
-    return torch.device(name)
+        torch.cuda.set_device(int(index or 0))  # what synchronises and allocates by default
+        return torch.device("cuda", int(index or 0))
+    return torch.device("cpu")
 
 
 def describe(device: torch.device) -> dict[str, Any]:

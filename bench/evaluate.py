@@ -46,8 +46,8 @@ class Evaluator:
         """Training the cell's classifier."""
         return Train(cell.classifier, self._train_split(cell), cell.seed)
 
-    def defense_task(self, cell: Cell, classifier: Trained) -> Train:
-        """Training the cell's defense, given the trained classifier."""
+    def defense_task(self, cell: Cell, classifier: Trained | None) -> Train:
+        """Training the cell's defense, given the trained classifier (not needed where the defense does not use it)."""
         against = classifier if cell.defense.plugin.uses_classifier else None
         return Train(cell.defense, self._train_split(cell), cell.seed, against)
 
@@ -134,7 +134,7 @@ class Evaluator:
         )
 
     def _train_split(self, cell: Cell) -> SplitRef:
-        return SplitRef.train(self._lab.dataset(cell.dataset))
+        return self._lab.split(cell.dataset, None)
 
     def _test_split(self, cell: Cell) -> SplitRef:
-        return SplitRef.test(self._lab.dataset(cell.dataset), self._config.n)
+        return self._lab.split(cell.dataset, self._config.n)

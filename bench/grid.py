@@ -50,7 +50,7 @@ class Cell:
         return {
             "classifier": dict(self.classifier.parameters),
             "defense": dict(self.defense.parameters),
-            "attack": {**self.attack.parameters, **self.attack.plugin.describe(self.eps)},
+            "attack": dict(self.attack.parameters),
         }
 
     def key(self, data: str, batch_size: int, draws: int) -> str:
@@ -110,6 +110,16 @@ class Grid:
             threats=tuple(threat_named(name).name for name in _once(config.threats)),
             seeds=_once(config.seeds),
         )
+
+    def identities(self) -> dict[str, Any]:
+        """Every plugin resolved: parameters with defaults, versions, digests of files; and the meaning of a cell."""
+        families: dict[str, tuple[Configured[Plugin], ...]] = {
+            "classifiers": self.classifiers,
+            "defenses": self.defenses,
+            "attacks": tuple(attack for attack, _ in self.attacks),
+        }
+        found = {name: {plugin.label: plugin.identity for plugin in plugins} for name, plugins in families.items()}
+        return {"format": CELL_FORMAT, **found}
 
     def cells(self) -> Iterator[Cell]:
         """All cells, those that share networks and adversarial sets next to each other."""

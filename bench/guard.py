@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import Norm
-from bench.errors import BenchError, PluginFault
+from bench.errors import PluginFault, StorageError
 
 TOLERANCE = 1e-6
 """Float32 rounding allowed on [0, 1] and on the epsilon ball."""
+
+_LONGEST_REASON = 300
 
 
 @contextmanager
@@ -20,11 +22,11 @@ def plugin_call(who: str) -> Iterator[None]:
     """Turn whatever a plugin raises into a fault that names it."""
     try:
         yield
-    except BenchError:
+    except (PluginFault, StorageError):
         raise
     except Exception as error:
-        text = str(error).strip().splitlines()
-        raise PluginFault(f"{who} raised {type(error).__name__}: {text[0] if text else '(no message)'}") from error
+        text = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise PluginFault(f"{who} raised {type(error).__name__}: {text or '(no message)'}") from error
 
 
 def checked_images(who: str, output: object, like: Tensor) -> Tensor:
@@ -90,7 +92,7 @@ class Guarded(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The module's output, checked."""
         with plugin_call(self.who):
-            output = self.module(images)
+            output = self.module(images.clone())  # a plugin that works in place must not reach the test images
         if self.classes is None:
             return checked_images(self.who, output, images)
         return checked_logits(self.who, output, images, self.classes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -56,11 +55,6 @@ def time_defense(
     with seeded(lab.device, "latency"), torch.no_grad(), plugin_call(who):
         seconds = measure(call, settings)
     return Timing(labels, target, batch_size, EAGER, str(lab.device), settings.warmup, seconds)
-
-
-def with_environment(timing: Timing, environment: str) -> Timing:
-    """The timing with the id of its environment."""
-    return replace(timing, environment=environment)
 
 
 def wanted(settings: LatencyConfig) -> Iterator[tuple[str, int]]:

@@ -13,6 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _LINE_EVERY_S = 15.0
 
 
+def say(console: Console, text: str) -> None:
+    """Print text as it is: names and reasons may hold what would be markup, and a line is not broken."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 class Step(Protocol):
     """A running step."""
 
@@ -61,13 +66,13 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         self._progress = Progress(*columns, console=console, transient=True)
 
@@ -106,7 +111,7 @@ class _LineStep:
             self._say(f"{self._done}/{self._total} in {took:.1f} s")
 
     def _say(self, text: str) -> None:
-        self._console.print(f"{self._title}: {text}".rstrip(), highlight=False, soft_wrap=True, markup=False)
+        say(self._console, f"{self._title}: {text}".rstrip())
 
 
 class Lines:

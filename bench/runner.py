@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.artifacts import ArtifactStore, Tensors
+from bench.artifacts import Tensors, locked
 from bench.config import RunConfig
+from bench.crafting import described
 from bench.errors import PluginFault
 from bench.evaluate import Evaluator, Networks
 from bench.grid import Cell, Grid
+from bench.keys import content_key
 from bench.latency import EAGER, time_defense, wanted
 from bench.runs import Result, RunFolder, timing_key
-from bench.stages.base import Lab, SplitRef, Task, Trained
+from bench.stages.base import Lab, Trained
 from bench.stages.executor import Executor
+from bench.stages.train import Train
+
+logger = logging.getLogger("bench")
 
 
 @dataclass
@@ -24,16 +30,14 @@ class Plan:
     Attributes:
         cells: how many in all.
         recorded: how many the run's folder already holds.
-        networks: (title, cached) of every network the remaining cells need.
-        crafted: how many adversarial sets the remaining cells need.
-        crafted_cached: how many of those lie in the cache.
+        networks: by key, (title, cached) of every network the remaining cells need.
+        crafted: by key, whether an adversarial set that the remaining cells need is cached.
     """
 
     cells: int = 0
     recorded: int = 0
-    networks: dict[str, bool] = field(default_factory=dict)
-    crafted: int = 0
-    crafted_cached: int = 0
+    networks: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    crafted: dict[str, bool] = field(default_factory=dict)
 
 
 class Runner:
@@ -46,23 +50,37 @@ class Runner:
     def plan(self) -> Plan:
         """Count what there is to do; nothing is computed. Loads the data, so that a missing set is told first."""
         plan = Plan()
-        sets: dict[str, bool] = {}
         for cell in self.grid.cells():
             plan.cells += 1
             if self._recorded(cell):
                 plan.recorded += 1
-                continue
-            classifier_task = self._evaluator.classifier_task(cell)
-            classifier = self._stored(classifier_task, plan)
-            defense = self._stored(self._evaluator.defense_task(cell, classifier), plan) if classifier else None
-            if classifier is None:
-                plan.networks.setdefault(f"defense {cell.defense.label} on {cell.dataset}, seed {cell.seed}", False)
-                sets[f"{cell.dataset}{cell.seed}{cell.classifier.label}{cell.attack.label}{cell.eps}"] = False
-                continue
-            task = self._evaluator.craft_task(cell, classifier, defense)
-            sets[task.key] = _is_stored(self.lab.store, task)
-        plan.crafted, plan.crafted_cached = len(sets), sum(sets.values())
+            else:
+                self._plan(cell, plan)
         return plan
+
+    def _plan(self, cell: Cell, plan: Plan) -> None:
+        """Note what one cell needs. What depends on a network still to be trained has no key yet, and is not cached."""
+        where = f"on {cell.dataset}, seed {cell.seed}"
+        task = self._evaluator.classifier_task(cell)
+        classifier = self._stored(task)
+        plan.networks[task.key] = (f"classifier {cell.classifier.label} {where}", classifier is not None)
+        needs_classifier = cell.defense.plugin.uses_classifier
+        against = cell.classifier.label if needs_classifier else ""
+        title = f"defense {cell.defense.label} {where}" + (f", against {against}" if needs_classifier else "")
+        defense = None
+        if classifier is not None or not needs_classifier:
+            defense_task = self._evaluator.defense_task(cell, classifier)
+            defense = self._stored(defense_task)
+            plan.networks[defense_task.key] = (title, defense is not None)
+        else:
+            unkeyed = {"plugin": cell.defense.training_identity, "against": against, "where": where}
+            plan.networks[content_key(unkeyed)] = (title, False)
+        if classifier is None:
+            labels = {name: value for name, value in cell.labels().items() if name != "defense"}
+            plan.crafted[content_key(labels)] = False
+        else:
+            craft = self._evaluator.craft_task(cell, classifier, defense)
+            plan.crafted[craft.key] = self.lab.store.digest(craft.kind, craft.key) is not None
 
     def run(self, environment: str) -> Iterator[Result]:
         """Run every cell and yield its record as soon as it is written.
@@ -83,45 +101,56 @@ class Runner:
             self.folder.save(result, outcome)
             yield result
 
-    def time(self, environment: str) -> None:
-        """Measure latency, defense by defense, with nothing else running. Failed defenses are passed over."""
+    def time(self, environment: str) -> int:
+        """Measure latency, defense by defense, with nothing else running: no live display, one run at a time.
+
+        Returns:
+            how many timings failed although the network was there; each is told with its reason.
+        """
         todo = [
             (cell, target, size) for cell in self._representatives() for target, size in wanted(self.config.latency)
         ]
         missing = [entry for entry in todo if not self._timed(*entry)]
         if not missing:
-            return
-        with self.lab.progress.step("measure latency", len(missing)) as step:
-            for cell, target, size in missing:
-                self._time(cell, target, size, environment)
-                step.advance(1, f"{cell.defense.label} {target} batch {size}")
+            return 0
+        logger.info("measuring latency: %d timings, with nothing else running", len(missing))
+        with locked(self.lab.store.root / "latency.lock", "measuring latency"):
+            return sum(not self._time(*entry, environment) for entry in missing)
 
-    def _time(self, cell: Cell, target: str, size: int, environment: str) -> None:
+    def _time(self, cell: Cell, target: str, size: int, environment: str) -> bool:
+        """Measure and record one timing; whether that went well, or its cells have failed already."""
         try:
             networks = self._evaluator.networks(cell)
-            split = SplitRef.test(self.lab.dataset(cell.dataset), self.config.n)
-            timing = time_defense(self.lab, networks, _timing_labels(cell), split, target, size, self.config.latency)
         except PluginFault:
-            return  # its cells have failed with the reason
+            return True
+        split = self.lab.split(cell.dataset, self.config.n)
+        try:
+            timing = time_defense(self.lab, networks, _timing_labels(cell), split, target, size, self.config.latency)
+        except PluginFault as fault:
+            logger.warning("not timed at batch size %d: %s", size, fault)
+            return False
         self.folder.save_timing(replace(timing, environment=environment))
+        return True
 
     def _evaluate(self, cell: Cell) -> tuple[Result, Tensors | None]:
         networks: Networks | None = None
+        details: dict[str, Any] = {}
         try:
+            details = described(cell.attack, cell.eps)
             networks = self._evaluator.networks(cell)
             outcome = self._evaluator.outcome(cell, networks)
         except PluginFault as fault:
-            return self._result(cell, networks, str(fault)), None
-        return self._result(cell, networks, ""), outcome
+            return self._result(cell, networks, details, str(fault)), None
+        return self._result(cell, networks, details, ""), outcome
 
-    def _result(self, cell: Cell, networks: Networks | None, reason: str) -> Result:
+    def _result(self, cell: Cell, networks: Networks | None, details: dict[str, Any], reason: str) -> Result:
         return Result(
             key=self._evaluator.cell_key(cell),
             labels=cell.labels(),
             n=self.config.n,
             status="failed" if reason else "ok",
             reason=reason,
-            parameters=cell.parameters(),
+            parameters={**cell.parameters(), "attack_at_eps": details},
             networks=networks.digests() if networks else {},
             environment="",
         )
@@ -131,10 +160,9 @@ class Runner:
         found = self.folder.result(self._evaluator.cell_key(cell))
         return found if found is not None and found.status == "ok" else None
 
-    def _stored(self, task: Any, plan: Plan) -> Trained | None:
-        """The network, where the cache has it; noted in the plan either way."""
+    def _stored(self, task: Train) -> Trained | None:
+        """The network, where the cache has it."""
         digest = self.lab.store.digest(task.kind, task.key)
-        plan.networks[f"{task.who} on {task.split.dataset}, seed {task.seed}"] = digest is not None
         return Trained(task.plugin, task.split.info, task.key, digest) if digest else None
 
     def _representatives(self) -> list[Cell]:
@@ -151,7 +179,3 @@ class Runner:
 
 def _timing_labels(cell: Cell) -> dict[str, Any]:
     return {name: cell.labels()[name] for name in ("dataset", "classifier", "defense")}
-
-
-def _is_stored(store: ArtifactStore, task: Task) -> bool:
-    return store.digest(task.kind, task.key) is not None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.artifacts import Tensors, read_artifact, write_artifact
-from bench.atomic import write_json
+from bench.atomic import is_partial, sweep_partials, write_json
 from bench.errors import RequestError
 from bench.keys import content_key
 
@@ -108,10 +108,11 @@ class RunFolder:
         if stored.is_file():
             if folder.config() != json.loads(json.dumps(config)):
                 raise RequestError(f"{path} holds a run of another configuration: choose another folder with --out")
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif path.exists() and (not path.is_dir() or any(not is_partial(entry) for entry in path.iterdir())):
             raise RequestError(f"{path} exists and is not a run's folder: choose another with --out")
         else:
             write_json(stored, config)
+        sweep_partials(path)
         return folder
 
     @classmethod
@@ -183,13 +184,19 @@ class RunFolder:
         write_json(self.path / "latency" / f"{timing.key[:16]}.json", asdict(timing))
 
     def timing(self, key: str) -> Timing | None:
-        """The times of that key, where there are any."""
-        path = self.path / "latency" / f"{key[:16]}.json"
-        return Timing(**_read_object(path)) if path.is_file() else None
+        """The times of that key, where there is a sound file of them."""
+        try:
+            return _read_timing(self.path / "latency" / f"{key[:16]}.json")
+        except (FileNotFoundError, RequestError):
+            return None
 
     def timings(self) -> list[Timing]:
-        """All raw times."""
-        found = [Timing(**_read_object(path)) for path in (self.path / "latency").glob("*.json")]
+        """All raw times.
+
+        Raises:
+            RequestError: a file is damaged or of another version.
+        """
+        found = [_read_timing(path) for path in (self.path / "latency").glob("*.json")]
         return sorted(found, key=lambda t: (*map(str, t.labels.values()), t.engine, t.target, t.batch_size))
 
     def _record_path(self, key: str) -> Path:
@@ -204,7 +211,20 @@ class RunFolder:
         version = content.pop("schema", None)
         if version != SCHEMA:
             raise RequestError(f"{path} has schema {version}; this version reads {SCHEMA}")
-        return Result(**content)
+        try:
+            return Result(**content)
+        except TypeError as error:
+            raise RequestError(f"{path} is not a record of a cell ({error})") from None
+
+
+def _read_timing(path: Path) -> Timing:
+    content = _read_object(path)
+    if content.get("schema") != SCHEMA:
+        raise RequestError(f"{path} has schema {content.get('schema')}; this version reads {SCHEMA}")
+    try:
+        return Timing(**{**content, "seconds": tuple(content["seconds"])})
+    except (KeyError, TypeError) as error:
+        raise RequestError(f"{path} is not a timing ({error})") from None
 
 
 def _read_object(path: Path) -> dict[str, Any]:

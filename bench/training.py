@@ -51,10 +51,9 @@ class TrainingContext:
         self._step, self._every = 0, 1
         self._latest: dict[str, Tensor] = {}
 
-    @property
-    def size(self) -> int:
-        """How many training images there are."""
-        return len(self.labels)
+    def steps_in(self, epochs: int, batch_size: int) -> int:
+        """See `FitContext.steps_in`."""
+        return epochs * (len(self.labels) // min(batch_size, len(self.labels)))
 
     @property
     def classifier(self) -> nn.Module:
@@ -74,7 +73,7 @@ class TrainingContext:
         if (steps is None) == (epochs is None):
             raise ValueError("batches() takes exactly one of steps and epochs")
         batch_size = min(batch_size, len(self.labels))
-        total = steps if steps is not None else (epochs or 0) * (len(self.labels) // batch_size)
+        total = steps if steps is not None else self.steps_in(epochs or 0, batch_size)
         total = min(total, self._max_steps) if self._max_steps is not None else total
         self._every = max(1, total // _HISTORY_POINTS)
         order = self._orders(batch_size)

@@ -52,7 +52,7 @@ class CNN(Classifier):
     def fit(self, module: nn.Module, context: FitContext) -> None:
         """Minimise the cross-entropy on clean images."""
         optimizer = Adam(module.parameters(), lr=self.learning_rate)
-        schedule = CosineAnnealingLR(optimizer, max(1, self.epochs * (context.size // self.batch_size)))
+        schedule = CosineAnnealingLR(optimizer, context.steps_in(self.epochs, self.batch_size))
         for images, labels in context.batches(self.batch_size, epochs=self.epochs):
             loss = cross_entropy(module(images), labels)
             optimizer.zero_grad(set_to_none=True)

@@ -84,11 +84,9 @@ class VGG16(Classifier):
         """Load the starting weights, freeze the first convolutions, minimise the cross-entropy on clean images."""
         features = module.get_submodule("features")
         self._start_from(features)
-        convolutions = [layer for layer in features.modules() if isinstance(layer, nn.Conv2d)]
-        for layer in convolutions[: self.frozen]:
-            layer.requires_grad_(False)
+        self._freeze(features)
         optimizer = Adam([weight for weight in module.parameters() if weight.requires_grad], lr=self.learning_rate)
-        schedule = CosineAnnealingLR(optimizer, max(1, self.epochs * (context.size // self.batch_size)))
+        schedule = CosineAnnealingLR(optimizer, context.steps_in(self.epochs, self.batch_size))
         for images, labels in context.batches(self.batch_size, epochs=self.epochs):
             loss = cross_entropy(module(images), labels)
             optimizer.zero_grad(set_to_none=True)
@@ -96,6 +94,16 @@ class VGG16(Classifier):
             optimizer.step()
             schedule.step()
             context.report(loss=loss)
+
+    def _freeze(self, features: nn.Module) -> None:
+        """Keep the first `frozen` convolutions, and the statistics of their batch normalisation, as they are."""
+        seen = 0
+        for layer in features.children():
+            seen += isinstance(layer, nn.Conv2d)
+            if seen > self.frozen:
+                break
+            if self.frozen:
+                layer.requires_grad_(False).eval()
 
     def _start_from(self, features: nn.Module) -> None:
         if self.weights == "none":

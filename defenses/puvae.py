@@ -83,7 +83,7 @@ class PuVAE(Defense):
         if not isinstance(module, _PuVAE):
             raise TypeError("fit() needs the module that build() made")
         optimizer = Adam(module.parameters(), lr=self.learning_rate)
-        schedule = linear_decay(optimizer, self.epochs * (context.size // self.batch_size), self.decay)
+        schedule = linear_decay(optimizer, context.steps_in(self.epochs, self.batch_size), self.decay)
         for images, labels in context.batches(self.batch_size, epochs=self.epochs):
             condition = one_hot(labels, context.data.classes).float()
             mean, log_variance = module.encode(module.features(self._noisy(images)), condition)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.catalog import DATASETS, FAMILIES, cards
 from bench.presets import preset_names, read_preset
@@ -27,7 +28,7 @@ def show(plugins: tuple[str, ...]) -> None:
         table.add_column("parameters and defaults", ratio=4)
         for card in (card for card in found if card.family == family):
             parameters = ", ".join(f"{name}={default}" if default else name for name, default in card.parameters)
-            table.add_row(card.name, card.summary, parameters)
+            table.add_row(*(Text(cell) for cell in (card.name, card.summary, parameters)))
         console.print(table)
     _names(console, "Datasets", DATASETS)
     _names(console, "Threat models", {threat.name: threat.summary for threat in THREATS.values()})

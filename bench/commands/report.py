@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.progress import say
 from bench.report import latency_frame, print_tables, results_frame, table_console, write_report
 from bench.runs import RunFolder
 
@@ -19,4 +20,4 @@ def report(path: Path) -> None:
     folder = RunFolder.open(path)
     write_report(folder)
     print_tables(table_console(), results_frame(folder), latency_frame(folder))
-    Console(stderr=True).print(f"Tables and plots are in {path}/tables and {path}/plots", soft_wrap=True)
+    say(Console(stderr=True), f"Tables and plots are in {path}/tables and {path}/plots")

@@ -11,13 +11,14 @@ from rich.console import Console
 
 from bench.artifacts import ArtifactStore
 from bench.commands.places import RUNS, cache_folder, data_folder
-from bench.config import RunConfig, config_hash, read_file, resolve
+from bench.config import RunConfig, read_file, resolve
 from bench.discovery import discover
 from bench.environment import choose_device, describe, device_name
 from bench.errors import RequestError
 from bench.grid import Grid
+from bench.keys import content_key
 from bench.presets import read_preset
-from bench.progress import reporter
+from bench.progress import reporter, say
 from bench.report import latency_frame, print_tables, results_frame, table_console, write_report
 from bench.runner import Plan, Runner
 from bench.runs import RunFolder
@@ -70,8 +71,9 @@ def run(
     lab = Lab(device, ArtifactStore(cache_folder(places.cache)), data_folder(places.data), reporter(messages))
     for dataset in grid.datasets:
         lab.dataset(dataset).test_images(config.n)
-    path = places.out or RUNS / f"{name}-{config_hash(config, device.type)}"
-    folder = RunFolder.create(path, {"preset": name, "device": device.type, **config.model_dump(mode="json")})
+    resolved = {"device": device.type, "plugins": grid.identities(), **config.model_dump(mode="json")}
+    path = places.out or RUNS / f"{name}-{content_key(resolved)[:8]}"
+    folder = RunFolder.create(path, {"preset": name, **resolved})
     runner = Runner(grid, config, lab, LocalExecutor(lab), folder)
     show_plan(messages, runner.plan(), f"{device} ({device_name(device)})", path)
 
@@ -80,14 +82,14 @@ def run(
     for result in runner.run(environment):
         if result.status == "failed":
             failed += 1
-            messages.print(f"failed: {_title(result.labels)}: {result.reason}", markup=False, soft_wrap=True)
-    runner.time(environment)
+            say(messages, f"failed: {_title(result.labels)}: {result.reason}")
+    untimed = runner.time(environment)
     write_report(folder)
     print_tables(output, results_frame(folder), latency_frame(folder))
-    messages.print(f"Tables and plots are in {path}/tables and {path}/plots", soft_wrap=True, highlight=False)
+    say(messages, f"Tables and plots are in {path}/tables and {path}/plots")
     if failed:
-        messages.print(f"{failed} of {len(list(grid.cells()))} cells failed; the same command tries them again")
-    return 1 if failed else 0
+        say(messages, f"{failed} of {len(list(grid.cells()))} cells failed; the same command tries them again")
+    return 1 if failed or untimed else 0
 
 
 def configuration(
@@ -106,15 +108,14 @@ def configuration(
 
 def show_plan(console: Console, plan: Plan, device: str, path: Path) -> None:
     """What is going to happen, in three lines."""
-    to_train = [title for title, cached in plan.networks.items() if not cached]
-    console.print(
+    to_train = [title for title, cached in plan.networks.values() if not cached]
+    say(
+        console,
         f"Plan: {plan.cells} cells on {device}, {plan.recorded} already recorded in {path}\n"
         f"  networks: {len(plan.networks) - len(to_train)} cached, {len(to_train)} to train"
         + "".join(f"\n    - {title}" for title in to_train)
-        + f"\n  adversarial sets: {plan.crafted_cached} cached, {plan.crafted - plan.crafted_cached} to craft",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        + f"\n  adversarial sets: {sum(plan.crafted.values())} cached, "
+        f"{len(plan.crafted) - sum(plan.crafted.values())} to craft",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.atomic import write_text
 
@@ -72,11 +73,11 @@ def _print(console: Console, title: str, frame: pd.DataFrame) -> None:
     constant = [name for name in frame.columns if frame[name].nunique() == 1 and name not in ("defense", "verdict")]
     shown = frame.drop(columns=[name for name in constant if name in (*_LABELS, "engine", "device")])
     fixed = ", ".join(f"{name} {frame[name].iloc[0]}" for name in constant if name not in shown)
-    table = Table(title=f"{title} ({fixed})" if fixed else title, title_justify="left", header_style="bold")
+    table = Table(title=Text(f"{title} ({fixed})" if fixed else title), title_justify="left", header_style="bold")
     for name in shown.columns:
-        table.add_column(str(name), justify="left" if name in (*_LABELS, "target", "verdict") else "right")
+        table.add_column(Text(str(name)), justify="left" if name in (*_LABELS, "target", "verdict") else "right")
     for row in shown.itertuples(index=False):
-        table.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*(Text(f"{value:g}" if isinstance(value, float) else str(value)) for value in row))
     console.print(table)
 
 

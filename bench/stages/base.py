@@ -17,7 +17,7 @@ from bench.configure import Configured
 from bench.contracts import DataInfo, Defense, Network
 from bench.datasets import Dataset, Split, load_dataset
 from bench.errors import StorageError
-from bench.guard import Guarded
+from bench.guard import Guarded, plugin_call
 from bench.keys import content_key
 from bench.progress import Reporter
 from bench.spec import Spec
@@ -40,16 +40,6 @@ class SplitRef:
     n: int | None
     digest: str
     info: DataInfo
-
-    @classmethod
-    def train(cls, dataset: Dataset) -> SplitRef:
-        """The training part."""
-        return cls(dataset.name, None, dataset.train.digest, dataset.info)
-
-    @classmethod
-    def test(cls, dataset: Dataset, n: int) -> SplitRef:
-        """The first n test images."""
-        return cls(dataset.name, n, dataset.test_images(n).digest, dataset.info)
 
 
 @dataclass(frozen=True)
@@ -91,11 +81,20 @@ class Lab:
     def __init__(self, device: torch.device, store: ArtifactStore, data: Path, progress: Reporter) -> None:
         self.device, self.store, self.data, self.progress = device, store, data, progress
         self._splits: dict[SplitRef, Split] = {}
-        self._networks: dict[tuple[str, Spec], nn.Module] = {}
+        self._networks: dict[tuple[str, Spec, DataInfo], nn.Module] = {}
+        self._references: dict[tuple[str, int | None], SplitRef] = {}
 
     def dataset(self, name: str) -> Dataset:
         """The data set of that name, on the CPU."""
         return load_dataset(name, self.data)
+
+    def split(self, name: str, n: int | None) -> SplitRef:
+        """The training images of a data set (n is None), or its first n test images."""
+        if (name, n) not in self._references:
+            dataset = self.dataset(name)
+            digest = (dataset.train if n is None else dataset.test_images(n)).digest
+            self._references[name, n] = SplitRef(name, n, digest, dataset.info)
+        return self._references[name, n]
 
     def images(self, split: SplitRef) -> tuple[Tensor, Tensor]:
         """Images and labels on the device."""
@@ -110,15 +109,17 @@ class Lab:
 
         Raises:
             StorageError: its artifact has vanished from the cache, or another stands in its place.
+            PluginFault: it cannot be built again, or does not take its own weights.
         """
-        name = (trained.digest, trained.plugin.resolved)
+        name = (trained.digest, trained.plugin.resolved, trained.info)
         if name not in self._networks:
             artifact = self.store.load("network", trained.key)
             if artifact is None or artifact.digest != trained.digest:
                 what = "has vanished from" if artifact is None else "was replaced in"
                 raise StorageError(f"the trained {trained.who} {what} the cache: start the command again")
-            module = trained.plugin.plugin.build(trained.info)
-            load_weights(module, artifact)
+            with plugin_call(trained.who):
+                module = trained.plugin.plugin.build(trained.info)
+                load_weights(module, artifact)
             self._networks[name] = module.to(self.device).requires_grad_(False).eval()
         return self._networks[name]
 

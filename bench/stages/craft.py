@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.artifacts import Meta, Tensors
 from bench.configure import Configured
 from bench.contracts import Attack
-from bench.crafting import gradient_norms, perturb
+from bench.crafting import described, gradient_norms, perturb
 from bench.seeding import seeded
 from bench.stages.base import Lab, SplitRef, Task, Trained
 from bench.threats import threat_named
@@ -74,14 +74,14 @@ class Craft(Task):
                 with torch.no_grad():
                     right = classifier(batch).argmax(1) == targets
                 with seeded(lab.device, self.key, start):
-                    gradients.append(gradient_norms(model, batch, targets))
+                    gradients.append(gradient_norms(f"{self.classifier.who} ({self.threat})", model, batch, targets))
                     output = batch.clone()
                     output[right] = perturb(self.attack, model, batch[right], targets[right], self.eps)
                 crafted.append(output)
                 attacked.append(right)
                 step.advance(len(batch))
         tensors = {"adversarial": crafted, "attacked": attacked, "gradient_norm": gradients}
-        meta = {"title": self.title, "identity": self.identity(), "attack": dict(self.attack.plugin.describe(self.eps))}
+        meta = {"title": self.title, "identity": self.identity(), "attack": described(self.attack, self.eps)}
         return {name: torch.cat(parts).cpu().numpy() for name, parts in tensors.items()}, meta
 
     @property

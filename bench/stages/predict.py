@@ -11,12 +11,14 @@ from torch import Tensor
 
 from bench.artifacts import Meta, Tensors
 from bench.contracts import Defense
-from bench.errors import StorageError
+from bench.errors import PluginFault, StorageError
 from bench.seeding import seeded
 from bench.stages.base import Lab, SplitRef, Task, Trained
 
 SAMPLES = 10
-"""Purified images kept for pictures."""
+"""Purified images kept for pictures, and looked at for collapse."""
+
+_COLLAPSED = 0.05
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class Predict(Task):
                 if start < SAMPLES:
                     samples.append(purified[: SAMPLES - start])
                 step.advance(len(batch))
+        if self.purifier is not None:
+            check_not_collapsed(self.purifier.who, images[:SAMPLES], torch.cat(samples))
         tensors = {"predictions": predictions, "purified": samples}
         meta = {"title": self.title, "identity": self.identity()}
         return {name: torch.cat(parts).cpu().numpy() for name, parts in tensors.items()}, meta
@@ -105,6 +109,31 @@ class Predict(Task):
         if artifact is None or artifact.digest != self.crafted.digest:
             raise StorageError("an adversarial set has vanished from the cache, or changed: start the command again")
         return torch.from_numpy(artifact.tensors["adversarial"].copy()).to(lab.device)
+
+
+def check_not_collapsed(who: str, images: Tensor, purified: Tensor) -> None:
+    """Refuse a purifier whose output hardly depends on its input, such as one that has learned to return black.
+
+    Args:
+        who: the purifier in the message.
+        images: some different images, (n, c, h, w).
+        purified: what it made of them.
+
+    Raises:
+        PluginFault: across images its output varies less than a twentieth of what its input does.
+    """
+    if len(images) < 2:
+        return
+    ratio = _variation(purified) / max(_variation(images), 1e-12)
+    if ratio < _COLLAPSED:
+        raise PluginFault(
+            f"{who} collapsed: across images its output varies {ratio:.1%} as much as its input does; it did not train"
+        )
+
+
+def _variation(images: Tensor) -> float:
+    """The standard deviation across images, averaged over pixels."""
+    return float(images.std(dim=0).mean())
 
 
 def is_stochastic(purifier: Trained | None) -> bool:

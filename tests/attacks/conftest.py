@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bench.config import RunConfig
 from bench.configure import configure
 from bench.registry import CLASSIFIERS
-from bench.stages.base import Lab, SplitRef, Trained
+from bench.stages.base import Lab, Trained
 from bench.stages.executor import LocalExecutor
 from bench.stages.train import Train
 
@@ -17,7 +17,7 @@ from bench.stages.train import Train
 @pytest.fixture
 def trained_cnn(lab: Lab, tiny_config: RunConfig) -> nn.Module:
     """The tiny CNN on the digits, frozen."""
-    split = SplitRef.train(lab.dataset("digits"))
+    split = lab.split("digits", None)
     task = Train(configure(CLASSIFIERS, "cnn", tiny_config.parameters), split, 0)
     return lab.network(Trained(task.plugin, split.info, task.key, LocalExecutor(lab).get(task).digest))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import RunConfig, config_hash, read_file, resolve
+from bench.config import read_file, resolve
 from bench.errors import RequestError
 from bench.grid import Grid
 from bench.presets import preset_names, read_preset
@@ -33,6 +33,7 @@ def test_options_replace_what_the_preset_says() -> None:
         ({"eps": [0.1, 2]}, {}, r"x: eps\.1 = 2: input should be less than or equal to 1"),
         ({"n": 0}, {}, "x: n = 0: input should be greater than or equal to 1"),
         ({"datasets": []}, {}, "x: datasets"),
+        ({"attack_eps": {"fgsm": []}}, {}, r"x: attack_eps\.fgsm"),
         ({}, {"n": "many"}, "--n = 'many': input should be a valid integer"),
         ({}, {"batch_size": "0"}, "--batch-size = '0'"),
         ({}, {"seeds": ("-1",)}, "--seeds = '-1'"),
@@ -67,13 +68,6 @@ def test_a_file_must_be_there_and_toml(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(RequestError, match="is not valid TOML"):
         read_file(tmp_path / "binary.toml")
-
-
-def test_the_hash_is_of_the_configuration_and_the_device() -> None:
-    config = RunConfig()
-    assert config_hash(config, "cpu") == config_hash(RunConfig(), "cpu")
-    assert config_hash(config, "cpu") != config_hash(config, "cuda")
-    assert config_hash(config, "cpu") != config_hash(config.model_copy(update={"n": 7}), "cpu")
 
 
 def test_what_is_listed_twice_counts_once() -> None:

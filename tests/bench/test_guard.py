@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import PluginFault, RequestError
+from bench.errors import PluginFault, RequestError, StorageError
 from bench.guard import check_ball, checked_images, checked_logits, distances, plugin_call
 
 IMAGES = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -63,5 +63,8 @@ def test_whatever_a_plugin_raises_names_it() -> None:
         raise ValueError("one\ntwo")
     with pytest.raises(PluginFault, match=r"raised AssertionError: \(no message\)"), plugin_call("x"):
         raise AssertionError
-    with pytest.raises(RequestError), plugin_call("x"):
-        raise RequestError("stays what it is")
+    with pytest.raises(PluginFault, match="x raised RequestError: asked for what is not there"), plugin_call("x"):
+        raise RequestError("asked for what is not there")
+    for error in (PluginFault("stays what it is"), StorageError("stays what it is")):
+        with pytest.raises(type(error), match=r"^stays what it is$"), plugin_call("x"):
+            raise error

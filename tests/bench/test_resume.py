@@ -116,8 +116,11 @@ def test_two_runs_on_one_cache_train_nothing_twice(short: Path, undisturbed: pd.
     assert [process.returncode for process in processes] == [0, 0], errors
     for folder in folders:
         pd.testing.assert_frame_equal(numbers(folder / "out"), undisturbed)
-    networks = list((cache / "network").glob("*.safetensors"))
-    assert len(networks) == 3
+    titles = [read_artifact(path).meta["title"] for path in (cache / "network").glob("*.safetensors")]
+    assert len(titles) == 3
+    said = [line for error in errors for line in error.splitlines() if line.startswith("trained ")]
+    trained = [line.removeprefix("trained ").rpartition(" in ")[0] for line in said]
+    assert sorted(trained) == sorted(titles)
 
 
 def test_a_full_disk_is_told_and_what_was_there_is_intact(

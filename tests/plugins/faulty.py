@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Attack, Classifier, DataInfo, Defense, FitContext
+from bench.contracts import Attack, Classifier, DataInfo, Defense, FitContext, Spec
 from bench.registry import register_attack, register_classifier, register_defense
 
 
@@ -39,6 +39,10 @@ class _Break(nn.Module):
                 return images.mul_(0.5)
             case "random":
                 return (images + 0.1 * torch.rand_like(images)).clamp(0, 1)
+            case "latency":
+                if len(images) == 4:
+                    raise RuntimeError("four [/is] too many")
+                return images
             case "batch":
                 return (images - images.mean(dim=0, keepdim=True)).abs()
             case _:
@@ -46,8 +50,9 @@ class _Break(nn.Module):
 
 
 How = Literal[
-    "raises", "nan", "shape", "range", "dtype", "none", "black", "in_place", "random", "batch", "fit", "loss", "ok"
-]
+    "raises", "nan", "shape", "range", "dtype", "none", "black", "in_place", "random", "batch",
+    "fit", "loss", "state", "bfloat16", "latency", "ok",
+]  # fmt: skip
 
 
 @register_defense("broken")
@@ -64,8 +69,27 @@ class Broken(Defense):
         for _ in context.batches(8, steps=3):
             if self.how == "loss":
                 context.report(loss=torch.tensor(float("nan")))
+            if self.how == "state":
+                module.register_buffer("extra", torch.zeros(1))
+            if self.how == "bfloat16":
+                module.register_buffer("extra", torch.zeros(1, dtype=torch.bfloat16))
             if self.how == "fit":
                 raise ValueError("cannot learn this")
+
+
+@register_defense("careless")
+@dataclass(frozen=True)
+class Careless(Defense):
+    """A purifier whose training asks for an attack that is not there."""
+
+    uses_classifier = True
+
+    def build(self, data: DataInfo) -> nn.Module:
+        return nn.Identity()
+
+    def fit(self, module: nn.Module, context: FitContext) -> None:
+        for images, labels in context.batches(8, steps=3):
+            context.adversarial(Spec("pdg"), images, labels, 0.1)
 
 
 @register_attack("broken_attack")

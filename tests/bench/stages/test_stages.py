@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from bench.registry import ATTACKS, DEFENSES
 from bench.stages.base import Lab
 from bench.stages.craft import Craft
 from bench.stages.executor import LocalExecutor
+from bench.stages.predict import check_not_collapsed
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def test_a_failing_network_fails_once_with_its_reason(
     reasons = []
     for _ in range(2):
         with pytest.raises(PluginFault, match=reason) as caught:
-            evaluator.networks(cell)
+            evaluator.outcome(cell, evaluator.networks(cell))
         reasons.append(caught.value)
     assert reasons[0] is reasons[1]
 
@@ -168,3 +170,48 @@ def test_an_artifact_that_vanishes_meanwhile_is_told(tmp_path, tiny_config: RunC
     assert isinstance(task, Craft)
     with pytest.raises(StorageError, match="vanished"):
         LocalExecutor(lab).get(task)
+
+
+def test_a_collapsed_purifier_is_told_from_a_sound_one() -> None:
+    images = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    check_not_collapsed("defense x", images, images)
+    check_not_collapsed("defense x", images[:1], torch.zeros(1, 1, 4, 4))
+    with pytest.raises(PluginFault, match=r"defense x collapsed: .* varies 1\.0% as much"):
+        check_not_collapsed("defense x", images, images * 0.01 + 0.5)
+
+
+def test_a_purifier_that_works_in_place_does_not_reach_the_test_images(
+    evaluator: Evaluator, cells: list[Cell], plugins: Path, lab: Lab, tiny_config: RunConfig
+) -> None:
+    import_plugin(str(plugins / "faulty.py"))
+    images, _ = lab.images(lab.split("digits", tiny_config.n))
+    before = images.clone()
+    cell = swapped(cells[0], defense=configure(DEFENSES, "broken:how=in_place"))
+    evaluator.outcome(cell, evaluator.networks(cell))
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("broken:how=state", "defense broken:how=state raised RuntimeError: Error.*loading state_dict.*extra"),
+        ("broken:how=bfloat16", "defense broken:how=bfloat16 raised TypeError"),
+        ("careless", "raised RequestError: unknown attack 'pdg'"),
+    ],
+)
+def test_whatever_goes_wrong_around_a_network_is_its_fault(
+    evaluator: Evaluator, cells: list[Cell], plugins: Path, spec: str, reason: str
+) -> None:
+    import_plugin(str(plugins / "faulty.py"))
+    cell = swapped(cells[0], defense=configure(DEFENSES, spec))
+    with pytest.raises(PluginFault, match=reason):
+        evaluator.outcome(cell, evaluator.networks(cell))
+
+
+def test_a_classifier_without_gradient_is_marked_not_fatal(lab: Lab) -> None:
+    from bench.crafting import gradient_norms
+
+    images, labels = lab.images(lab.split("digits", 4))
+    flat = torch.nn.Flatten()
+    norms = gradient_norms("classifier x", lambda x: flat(x)[:, :10].detach(), images, labels)  # type: ignore[arg-type]
+    assert norms.tolist() == [0, 0, 0, 0]
