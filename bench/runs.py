@@ -24,6 +24,8 @@ from bench.keys import content_key
 SCHEMA = 1
 """Version of the records. 1: the first."""
 
+_AXES = ("dataset", "classifier", "defense", "attack", "threat", "seed")
+
 Status = Literal["ok", "failed", "skipped"]
 
 
@@ -159,13 +161,15 @@ class RunFolder:
         return found
 
     def results(self) -> Iterator[Result]:
-        """All records, in the order of their labels.
+        """All records, in the order in which the configuration lists the axes' values.
 
         Raises:
             RequestError: a record is damaged or of another version.
         """
         found = [self._read(path) for path in (self.path / "cells").glob("*.json")]
-        yield from sorted(found, key=lambda result: [str(value).zfill(8) for value in result.labels.values()])
+        config = self.config()
+        listed = {axis: [str(value) for value in config.get(f"{axis}s", [])] for axis in _AXES}
+        yield from sorted(found, key=lambda result: _position(result.labels, listed))
 
     def outcome(self, result: Result) -> Tensors:
         """The raw outcome of an ok cell.
@@ -215,6 +219,16 @@ class RunFolder:
             return Result(**content)
         except TypeError as error:
             raise RequestError(f"{path} is not a record of a cell ({error})") from None
+
+
+def _position(labels: Mapping[str, Any], listed: Mapping[str, list[str]]) -> list[tuple[int, float, str]]:
+    """Where a record stands: listed values as listed, others (and epsilons) by size or name."""
+    place = []
+    for axis, value in labels.items():
+        values = listed.get(axis, [])
+        index = values.index(str(value)) if str(value) in values else len(values)
+        place.append((index, float(value) if isinstance(value, (int, float)) else 0.0, str(value)))
+    return place
 
 
 def _read_timing(path: Path) -> Timing:
