@@ -56,6 +56,7 @@ channels = 4
 kernel = 3
 stride = 2
 hidden = 32
+reconstruction_weight = 0.1
 epochs = 6
 
 [parameters.defensegan]
