@@ -48,9 +48,9 @@ def latency_table(latency: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_tables(folder: Path, results: pd.DataFrame, latency: pd.DataFrame) -> None:
-    """Write `results.csv`, `latency.csv` (every column, full precision) and the tables for people."""
-    write_text(folder / "results.csv", results.to_csv(index=False))
-    write_text(folder / "latency.csv", latency.to_csv(index=False))
+    """Write `results.csv`, `latency.csv` (every column, nine digits) and the tables for people."""
+    write_text(folder / "results.csv", results.to_csv(index=False, float_format="%.9g"))
+    write_text(folder / "latency.csv", latency.to_csv(index=False, float_format="%.9g"))
     for name, table in (("accuracy", accuracy_table(results)), ("latency_table", latency_table(latency))):
         write_text(folder / f"{name}.md", table.to_markdown(index=False, disable_numparse=True) + "\n")
         write_text(folder / f"{name}.tex", table.to_latex(index=False, escape=True, float_format="%g"))

@@ -63,7 +63,7 @@ def result(defense: str, eps: float, status: str = "ok", reason: str = "") -> Re
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    folder = RunFolder.create(tmp_path / "run", {"preset": "hand-made"})
+    folder = RunFolder.create(tmp_path / "run", {"defenses": ["none", "convae:width=8", "still", "broken_one"]})
     for defense, robust in (("none", 4), ("convae:width=8", 17)):
         for eps in (0.1, 0.3):
             folder.save(result(defense, eps), outcome(18, 6, robust - int(10 * eps)))
