@@ -21,7 +21,7 @@ from bench.contracts import Attack
 from bench.crafting import perturb
 from bench.datasets import load_dataset
 from bench.errors import PluginFault, RequestError
-from bench.guard import Guarded, check_ball
+from bench.guard import Guarded, check_ball, plugin_call
 from bench.progress import Silent
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
 from bench.seeding import seeded
@@ -158,7 +158,8 @@ def _extremes(subject: Subject) -> None:
 def _input_kept(subject: Subject) -> None:
     """It does not change its input."""
     images = subject.images.clone()
-    subject.output(subject.module, images)
+    with seeded(_CPU, "conformance"), torch.no_grad(), plugin_call(subject.who):
+        subject.module(images)  # not through the guard, which hands on a copy
     if not torch.equal(images, subject.images):
         raise PluginFault("it changes the images it is given, in place")
 

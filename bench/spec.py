@@ -34,7 +34,7 @@ class Spec:
         Raises:
             RequestError: the text does not have that form.
         """
-        head, *rest = _split(text.strip(), ":")
+        head, *rest = _split(text, ":")
         if not _NAME.fullmatch(head):
             raise RequestError(f"'{text}' is not a spec: write NAME or NAME:PARAMETER=VALUE:...")
         parameters: dict[str, str] = {}

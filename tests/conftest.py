@@ -56,8 +56,10 @@ channels = 4
 kernel = 3
 stride = 2
 hidden = 32
-reconstruction_weight = 0.1
-epochs = 6
+reconstruction_weight = 1.0
+epochs = 12
+batch_size = 64
+learning_rate = 3e-3
 
 [parameters.defensegan]
 latent = 8
