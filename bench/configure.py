@@ -10,7 +10,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,7 +19,7 @@ from bench.catalog import FAMILIES
 from bench.contracts import FamilyOf, Plugin
 from bench.errors import RequestError, unknown
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
-from bench.spec import Spec
+from bench.spec import Spec, split_list
 
 P = TypeVar("P", bound=Plugin, covariant=True)
 Json = Any
@@ -34,7 +35,8 @@ class Configured(Generic[P]):
         spec: as the user wrote it; its text is the row's name in tables.
         plugin: the instance.
         parameters: every parameter, defaults included, as JSON values.
-        identity: name, version, parameters, digests of files read: all of the plugin that changes a result.
+        identity: name, version, parameters, digests of files read: all of the plugin that changes a result. A parameter
+            that is None is an option not taken and left out, so that a new option leaves stored results valid.
     """
 
     spec: Spec
@@ -91,17 +93,20 @@ def configure(registry: Registry[P], spec: Spec | str, overrides: Overrides | No
     except (TypeError, ValueError) as error:
         raise RequestError(f"{what}: {error}") from None
     for name, hint in hints.items():
-        family = _family_of(hint)
-        if family is not None:
-            inner = configure(_registry(family), getattr(plugin, name), overrides)
-            plugin = dataclasses.replace(plugin, **{name: inner.resolved})  # type: ignore[type-var]
-            nested[name] = inner.identity
+        family, value = _family_of(hint), getattr(plugin, name)
+        if family is not None and value is not None:
+            specs = value if isinstance(value, tuple) else (value,)
+            inner = [configure(_registry(family), spec, overrides) for spec in specs]
+            resolved = tuple(each.resolved for each in inner)
+            plugin = dataclasses.replace(plugin, **{name: resolved if isinstance(value, tuple) else resolved[0]})  # type: ignore[type-var]
+            nested[name] = inner[0].identity if len(inner) == 1 else [each.identity for each in inner]
     parameters = {name: _plain(getattr(plugin, name)) for name in hints}
     files = {str(path): _digest(what, path) for path in plugin.files()}
+    used = {name: value for name, value in {**parameters, **nested}.items() if value is not None}
     identity = {
         "name": spec.name,
         "version": cls.version,
-        "parameters": {**parameters, **nested},
+        "parameters": used,
         "files": files,
         **_foreign_source(cls),
     }
@@ -120,7 +125,15 @@ def _hints(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
 
 
-def _family_of(hint: object) -> str | None:
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    """What a hint allows beside None, and whether it allows None."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
+    rest = [kind for kind in kinds if kind is not NoneType]
+    return (rest[0], True) if len(rest) == 1 < len(kinds) else (hint, False)
+
+
+def _family_of(hint: Any) -> str | None:
+    hint, _ = _without_none(hint)
     if get_origin(hint) is Annotated:
         return next((mark.family for mark in get_args(hint)[1:] if isinstance(mark, FamilyOf)), None)
     return None
@@ -128,8 +141,11 @@ def _family_of(hint: object) -> str | None:
 
 def _convert(what: str, name: str, hint: Any, value: Any) -> Any:
     """The value as the annotation has it; text is read as the type asks."""
+    hint, optional = _without_none(hint)
+    if optional and value in (None, "none"):
+        return None
     if _family_of(hint):
-        return Spec.parse(value) if isinstance(value, str) else value
+        return _specs(hint, value) if isinstance(value, str) else value
     try:
         converted = TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
@@ -140,9 +156,18 @@ def _convert(what: str, name: str, hint: Any, value: Any) -> Any:
     return converted
 
 
+def _specs(hint: Any, text: str) -> Spec | tuple[Spec, ...]:
+    """The spec, or the comma-separated specs, of a parameter that names plugins."""
+    if Ellipsis in get_args(get_args(hint)[0]):
+        return tuple(Spec.parse(item) for item in split_list(text))
+    return Spec.parse(text)
+
+
 def _plain(value: Any) -> Json:
     if isinstance(value, (bool, int, float, str)) or value is None:
         return value
+    if isinstance(value, tuple) and all(isinstance(item, Spec) for item in value):
+        return ",".join(map(str, value))
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return str(value)

@@ -231,7 +231,9 @@ def _within_ball(subject: Subject) -> None:
     attack: Configured[Attack] = subject.configured
     for eps in (0.1, 1.0):
         images = _attacked(subject, eps)
-        check_ball(subject.who, subject.images, images, eps, attack.plugin.norm())
+        norm = attack.plugin.norm()
+        if norm is not None:
+            check_ball(subject.who, subject.images, images, eps, norm)
 
 
 def _moves(subject: Subject) -> None:

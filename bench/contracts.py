@@ -15,21 +15,27 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
+from bench.errors import NotApplicable
+from bench.geometry import Norm, within
 from bench.spec import Spec
 
 __all__ = [
+    "Access",
     "Attack",
     "AttackSpec",
+    "AttackSpecs",
     "Classifier",
     "DataInfo",
     "Defense",
     "FamilyOf",
     "FitContext",
     "Fraction",
+    "MinimumNorm",
     "Network",
     "NonNegativeFloat",
     "NonNegativeInt",
     "Norm",
+    "NotApplicable",
     "Plugin",
     "PositiveFloat",
     "PositiveInt",
@@ -49,13 +55,20 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class FamilyOf:
-    """Marks a parameter whose value is the spec of a plugin of that family; it is checked and keyed like one."""
+    """Marks a parameter whose value is the spec of a plugin of that family (or None, or a tuple of specs).
+
+    It is checked and keyed like the plugin it names.
+    """
 
     family: str
 
 
 AttackSpec = Annotated[Spec, FamilyOf("attack")]
-Norm = Literal["linf", "l2", "l1"]
+AttackSpecs = Annotated[tuple[Spec, ...], FamilyOf("attack")]
+"""One or more attacks, written `fgsm` or `[fgsm,pgd:steps=10]`."""
+
+Access = Literal["gradient", "decision"]
+"""What an attack takes from the model: the gradient of its output, or nothing but its decisions."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +112,19 @@ class FitContext(Protocol):
             images (batch_size, channels, height, width) in [0, 1] and int64 labels (batch_size,).
         """
 
-    def adversarial(self, attack: Spec, images: Tensor, labels: Tensor, eps: float) -> Tensor:
-        """The images attacked on the bare classifier; same shape, in [0, 1], within `eps` of `images`."""
+    def adversarial(
+        self, attack: Spec, images: Tensor, labels: Tensor, eps: float, model: nn.Module | None = None
+    ) -> Tensor:
+        """The images attacked; same shape, in [0, 1], within `eps` of `images`.
+
+        Args:
+            attack: a parameter of type `AttackSpec`.
+            images: float32 (n, channels, height, width) in [0, 1].
+            labels: int64 (n,).
+            eps: the budget on the [0, 1] scale.
+            model: what is attacked, in evaluation mode for the time being: the module under training, say; None for
+                the bare classifier.
+        """
 
     def report(self, **losses: Tensor) -> None:
         """Hand over the losses of a step (scalars); they are kept with the network, and a diverged one ends the fit."""
@@ -155,14 +179,26 @@ class Defense(Network):
 
 
 class Attack(Plugin, ABC):
-    """An evasion attack on whatever differentiable model it is handed; it knows nothing of threat models."""
+    """An evasion attack on whatever model it is handed; it knows nothing of threat models.
+
+    An iterative attack has its number of steps as a parameter `steps`: the harness doubles it on a sample of the images
+    to see whether the attack has converged. It may raise `NotApplicable` with the reason where the model lacks what it
+    needs; the cell is then skipped, not failed.
+
+    Attributes:
+        access: `gradient`, or `decision` for an attack that only asks for classes.
+    """
+
+    access: ClassVar[Access] = "gradient"
 
     @abstractmethod
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
         """Adversarial versions of the images.
 
         Args:
-            model: maps images to logits; frozen, in evaluation mode.
+            model: maps images to logits; frozen, in evaluation mode. Each call draws the randomness of a stochastic
+                defense afresh; where it has an attribute `eot` = k > 1, the gradient to follow is the mean over k calls
+                of the gradient of the loss (Athalye et al. 2018, section 4.2).
             images: float32 (n, channels, height, width) in [0, 1], on the model's device.
             labels: int64 (n,), the true classes.
             eps: the budget in the attack's norm, on the [0, 1] scale.
@@ -171,10 +207,29 @@ class Attack(Plugin, ABC):
             images of the same shape in [0, 1], at most `eps` away in `norm()`.
         """
 
-    def norm(self) -> Norm:
-        """The norm that `eps` bounds."""
+    def norm(self) -> Norm | None:
+        """The norm that `eps` bounds; None where it bounds something else in [0, 1], which the class describes."""
         return "linf"
 
     def describe(self, eps: float) -> Mapping[str, float | int | str]:  # noqa: ARG002 - for overriders
         """What the parameters come to at this budget (the step size in absolute units, say); goes into the record."""
         return {}
+
+
+class MinimumNorm(Attack):
+    """An attack that looks for the nearest adversarial image, whatever its distance.
+
+    It runs once for all budgets: at each, an image beyond the budget is drawn back towards the original.
+    """
+
+    @abstractmethod
+    def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """The nearest adversarial images found, in [0, 1], at any distance; see `Attack.perturb`."""
+
+    @abstractmethod
+    def norm(self) -> Norm:
+        """The norm of the distance that is minimised."""
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+        """`minimise`, drawn back to the ball of radius eps."""
+        return within(images, self.minimise(model, images, labels), eps, self.norm())

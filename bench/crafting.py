@@ -32,6 +32,7 @@ def perturb(attack: Configured[Attack], model: nn.Module, images: Tensor, labels
     adversarial = checked_images(who, output, images).detach()
     with plugin_call(who):
         norm = attack.plugin.norm()
+    if norm is not None:
         check_ball(who, images, adversarial, eps, norm)
     return adversarial
 

@@ -18,6 +18,10 @@ class PluginFault(BenchError):
     """A plugin raised, or broke its contract: the cells that need it fail, the others go on."""
 
 
+class NotApplicable(BenchError):
+    """What was asked makes no sense here, for the reason given: the cell is skipped, which is no failure."""
+
+
 class StorageError(BenchError):
     """A file could not be written (disk full, no permission): the run stops, earlier results are intact."""
 

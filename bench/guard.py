@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Norm
-from bench.errors import PluginFault, StorageError
+from bench.errors import NotApplicable, PluginFault, StorageError
+from bench.geometry import Norm, distances
 
 TOLERANCE = 1e-6
 """Float32 rounding allowed on [0, 1] and on the epsilon ball."""
@@ -22,7 +22,7 @@ def plugin_call(who: str) -> Iterator[None]:
     """Turn whatever a plugin raises into a fault that names it."""
     try:
         yield
-    except (PluginFault, StorageError):
+    except (PluginFault, StorageError, NotApplicable):
         raise
     except Exception as error:
         text = " ".join(str(error).split())[:_LONGEST_REASON]
@@ -63,20 +63,13 @@ def _checked_tensor(who: str, output: object, shape: tuple[int, ...], like: Tens
     return output
 
 
-def distances(images: Tensor, others: Tensor, norm: Norm) -> Tensor:
-    """The distance of each image to its counterpart in `norm`, shape (n,)."""
-    order = {"linf": float("inf"), "l2": 2.0, "l1": 1.0}[norm]
-    result: Tensor = torch.linalg.vector_norm((others - images).flatten(1), ord=order, dim=1)
-    return result
-
-
 def check_ball(who: str, images: Tensor, adversarial: Tensor, eps: float, norm: Norm) -> None:
     """Raise where an adversarial image is farther than eps from its original.
 
     Raises:
         PluginFault: the largest distance exceeds eps by more than float rounding.
     """
-    slack = TOLERANCE if norm == "linf" else TOLERANCE * max(1.0, eps) * 10
+    slack = TOLERANCE if norm == "linf" else TOLERANCE * max(1.0, eps) * 10  # a sum over pixels rounds more
     largest = float(distances(images, adversarial, norm).max())
     if not largest <= eps + slack:
         raise PluginFault(f"{who} moved an image by {largest:.6g} in {norm}, beyond eps {eps:g}")

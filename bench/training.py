@@ -83,9 +83,16 @@ class TrainingContext:
                 yield self.images[index], self.labels[index]
                 self._record(step, last=self._step == total)
 
-    def adversarial(self, attack: Spec, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    def adversarial(
+        self, attack: Spec, images: Tensor, labels: Tensor, eps: float, model: nn.Module | None = None
+    ) -> Tensor:
         """See `FitContext.adversarial`."""
-        return perturb(configure(ATTACKS, attack), self.classifier, images, labels, eps)
+        attacked = self.classifier if model is None else model
+        training = attacked.training
+        try:
+            return perturb(configure(ATTACKS, attack), attacked.eval(), images, labels, eps)
+        finally:
+            attacked.train(training)
 
     def report(self, **losses: Tensor) -> None:
         """See `FitContext.report`; values are read from the device only now and then, so that it need not wait."""

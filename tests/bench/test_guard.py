@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import PluginFault, RequestError, StorageError
-from bench.guard import check_ball, checked_images, checked_logits, distances, plugin_call
+from bench.geometry import distances
+from bench.guard import check_ball, checked_images, checked_logits, plugin_call
 
 IMAGES = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 

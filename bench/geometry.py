@@ -1,0 +1,31 @@
+"""Distances between images, and the balls that a budget allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Norm = Literal["linf", "l2", "l1"]
+"""Of a perturbation, over all pixels and channels of an image."""
+
+_ORDER = {"linf": float("inf"), "l2": 2.0, "l1": 1.0}
+
+
+def distances(images: Tensor, others: Tensor, norm: Norm) -> Tensor:
+    """The distance of each image (n, c, h, w) to its counterpart, shape (n,)."""
+    result: Tensor = (others - images).flatten(1).norm(p=_ORDER[norm], dim=1)
+    return result
+
+
+def within(images: Tensor, others: Tensor, eps: float, norm: Norm) -> Tensor:
+    """Images at most `eps` from the originals: those farther away are brought back, in [0, 1] where both were.
+
+    In `linf` each pixel is brought back by itself; in the other norms the whole perturbation is shortened.
+    """
+    delta = others - images
+    if norm == "linf":
+        return (images + delta.clamp(-eps, eps)).clamp(0, 1)
+    share = (eps / distances(images, others, norm).clamp_min(1e-12)).clamp_max(1.0)
+    return (images + delta * share.view(-1, *[1] * (images.dim() - 1))).clamp(0, 1)
