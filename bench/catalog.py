@@ -140,9 +140,14 @@ def _parameters(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> Iterato
 
 
 def _default(value: ast.expr | None) -> str:
-    """A default as `--defenses` would take it: `fgsm` for `Spec("fgsm")`, `0.5` for `0.5`."""
+    """A default as `--defenses` would take it: `fgsm` for `Spec("fgsm")`, `0.5` for `0.5`, `none` for `None`."""
     if value is None:
         return ""
+    if isinstance(value, ast.Tuple):
+        items = ",".join(map(_default, value.elts))
+        return items if len(value.elts) == 1 else f"[{items}]"
+    if isinstance(value, ast.Constant) and value.value is None:
+        return "none"
     if isinstance(value, ast.Call) and ast.unparse(value.func) == "Spec" and len(value.args) == 1:
         value = value.args[0]
     if isinstance(value, ast.Constant) and isinstance(value.value, str):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.contracts import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
+from bench.contracts import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from bench.errors import RequestError, nearest
 
 
@@ -42,12 +42,13 @@ class RunConfig(BaseModel):
         defenses: specs.
         attacks: specs.
         eps: budgets on the [0, 1] scale, for every attack that `attack_eps` does not name.
-        attack_eps: budgets by attack name.
-        threats: names of threat models.
+        attack_eps: budgets by attack, its name or its whole spec.
+        threats: threat models, such as `whitebox:eot=10`.
         seeds: of training and of attacks.
         n: test images.
         batch_size: images attacked and evaluated at once.
         draws: fresh evaluations of a stochastic defense on the finished images.
+        convergence: on so many images an iterative attack is run once more with twice its steps; 0 for none.
         parameters: by plugin name, parameters that replace the plugin's defaults in this run.
         latency: how inference is timed.
     """
@@ -58,19 +59,20 @@ class RunConfig(BaseModel):
     classifiers: tuple[str, ...] = Field(default=("cnn",), min_length=1)
     defenses: tuple[str, ...] = Field(default=("none", "convae", "puvae", "defensegan"), min_length=1)
     attacks: tuple[str, ...] = Field(default=("fgsm", "pgd"), min_length=1)
-    eps: tuple[Fraction, ...] = Field(default=(0.1, 0.2, 0.3), min_length=1)
-    attack_eps: dict[str, Annotated[tuple[Fraction, ...], Field(min_length=1)]] = {}
+    eps: tuple[NonNegativeFloat, ...] = Field(default=(0.1, 0.2, 0.3), min_length=1)
+    attack_eps: dict[str, Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)]] = {}
     threats: tuple[str, ...] = Field(default=("graybox",), min_length=1)
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
     n: PositiveInt = 500
     batch_size: PositiveInt = 100
     draws: PositiveInt = 1
+    convergence: NonNegativeInt = 50
     parameters: dict[str, dict[str, Any]] = {}
     latency: LatencyConfig = LatencyConfig()
 
-    def eps_of(self, attack: str) -> tuple[float, ...]:
-        """The budgets of the attack of that name."""
-        return self.attack_eps.get(attack, self.eps)
+    def eps_of(self, label: str, name: str) -> tuple[float, ...]:
+        """The budgets of the attack of that spec and name."""
+        return self.attack_eps.get(label, self.attack_eps.get(name, self.eps))
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -92,7 +94,8 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
 
     Args:
         content: of a preset or file.
-        overrides: options from the command line; None where one was not given. `eps` there replaces `attack_eps` too.
+        overrides: options from the command line; None where one was not given. `eps` there replaces all of
+            `attack_eps`, but for what it names itself.
         source: what to call the content in messages.
 
     Raises:
@@ -101,7 +104,7 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
     given = {name: value for name, value in overrides.items() if value is not None}
     merged = {**content, **given}
     if "eps" in given:
-        merged["attack_eps"] = {}
+        merged["attack_eps"] = given.get("attack_eps", {})
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:

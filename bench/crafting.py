@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bench.configure import Configured
-from bench.contracts import Attack
+from bench.contracts import Attack, MinimumNorm
+from bench.errors import PluginFault
+from bench.geometry import Norm, distances
 from bench.guard import check_ball, checked_images, plugin_call
 
 
@@ -37,19 +39,47 @@ def perturb(attack: Configured[Attack], model: nn.Module, images: Tensor, labels
     return adversarial
 
 
+def minimise(attack: Configured[Attack], model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The nearest adversarial images a `MinimumNorm` attack finds, checked; see `perturb`.
+
+    Raises:
+        PluginFault: it is no such attack, raised, left [0, 1], or returned NaN or another shape.
+    """
+    who, plugin = f"attack {attack.label}", attack.plugin
+    if not isinstance(plugin, MinimumNorm):
+        raise PluginFault(f"{who} needs a budget: it is not a MinimumNorm attack")
+    if len(images) == 0:
+        return images.clone()
+    with plugin_call(who):
+        output = plugin.minimise(model, images.clone(), labels)
+    return checked_images(who, output, images).detach()
+
+
+def noise(images: Tensor, eps: float, norm: Norm) -> Tensor:
+    """Images with uniform noise of size `eps`: each pixel in [-eps, eps], or a random direction of that length."""
+    delta = torch.empty_like(images).uniform_(-1, 1) if norm == "linf" else torch.randn_like(images)
+    scale = 1.0 if norm == "linf" else distances(torch.zeros_like(delta), delta, norm).view(-1, 1, 1, 1)
+    return (images + eps * delta / scale).clamp(0, 1)
+
+
 def gradient_norms(who: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """The L2 norm of the loss gradient at each image, shape (n,): 0, NaN or infinity tells of a masked gradient.
+
+    The gradient is the mean over `model.eot` calls, where the model has that attribute.
 
     Raises:
         PluginFault: the model, called `who`, raised.
     """
-    with torch.enable_grad(), plugin_call(who):
-        inputs = images.clone().requires_grad_(True)
-        loss = cross_entropy(model(inputs), labels, reduction="sum")
-        gradient = torch.autograd.grad(loss, inputs, allow_unused=True)[0] if loss.requires_grad else None
-    if gradient is None:
-        return torch.zeros(len(images), device=images.device)
-    norms: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    total = torch.zeros_like(images)
+    draws = int(getattr(model, "eot", 1))
+    for _ in range(draws):
+        with torch.enable_grad(), plugin_call(who):
+            inputs = images.clone().requires_grad_(True)
+            loss = cross_entropy(model(inputs), labels, reduction="sum")
+            gradient = torch.autograd.grad(loss, inputs, allow_unused=True)[0] if loss.requires_grad else None
+        if gradient is not None:
+            total = total + gradient / draws
+    norms: Tensor = torch.linalg.vector_norm(total.flatten(1), dim=1)
     return norms
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bench.artifacts import Tensors
 from bench.config import RunConfig
+from bench.contracts import MinimumNorm
+from bench.geometry import Norm, distances
 from bench.grid import Cell
-from bench.stages.base import Lab, SplitRef, Trained
-from bench.stages.craft import Craft
+from bench.stages.base import Crafted, Lab, SplitRef, Trained, is_stochastic
+from bench.stages.craft import Craft, WithinBudget
 from bench.stages.executor import Executor
-from bench.stages.predict import SAMPLES, Crafted, Predict, is_stochastic
+from bench.stages.predict import SAMPLES, Predict
 from bench.stages.train import Train
-from bench.threats import threat_named
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,12 @@ class Networks:
 
     classifier: Trained
     defense: Trained
+    substitute: Trained | None = None
 
     def digests(self) -> dict[str, str]:
         """Of their weights."""
-        return {"classifier": self.classifier.digest, "defense": self.defense.digest}
+        found = {"classifier": self.classifier, "defense": self.defense, "substitute": self.substitute}
+        return {name: network.digest for name, network in found.items() if network}
 
 
 class Evaluator:
@@ -40,7 +44,13 @@ class Evaluator:
     def cell_key(self, cell: Cell) -> str:
         """What the cell's outcome depends on."""
         data = self._train_split(cell).digest + self._test_split(cell).digest
-        return cell.key(data, self._config.batch_size, self._config.draws)
+        config = self._config
+        protocol = {"batch_size": config.batch_size, "draws": config.draws, "convergence": config.convergence}
+        return cell.key(data, protocol)
+
+    def test_digest(self, cell: Cell) -> str:
+        """Of the test images the cell is evaluated on."""
+        return self._test_split(cell).digest
 
     def classifier_task(self, cell: Cell) -> Train:
         """Training the cell's classifier."""
@@ -51,16 +61,29 @@ class Evaluator:
         against = classifier if cell.defense.plugin.uses_classifier else None
         return Train(cell.defense, self._train_split(cell), cell.seed, against)
 
-    def craft_task(self, cell: Cell, classifier: Trained, defense: Trained | None) -> Craft:
-        """Crafting the cell's adversarial set; the defense plays no part unless the threat model sees it."""
-        sees = threat_named(cell.threat).sees_defense
+    def substitute_task(self, cell: Cell) -> Train | None:
+        """Training the substitute that the cell's threat model attacks, with randomness of its own."""
+        substitute = cell.threat.substitute
+        return Train(substitute, self._train_split(cell), cell.seed, role="substitute") if substitute else None
+
+    def craft_task(self, cell: Cell, networks: Networks, n: int | None = None) -> Craft:
+        """Crafting the cell's adversarial set from the networks its threat model looks at.
+
+        Args:
+            cell: the cell.
+            networks: all of its networks.
+            n: attack only so many of the test images.
+        """
+        uses = cell.threat.kind.uses
+        nearest = isinstance(cell.attack.plugin, MinimumNorm) and cell.threat.kind.surrogate is not None
         return Craft(
             attack=cell.attack,
-            eps=cell.eps,
+            eps=None if nearest else cell.eps,
             threat=cell.threat,
-            split=self._test_split(cell),
-            classifier=classifier,
-            purifier=defense if sees else None,
+            split=self._test_split(cell, n),
+            classifier=networks.classifier if "classifier" in uses else None,
+            purifier=networks.defense if "purifier" in uses else None,
+            substitute=networks.substitute if "substitute" in uses else None,
             batch_size=self._config.batch_size,
             seed=cell.seed,
         )
@@ -72,7 +95,9 @@ class Evaluator:
             PluginFault: one failed to train.
         """
         classifier = self.trained(self.classifier_task(cell))
-        return Networks(classifier, self.trained(self.defense_task(cell, classifier)))
+        defense = self.trained(self.defense_task(cell, classifier))
+        substitute = self.substitute_task(cell)
+        return Networks(classifier, defense, self.trained(substitute) if substitute else None)
 
     def trained(self, task: Train) -> Trained:
         """Train or load one network."""
@@ -81,60 +106,95 @@ class Evaluator:
     def outcome(self, cell: Cell, networks: Networks) -> Tensors:
         """The raw outcome: one entry per test image (and per draw) in each array.
 
+        An attack that looks for the nearest adversarial image adds `minimum_distance`, an iterative one the predictions
+        under twice its steps, `longer_undefended` and `longer_defended`, of the first images.
+
         Raises:
+            NotApplicable: the attack needs what the model lacks.
             PluginFault: a plugin raised or broke its contract.
         """
-        task = self.craft_task(cell, networks.classifier, networks.defense)
-        crafted = self._executor.get(task)
-        images, labels = self._lab.images(task.split)
-        clean = images.cpu().numpy()
-        delta = (crafted.tensors["adversarial"] - clean).reshape(len(clean), -1)
-        reference = Crafted(task.key, crafted.digest)
+        nearest, reference = self._crafted(cell, networks, None)
+        images, labels = self._lab.images(self._test_split(cell))
+        clean, tensors = images.cpu().numpy(), self._lab.crafted(reference)
+        delta = (tensors["adversarial"] - clean).reshape(len(clean), -1)
         adversarial, purified = self._through(cell, networks, reference)
         clean_defended, _ = self._through(cell, networks, None)
-        return {
+        outcome = {
             "labels": labels.cpu().numpy(),
             "clean_undefended": self._bare(cell, networks, None),
             "clean_defended": clean_defended,
             "adversarial_undefended": self._bare(cell, networks, reference),
             "adversarial_defended": adversarial,
-            "attacked": crafted.tensors["attacked"],
-            "gradient_norm": crafted.tensors["gradient_norm"],
+            "attacked": tensors["attacked"],
+            "gradient_norm": tensors["gradient_norm"],
             "linf": np.abs(delta).max(axis=1),
             "l2": np.linalg.norm(delta, axis=1),
+            "l1": np.abs(delta).sum(axis=1),
             "sample_clean": clean[:SAMPLES],
-            "sample_adversarial": crafted.tensors["adversarial"][:SAMPLES],
+            "sample_adversarial": tensors["adversarial"][:SAMPLES],
             "sample_purified": purified,
         }
+        norm = cell.attack.plugin.norm()
+        if nearest is not None and norm is not None:
+            found = self._minimum_distance(cell, networks, nearest, norm, clean, outcome["labels"])
+            outcome["minimum_distance"] = found
+        return {**outcome, **self._longer(cell, networks)}
 
-    def _bare(self, cell: Cell, networks: Networks, crafted: Crafted | None) -> NDArray[Any]:
+    def _crafted(self, cell: Cell, networks: Networks, n: int | None) -> tuple[Crafted | None, Crafted]:
+        """The nearest adversarial images, where the attack looks for them, and those within the budget."""
+        task = self.craft_task(cell, networks, n)
+        made = Crafted(task.key, self._executor.get(task).digest)
+        norm = cell.attack.plugin.norm()
+        if task.eps is not None or norm is None:
+            return None, made
+        drawn_back = WithinBudget(made, task.split, cell.eps, norm)
+        return made, Crafted(drawn_back.key, self._executor.get(drawn_back).digest)
+
+    def _minimum_distance(
+        self, cell: Cell, networks: Networks, nearest: Crafted, norm: Norm, clean: NDArray[Any], labels: NDArray[Any]
+    ) -> NDArray[Any]:
+        """How far the nearest image that fools the defended pipeline is, (n,); infinity where none was found."""
+        predictions, _ = self._through(cell, networks, nearest)
+        far = distances(torch.from_numpy(clean), torch.from_numpy(self._lab.crafted(nearest)["adversarial"]), norm)
+        return np.where((predictions != labels).any(axis=0), far.numpy(), np.inf)
+
+    def _longer(self, cell: Cell, networks: Networks) -> Tensors:
+        """Predictions of the first images under an attack of twice the steps."""
+        longer, n = cell.longer(), min(self._config.convergence, self._config.n)
+        if longer is None or n == 0:
+            return {}
+        _, reference = self._crafted(longer, networks, n)
+        defended, _ = self._through(cell, networks, reference, n)
+        return {"longer_undefended": self._bare(cell, networks, reference, n), "longer_defended": defended}
+
+    def _bare(self, cell: Cell, networks: Networks, crafted: Crafted | None, n: int | None = None) -> NDArray[Any]:
         """Classes the bare classifier gives, (n,)."""
-        return self._executor.get(self._predict(cell, networks.classifier, None, crafted, 0)).tensors["predictions"]
+        task = self._predict(cell, networks.classifier, None, crafted, n)
+        return self._executor.get(task).tensors["predictions"]
 
-    def _through(self, cell: Cell, networks: Networks, crafted: Crafted | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _through(
+        self, cell: Cell, networks: Networks, crafted: Crafted | None, n: int | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Classes through the defense for each draw, (draws, n), and the first purified images of the first draw."""
+        task = self._predict(cell, networks.classifier, networks.defense, crafted, n)
         draws = self._config.draws if is_stochastic(networks.defense) else 1
-        found = [
-            self._executor.get(self._predict(cell, networks.classifier, networks.defense, crafted, draw)).tensors
-            for draw in range(draws)
-        ]
+        found = [self._executor.get(replace(task, draw=draw)).tensors for draw in range(draws)]
         return np.stack([tensors["predictions"] for tensors in found]), found[0]["purified"]
 
     def _predict(
-        self, cell: Cell, classifier: Trained, purifier: Trained | None, crafted: Crafted | None, draw: int
+        self, cell: Cell, classifier: Trained, purifier: Trained | None, crafted: Crafted | None, n: int | None
     ) -> Predict:
         return Predict(
-            split=self._test_split(cell),
+            split=self._test_split(cell, n),
             crafted=crafted,
             classifier=classifier,
             purifier=purifier,
             batch_size=self._config.batch_size,
-            draw=draw,
             seed=cell.seed,
         )
 
     def _train_split(self, cell: Cell) -> SplitRef:
         return self._lab.split(cell.dataset, None)
 
-    def _test_split(self, cell: Cell) -> SplitRef:
-        return self._lab.split(cell.dataset, self._config.n)
+    def _test_split(self, cell: Cell, n: int | None = None) -> SplitRef:
+        return self._lab.split(cell.dataset, n or self._config.n)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from bench.config import RunConfig
 from bench.configure import Configured, configure
-from bench.contracts import Attack, Classifier, Defense, Plugin
+from bench.contracts import Attack, Classifier, Defense, MinimumNorm, Plugin
 from bench.datasets import dataset_names
-from bench.errors import unknown
+from bench.errors import RequestError, unknown
 from bench.keys import content_key
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
-from bench.threats import threat_named
+from bench.runs import Facts
+from bench.spec import Spec
+from bench.threats import ThreatModel, threat_model
 
 P = TypeVar("P", bound=Plugin)
 
-CELL_FORMAT = 1
+CELL_FORMAT = 2
 """Raise it when a cell's outcome changes its meaning, so that recorded cells no longer count."""
 
 
@@ -30,7 +32,7 @@ class Cell:
     defense: Configured[Defense]
     attack: Configured[Attack]
     eps: float
-    threat: str
+    threat: ThreatModel
     seed: int
 
     def labels(self) -> dict[str, Any]:
@@ -41,7 +43,7 @@ class Cell:
             "defense": self.defense.label,
             "attack": self.attack.label,
             "eps": self.eps,
-            "threat": self.threat,
+            "threat": self.threat.label,
             "seed": self.seed,
         }
 
@@ -53,24 +55,47 @@ class Cell:
             "attack": dict(self.attack.parameters),
         }
 
-    def key(self, data: str, batch_size: int, draws: int) -> str:
+    def key(self, data: str, protocol: Mapping[str, Any]) -> str:
         """What the cell's outcome depends on, before anything is trained.
 
         Args:
             data: digest of the training and test images.
-            batch_size: images at once.
-            draws: evaluations of a stochastic defense.
+            protocol: settings of the evaluation that change an outcome (batch size, draws, ...), as JSON.
         """
-        plugins = (self.classifier, self.defense, self.attack)
+        parts = (self.classifier.identity, self.defense.identity, self.attack.identity, self.threat.identity)
         return content_key(
             {
                 "format": CELL_FORMAT,
-                "cell": {**self.labels(), **{str(i): plugin.identity for i, plugin in enumerate(plugins)}},
+                "cell": {**self.labels(), **{str(i): part for i, part in enumerate(parts)}},
                 "data": data,
-                "batch_size": batch_size,
-                "draws": draws,
+                **protocol,
             }
         )
+
+    def facts(self) -> Facts:
+        """What the checks must know of the cell."""
+        attack, threat = self.attack.plugin, self.threat.kind
+        return Facts(
+            norm=attack.norm(),
+            access=attack.access,
+            minimum_norm=isinstance(attack, MinimumNorm),
+            steps=self.attack.parameters.get("steps"),
+            threat=threat.name,
+            gradient=threat.gradient,
+            sees_defense=threat.sees_defense,
+            stronger_than=threat.stronger_than,
+            eot=self.threat.eot if self.defense.plugin.stochastic else 1,
+            stochastic=self.defense.plugin.stochastic,
+        )
+
+    def longer(self) -> Cell | None:
+        """The same with twice the steps of its attack, to see whether it has converged; None without `steps`."""
+        steps = self.attack.parameters.get("steps")
+        if not isinstance(steps, int) or self.threat.kind.surrogate is None:
+            return None
+        given = dict(self.attack.resolved.parameters)
+        spec = Spec(self.attack.name, tuple({**given, "steps": str(2 * steps)}.items()))
+        return replace(self, attack=configure(ATTACKS, spec))
 
     def __str__(self) -> str:
         return (
@@ -87,7 +112,7 @@ class Grid:
     classifiers: tuple[Configured[Classifier], ...]
     defenses: tuple[Configured[Defense], ...]
     attacks: tuple[tuple[Configured[Attack], tuple[float, ...]], ...]
-    threats: tuple[str, ...]
+    threats: tuple[ThreatModel, ...]
     seeds: tuple[int, ...]
 
     @classmethod
@@ -106,8 +131,8 @@ class Grid:
             datasets=_once(config.datasets),
             classifiers=_configured(CLASSIFIERS, config.classifiers, config),
             defenses=_configured(DEFENSES, config.defenses, config),
-            attacks=tuple((attack, _once(config.eps_of(attack.name))) for attack in attacks),
-            threats=tuple(threat_named(name).name for name in _once(config.threats)),
+            attacks=tuple((attack, _budgets(attack, config)) for attack in attacks),
+            threats=tuple(threat_model(text, config.parameters) for text in _once(config.threats)),
             seeds=_once(config.seeds),
         )
 
@@ -119,7 +144,8 @@ class Grid:
             "attacks": tuple(attack for attack, _ in self.attacks),
         }
         found = {name: {plugin.label: plugin.identity for plugin in plugins} for name, plugins in families.items()}
-        return {"format": CELL_FORMAT, **found}
+        threats = {threat.label: threat.identity for threat in self.threats}
+        return {"format": CELL_FORMAT, **found, "threats": threats}
 
     def cells(self) -> Iterator[Cell]:
         """All cells, those that share networks and adversarial sets next to each other."""
@@ -134,6 +160,19 @@ class Grid:
 
 
 V = TypeVar("V")
+
+
+def _budgets(attack: Configured[Attack], config: RunConfig) -> tuple[float, ...]:
+    """The epsilons of an attack.
+
+    Raises:
+        RequestError: one is beyond the range of a pixel in the norm of the largest change (or of a share).
+    """
+    budgets, norm = _once(config.eps_of(attack.label, attack.name)), attack.plugin.norm()
+    for eps in budgets:
+        if eps > 1 and norm in (None, "linf"):
+            raise RequestError(f"eps {eps:g} of attack '{attack.label}': must be in [0, 1] ({norm or 'a share'})")
+    return budgets
 
 
 def _once(values: tuple[V, ...]) -> tuple[V, ...]:
@@ -155,5 +194,5 @@ def _check_overrides(config: RunConfig) -> None:
         if name not in names:
             raise unknown("plugin under [parameters]:", name, names)
     for name in config.attack_eps:
-        if name not in ATTACKS:
+        if Spec.parse(name).name not in ATTACKS:
             raise unknown("attack under [attack_eps]:", name, ATTACKS)

@@ -102,8 +102,9 @@ class _LineStep:
         now = time.monotonic()
         if now - self._last >= _LINE_EVERY_S and self._done < self._total:
             self._last = now
-            left = (now - self._start) / max(self._done, 1) * (self._total - self._done)
-            self._say(f"{self._done}/{self._total}, about {left:.0f} s left {note}")
+            spent, remaining = now - self._start, self._total - self._done
+            left = f", about {spent / self._done * remaining:.0f} s left" if self._done else ""
+            self._say(f"{self._done}/{self._total}{left} {note}")
 
     def close(self) -> None:
         took = time.monotonic() - self._start

@@ -10,12 +10,12 @@ from typing import Any
 from bench.artifacts import Tensors, locked
 from bench.config import RunConfig
 from bench.crafting import described
-from bench.errors import PluginFault
+from bench.errors import NotApplicable, PluginFault
 from bench.evaluate import Evaluator, Networks
 from bench.grid import Cell, Grid
 from bench.keys import content_key
 from bench.latency import EAGER, time_defense, wanted
-from bench.runs import Result, RunFolder, timing_key
+from bench.runs import Result, RunFolder, Status, timing_key
 from bench.stages.base import Lab, Trained
 from bench.stages.executor import Executor
 from bench.stages.train import Train
@@ -64,23 +64,34 @@ class Runner:
         task = self._evaluator.classifier_task(cell)
         classifier = self._stored(task)
         plan.networks[task.key] = (f"classifier {cell.classifier.label} {where}", classifier is not None)
+        defense = self._plan_defense(cell, classifier, plan, where)
+        substitute_task, substitute = self._evaluator.substitute_task(cell), None
+        if substitute_task is not None:
+            substitute = self._stored(substitute_task)
+            title = f"substitute classifier {substitute_task.plugin.label} {where}"
+            plan.networks[substitute_task.key] = (title, substitute is not None)
+        missing = substitute_task is not None and substitute is None
+        if classifier is None or defense is None or missing:
+            sees = cell.threat.kind.sees_defense
+            labels = {name: value for name, value in cell.labels().items() if name != "defense" or sees}
+            plan.crafted[content_key(labels)] = False
+        else:
+            craft = self._evaluator.craft_task(cell, Networks(classifier, defense, substitute))
+            plan.crafted[craft.key] = self.lab.store.digest(craft.kind, craft.key) is not None
+
+    def _plan_defense(self, cell: Cell, classifier: Trained | None, plan: Plan, where: str) -> Trained | None:
+        """Note the cell's defense; returns it where the cache has it."""
         needs_classifier = cell.defense.plugin.uses_classifier
         against = cell.classifier.label if needs_classifier else ""
         title = f"defense {cell.defense.label} {where}" + (f", against {against}" if needs_classifier else "")
-        defense = None
-        if classifier is not None or not needs_classifier:
-            defense_task = self._evaluator.defense_task(cell, classifier)
-            defense = self._stored(defense_task)
-            plan.networks[defense_task.key] = (title, defense is not None)
-        else:
+        if classifier is None and needs_classifier:
             unkeyed = {"plugin": cell.defense.training_identity, "against": against, "where": where}
             plan.networks[content_key(unkeyed)] = (title, False)
-        if classifier is None:
-            labels = {name: value for name, value in cell.labels().items() if name != "defense"}
-            plan.crafted[content_key(labels)] = False
-        else:
-            craft = self._evaluator.craft_task(cell, classifier, defense)
-            plan.crafted[craft.key] = self.lab.store.digest(craft.kind, craft.key) is not None
+            return None
+        task = self._evaluator.defense_task(cell, classifier)
+        defense = self._stored(task)
+        plan.networks[task.key] = (title, defense is not None)
+        return defense
 
     def run(self, environment: str) -> Iterator[Result]:
         """Run every cell and yield its record as soon as it is written.
@@ -137,18 +148,25 @@ class Runner:
         details: dict[str, Any] = {}
         try:
             details = described(cell.attack, cell.eps)
+            cell.threat.check_applies(cell.attack)
             networks = self._evaluator.networks(cell)
             outcome = self._evaluator.outcome(cell, networks)
+        except NotApplicable as reason:
+            return self._result(cell, networks, details, "skipped", str(reason)), None
         except PluginFault as fault:
-            return self._result(cell, networks, details, str(fault)), None
-        return self._result(cell, networks, details, ""), outcome
+            return self._result(cell, networks, details, "failed", str(fault)), None
+        return self._result(cell, networks, details, "ok"), outcome
 
-    def _result(self, cell: Cell, networks: Networks | None, details: dict[str, Any], reason: str) -> Result:
+    def _result(
+        self, cell: Cell, networks: Networks | None, details: dict[str, Any], status: Status, reason: str = ""
+    ) -> Result:
         return Result(
             key=self._evaluator.cell_key(cell),
             labels=cell.labels(),
+            facts=cell.facts(),
+            data=self._evaluator.test_digest(cell),
             n=self.config.n,
-            status="failed" if reason else "ok",
+            status=status,
             reason=reason,
             parameters={**cell.parameters(), "attack_at_eps": details},
             networks=networks.digests() if networks else {},
@@ -156,9 +174,9 @@ class Runner:
         )
 
     def _recorded(self, cell: Cell) -> Result | None:
-        """The cell's record, where it was ok: a failure is tried again."""
+        """The cell's record, where there is one and it did not fail: a failure is tried again."""
         found = self.folder.result(self._evaluator.cell_key(cell))
-        return found if found is not None and found.status == "ok" else None
+        return found if found is not None and found.status != "failed" else None
 
     def _stored(self, task: Train) -> Trained | None:
         """The network, where the cache has it."""

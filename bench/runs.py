@@ -21,12 +21,41 @@ from bench.atomic import is_partial, sweep_partials, write_json
 from bench.errors import RequestError
 from bench.keys import content_key
 
-SCHEMA = 1
-"""Version of the records. 1: the first."""
+SCHEMA = 2
+"""Version of the records. 1: the first. 2: facts of the attack, digest of the test images."""
 
 _AXES = ("dataset", "classifier", "defense", "attack", "threat", "seed")
 
 Status = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a verdict must know of a cell beside its raw outcome.
+
+    Attributes:
+        norm: that epsilon bounds; None for none.
+        access: what the attack takes from the model, `gradient` or `decision`.
+        minimum_norm: the attack looks for the nearest adversarial image.
+        steps: of an iterative attack.
+        threat: name of the threat model.
+        gradient: the threat model gives one.
+        sees_defense: the attacked model contains the purifier.
+        stronger_than: threat models whose attacker knows no more.
+        eot: draws the gradient was averaged over.
+        stochastic: the defense is randomised.
+    """
+
+    norm: str | None
+    access: str
+    minimum_norm: bool
+    steps: int | None
+    threat: str
+    gradient: bool
+    sees_defense: bool
+    stronger_than: tuple[str, ...]
+    eot: int
+    stochastic: bool
 
 
 @dataclass(frozen=True)
@@ -36,6 +65,8 @@ class Result:
     Attributes:
         key: of everything the outcome depends on.
         labels: dataset, classifier, defense, attack, eps, threat, seed.
+        facts: what the checks must know of it.
+        data: digest of the test images and their labels.
         n: test images.
         status: ok, failed or skipped.
         reason: of a failure, in one line.
@@ -46,6 +77,8 @@ class Result:
 
     key: str
     labels: Mapping[str, Any]
+    facts: Facts
+    data: str
     n: int
     status: Status
     reason: str
@@ -216,8 +249,10 @@ class RunFolder:
         if version != SCHEMA:
             raise RequestError(f"{path} has schema {version}; this version reads {SCHEMA}")
         try:
-            return Result(**content)
-        except TypeError as error:
+            facts = content.pop("facts")
+            facts["stronger_than"] = tuple(facts["stronger_than"])
+            return Result(**content, facts=Facts(**facts))
+        except (TypeError, KeyError) as error:
             raise RequestError(f"{path} is not a record of a cell ({error})") from None
 
 

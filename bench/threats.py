@@ -1,21 +1,27 @@
-"""Threat models: which differentiable model the attacker is given.
+"""Threat models: which model the attacker is given. Any attack runs under any of them without knowing it.
 
-Each is a pure function of (purifier, classifier); any attack runs under any of them without knowing it. Evaluation is
-always on the real defended pipeline.
+Each is a small pure function of (purifier, classifier, substitute). Evaluation is always on the real defended pipeline,
+with fresh randomness. Torch is imported when a model is made, so that the names can be listed without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bench.errors import unknown
+from bench.configure import Configured, Overrides, configure
+from bench.contracts import Attack, Classifier
+from bench.errors import NotApplicable, RequestError, unknown
+from bench.registry import CLASSIFIERS
+from bench.spec import Spec
 
 if TYPE_CHECKING:
     from torch import nn
 
-Surrogate: TypeAlias = "Callable[[nn.Module | None, nn.Module], nn.Module]"
+Surrogate: TypeAlias = "Callable[[nn.Module, nn.Module, nn.Module], nn.Module]"
+
+DEFAULT_SUBSTITUTE = "cnn"
 
 
 @dataclass(frozen=True)
@@ -25,36 +31,166 @@ class Threat:
     Attributes:
         name: as the field calls it.
         summary: one line for people.
-        surrogate: the model whose gradient the attack follows, from (purifier, classifier).
-        sees_defense: the purifier takes part, so an adversarial set serves one defense only.
+        surrogate: the model the attack is run on, from (purifier, classifier, substitute); None where there is no
+            attack, but noise of the same size.
+        uses: which of the three it looks at; the others leave the adversarial set unchanged, which is then shared.
+        gradient: the model has a gradient to follow.
+        stronger_than: threat models whose attacker knows no more, so that it should never do better.
     """
 
     name: str
     summary: str
-    surrogate: Surrogate
-    sees_defense: bool
+    surrogate: Surrogate | None
+    uses: frozenset[str] = frozenset()
+    gradient: bool = True
+    stronger_than: tuple[str, ...] = ()
+
+    @property
+    def sees_defense(self) -> bool:
+        """The purifier takes part, so an adversarial set serves one defense only."""
+        return "purifier" in self.uses
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What a spec of it may set: draws to average the gradient over, the substitute's spec."""
+        eot = ("eot",) if self.sees_defense and self.gradient else ()
+        return (*eot, *(("substitute",) if "substitute" in self.uses else ()))
 
 
-def _graybox(_purifier: nn.Module | None, classifier: nn.Module) -> nn.Module:
-    return classifier
+def _graybox(_purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -> nn.Module:
+    from bench.surrogates import Pipeline
+
+    return Pipeline(None, classifier)
 
 
-THREATS = {
+def _transfer(_purifier: nn.Module, _classifier: nn.Module, substitute: nn.Module) -> nn.Module:
+    from bench.surrogates import Pipeline
+
+    return Pipeline(None, substitute)
+
+
+def _bpda(purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -> nn.Module:
+    from bench.surrogates import IdentityBackward, Pipeline
+
+    return Pipeline(IdentityBackward(purifier), classifier)
+
+
+def _whitebox(purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -> nn.Module:
+    from bench.surrogates import Pipeline
+
+    return Pipeline(purifier, classifier)
+
+
+def _query(purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -> nn.Module:
+    from bench.surrogates import NoGradient, Pipeline
+
+    return NoGradient(Pipeline(purifier, classifier))
+
+
+_DEFENDED = frozenset({"purifier", "classifier"})
+
+THREATS: Mapping[str, Threat] = {
     threat.name: threat
     for threat in (
+        Threat("noise", "uniform noise of the same size; no attack", None, gradient=False),
         Threat(
-            "graybox", "the bare classifier's gradient; the attacker does not know of the purifier", _graybox, False
+            "transfer",
+            "the gradient of a substitute classifier trained apart (parameter substitute)",
+            _transfer,
+            frozenset({"substitute"}),
+            stronger_than=("noise",),
+        ),
+        Threat(
+            "graybox",
+            "the bare classifier's gradient; the attacker does not know of the purifier",
+            _graybox,
+            frozenset({"classifier"}),
+            stronger_than=("noise",),
+        ),
+        Threat(
+            "query",
+            "the decisions of the defended pipeline, no gradient; for decision-based attacks",
+            _query,
+            _DEFENDED,
+            gradient=False,
+        ),
+        Threat(
+            "bpda",
+            "through the real purifier at every step, its gradient taken as the identity's (Athalye et al. 2018)",
+            _bpda,
+            _DEFENDED,
+            stronger_than=("noise", "transfer", "graybox"),
+        ),
+        Threat(
+            "whitebox",
+            "the exact gradient through purifier and classifier",
+            _whitebox,
+            _DEFENDED,
+            stronger_than=("noise", "transfer", "graybox", "bpda"),
         ),
     )
 }
 
 
-def threat_named(name: str) -> Threat:
-    """The threat model of that name.
+@dataclass(frozen=True)
+class ThreatModel:
+    """A threat model made from a spec.
+
+    Attributes:
+        label: the spec's text, the row's name in tables.
+        kind: which threat model.
+        eot: draws over which the gradient of a stochastic defense is averaged (expectation over transformation).
+        substitute: the classifier that `transfer` attacks.
+    """
+
+    label: str
+    kind: Threat
+    eot: int = 1
+    substitute: Configured[Classifier] | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it changes a cell, as JSON."""
+        return {
+            "name": self.kind.name,
+            "eot": self.eot,
+            "substitute": self.substitute.identity if self.substitute else None,
+        }
+
+    def check_applies(self, attack: Configured[Attack]) -> None:
+        """Whether this attack makes sense under this threat model.
+
+        Raises:
+            NotApplicable: it does not, and why.
+        """
+        access = attack.plugin.access
+        if self.kind.name == "query" and access == "gradient":
+            raise NotApplicable(f"attack {attack.name} follows a gradient, and query access gives none")
+        if self.kind.sees_defense and self.kind.gradient and access == "decision":
+            raise NotApplicable(f"attack {attack.name} takes only decisions: its threat model is query")
+        if self.kind.name == "noise" and attack.plugin.norm() is None:
+            raise NotApplicable(
+                f"the budget of attack {attack.name} is no norm of a perturbation: no noise of that size"
+            )
+
+
+def threat_model(text: str, overrides: Overrides | None = None) -> ThreatModel:
+    """The threat model a spec names, such as `whitebox:eot=10` or `transfer:substitute=[cnn:width=16]`.
 
     Raises:
-        RequestError: there is none.
+        RequestError: an unknown name or parameter, or a value out of range.
     """
-    if name not in THREATS:
-        raise unknown("threat model", name, THREATS)
-    return THREATS[name]
+    spec = Spec.parse(text)
+    if spec.name not in THREATS:
+        raise unknown("threat model", spec.name, THREATS)
+    kind, given = THREATS[spec.name], dict(spec.parameters)
+    for name in given:
+        if name not in kind.parameters:
+            raise unknown(f"parameter of threat model '{kind.name}':", name, kind.parameters)
+    eot = given.get("eot", "1")
+    if not eot.isdecimal() or int(eot) < 1:
+        raise RequestError(f"threat model '{text}': parameter eot={eot}: must be a whole number of at least 1")
+    substitute = None
+    if "substitute" in kind.uses:
+        substitute = configure(CLASSIFIERS, given.get("substitute", DEFAULT_SUBSTITUTE), overrides)
+    return ThreatModel(str(spec), kind, int(eot), substitute)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import nn
-from torch.nn.functional import cross_entropy
-from torch.optim import Adam
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from bench.contracts import Classifier, DataInfo, FitContext, PositiveFloat, PositiveInt
+from bench.contracts import AttackSpec, Classifier, DataInfo, FitContext, Fraction, PositiveFloat, PositiveInt
 from bench.registry import register_classifier
+from classifiers._training import check_adversarial, train
 
 
 @register_classifier("cnn")
@@ -24,6 +22,9 @@ class CNN(Classifier):
         epochs: passes over the training images.
         batch_size: images in a training batch.
         learning_rate: of Adam, decayed to zero on a cosine.
+        adversarial: spec of an attack for adversarial training (arXiv:1706.06083): each batch is replaced by its
+            adversarial version, crafted on the network as it is then. None for clean images.
+        eps: its budget on the [0, 1] scale, given with `adversarial`; it grows to that over the first 30 % of training.
     """
 
     width: PositiveInt = 32
@@ -31,6 +32,11 @@ class CNN(Classifier):
     epochs: PositiveInt = 5
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
+    adversarial: AttackSpec | None = None
+    eps: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        check_adversarial(self.adversarial, self.eps)
 
     def build(self, data: DataInfo) -> nn.Module:
         """Two blocks of convolution, ReLU and 2x2 max-pooling, then two linear layers; logits (n, classes)."""
@@ -50,13 +56,13 @@ class CNN(Classifier):
         )
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
-        """Minimise the cross-entropy on clean images."""
-        optimizer = Adam(module.parameters(), lr=self.learning_rate)
-        schedule = CosineAnnealingLR(optimizer, context.steps_in(self.epochs, self.batch_size))
-        for images, labels in context.batches(self.batch_size, epochs=self.epochs):
-            loss = cross_entropy(module(images), labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            context.report(loss=loss)
+        """Minimise the cross-entropy on clean images, or on adversarial ones."""
+        train(
+            module,
+            context,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            adversarial=self.adversarial,
+            eps=self.eps,
+        )

@@ -9,13 +9,21 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, interpolate
-from torch.optim import Adam
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.nn.functional import interpolate
 from torchvision.models import VGG16_BN_Weights, VGG16_Weights, vgg16, vgg16_bn
 
-from bench.contracts import Classifier, DataInfo, FitContext, NonNegativeInt, PositiveFloat, PositiveInt
+from bench.contracts import (
+    AttackSpec,
+    Classifier,
+    DataInfo,
+    FitContext,
+    Fraction,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from bench.registry import register_classifier
+from classifiers._training import check_adversarial, train
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -41,6 +49,9 @@ class VGG16(Classifier):
         epochs: passes over the training images.
         batch_size: images in a training batch.
         learning_rate: of Adam, decayed to zero on a cosine.
+        adversarial: spec of an attack for adversarial training (arXiv:1706.06083): each batch is replaced by its
+            adversarial version, crafted on the network as it is then. None for clean images.
+        eps: its budget on the [0, 1] scale, given with `adversarial`; it grows to that over the first 30 % of training.
     """
 
     weights: str = "none"
@@ -52,6 +63,8 @@ class VGG16(Classifier):
     epochs: PositiveInt = 8
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 3e-4
+    adversarial: AttackSpec | None = None
+    eps: Fraction | None = None
 
     def __post_init__(self) -> None:
         if self.frozen > _CONVOLUTIONS:
@@ -60,6 +73,7 @@ class VGG16(Classifier):
             raise ValueError(f"parameter size={self.size}: VGG-16 halves an image five times, so at least 32")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"parameter dropout={self.dropout}: must be in [0, 1)")
+        check_adversarial(self.adversarial, self.eps)
         for path in self.files():
             _refuse_pickle(path)
 
@@ -81,19 +95,19 @@ class VGG16(Classifier):
         return _Net(features, head, self.size)
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
-        """Load the starting weights, freeze the first convolutions, minimise the cross-entropy on clean images."""
+        """Load the starting weights, freeze the first convolutions, minimise the cross-entropy."""
         features = module.get_submodule("features")
         self._start_from(features)
         self._freeze(features)
-        optimizer = Adam([weight for weight in module.parameters() if weight.requires_grad], lr=self.learning_rate)
-        schedule = CosineAnnealingLR(optimizer, context.steps_in(self.epochs, self.batch_size))
-        for images, labels in context.batches(self.batch_size, epochs=self.epochs):
-            loss = cross_entropy(module(images), labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            context.report(loss=loss)
+        train(
+            module,
+            context,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            adversarial=self.adversarial,
+            eps=self.eps,
+        )
 
     def _freeze(self, features: nn.Module) -> None:
         """Keep the first `frozen` convolutions, and the statistics of their batch normalisation, as they are."""

@@ -12,7 +12,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from bench.contracts import (
-    AttackSpec,
+    AttackSpecs,
     DataInfo,
     Defense,
     FitContext,
@@ -28,16 +28,17 @@ from bench.registry import register_defense
 @register_defense("convae")
 @dataclass(frozen=True)
 class ConvAE(Defense):
-    """U-shaped convolutional auto-encoder trained to undo one assumed attack (the reproduced paper, section 3.3).
+    """U-shaped convolutional auto-encoder trained to undo assumed attacks (the reproduced paper, section 3.3).
 
     The paper gives the shape (U, GELU, Gaussian noise on the latent code, mean squared error between the clean image
     and the reconstruction of its adversarial version) but no sizes: widths, noise level and training budget are ours.
     The last layer is linear and clamped to [0, 1] at inference only: with a sigmoid the network tends to collapse to
-    black images. The noise is added in training only, so the trained purifier is deterministic.
+    black images. The noise is added in training only, so the trained purifier is deterministic. The paper trains on one
+    attack, the default here; a mixture, whose attacks take turns batch by batch, is our addition.
 
     Attributes:
-        attack: spec of the attack trained against, crafted on the bare classifier.
-        eps: its budget on the [0, 1] scale.
+        attack: specs of the attacks trained against, such as `[fgsm,pgd:steps=10]`, crafted on the bare classifier.
+        eps: their budget on the [0, 1] scale.
         width: channels at full resolution; doubled at each of the two halvings.
         noise: standard deviation of the Gaussian noise added to the latent code in training.
         steps: training batches.
@@ -47,7 +48,7 @@ class ConvAE(Defense):
 
     uses_classifier: ClassVar[bool] = True
 
-    attack: AttackSpec = Spec("fgsm")
+    attack: AttackSpecs = (Spec("fgsm"),)
     eps: Fraction = 0.3
     width: PositiveInt = 24
     noise: NonNegativeFloat = 0.1
@@ -63,8 +64,9 @@ class ConvAE(Defense):
         """Minimise the squared error between clean images and the reconstructions of their adversarial versions."""
         optimizer = Adam(module.parameters(), lr=self.learning_rate)
         schedule = CosineAnnealingLR(optimizer, self.steps)
-        for images, labels in context.batches(self.batch_size, steps=self.steps):
-            adversarial = context.adversarial(self.attack, images, labels, self.eps)
+        for step, (images, labels) in enumerate(context.batches(self.batch_size, steps=self.steps)):
+            attack = self.attack[step % len(self.attack)]
+            adversarial = context.adversarial(attack, images, labels, self.eps)
             loss = mse_loss(module(adversarial), images)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -69,6 +69,25 @@ class Trained:
         return f"{'defense' if isinstance(self.plugin.plugin, Defense) else 'classifier'} {self.plugin.label}"
 
 
+def is_stochastic(purifier: Trained | None) -> bool:
+    """Whether two passes through the purifier may differ."""
+    defense = purifier.plugin.plugin if purifier else None
+    return isinstance(defense, Defense) and defense.stochastic
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """An adversarial set by where it lies.
+
+    Attributes:
+        key: of the task that made it.
+        digest: of its tensors.
+    """
+
+    key: str
+    digest: str
+
+
 class Lab:
     """Where tasks find their inputs: the device, the data, the store, trained networks.
 
@@ -122,6 +141,17 @@ class Lab:
                 load_weights(module, artifact)
             self._networks[name] = module.to(self.device).requires_grad_(False).eval()
         return self._networks[name]
+
+    def crafted(self, crafted: Crafted) -> Tensors:
+        """The tensors of an adversarial set.
+
+        Raises:
+            StorageError: it has vanished from the cache, or another stands in its place.
+        """
+        artifact = self.store.load("adversarial", crafted.key)
+        if artifact is None or artifact.digest != crafted.digest:
+            raise StorageError("an adversarial set has vanished from the cache, or changed: start the command again")
+        return artifact.tensors
 
     def checked(self, trained: Trained) -> Guarded:
         """The same network with every output checked, which makes the host wait for the device. For evaluation."""

@@ -10,28 +10,14 @@ import torch
 from torch import Tensor
 
 from bench.artifacts import Meta, Tensors
-from bench.contracts import Defense
-from bench.errors import PluginFault, StorageError
+from bench.errors import PluginFault
 from bench.seeding import seeded
-from bench.stages.base import Lab, SplitRef, Task, Trained
+from bench.stages.base import Crafted, Lab, SplitRef, Task, Trained, is_stochastic
 
 SAMPLES = 10
 """Purified images kept for pictures, and looked at for collapse."""
 
 _COLLAPSED = 0.05
-
-
-@dataclass(frozen=True)
-class Crafted:
-    """An adversarial set by where it lies.
-
-    Attributes:
-        key: of the task that made it.
-        digest: of its tensors.
-    """
-
-    key: str
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -105,10 +91,7 @@ class Predict(Task):
         images, _ = lab.images(self.split)
         if self.crafted is None:
             return images
-        artifact = lab.store.load("adversarial", self.crafted.key)
-        if artifact is None or artifact.digest != self.crafted.digest:
-            raise StorageError("an adversarial set has vanished from the cache, or changed: start the command again")
-        return torch.from_numpy(artifact.tensors["adversarial"].copy()).to(lab.device)
+        return torch.from_numpy(lab.crafted(self.crafted)["adversarial"].copy()).to(lab.device)
 
 
 def check_not_collapsed(who: str, images: Tensor, purified: Tensor) -> None:
@@ -134,9 +117,3 @@ def check_not_collapsed(who: str, images: Tensor, purified: Tensor) -> None:
 def _variation(images: Tensor) -> float:
     """The standard deviation across images, averaged over pixels."""
     return float(images.std(dim=0).mean())
-
-
-def is_stochastic(purifier: Trained | None) -> bool:
-    """Whether two passes through the purifier may differ."""
-    defense = purifier.plugin.plugin if purifier else None
-    return isinstance(defense, Defense) and defense.stochastic

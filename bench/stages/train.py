@@ -32,6 +32,7 @@ class Train(Task):
         split: the training images.
         seed: of weights, order of images and noise.
         against: the classifier a defense is trained with; None for one that does not use it, and for classifiers.
+        role: what it is trained for, where its randomness must differ from that of the same plugin's; else empty.
     """
 
     kind: ClassVar[str] = "network"
@@ -39,6 +40,7 @@ class Train(Task):
     split: SplitRef
     seed: int
     against: Trained | None = None
+    role: str = ""
 
     @property
     def who(self) -> str:
@@ -53,6 +55,7 @@ class Train(Task):
             "data": self.split.digest,
             "seed": self.seed,
             "against": self.against.identity if self.against else None,
+            **({"role": self.role} if self.role else {}),
         }
 
     def run(self, lab: Lab) -> tuple[Tensors, Meta]:
@@ -61,7 +64,7 @@ class Train(Task):
         images, labels = lab.images(self.split)
         classifier = lab.network(self.against) if self.against else None
         context = TrainingContext(
-            title=f"train {self.who} on {self.split.dataset}",
+            title=f"train {self.role} {self.who} on {self.split.dataset}".replace("  ", " "),
             data=self.split.info,
             images=images,
             labels=labels,

@@ -1,0 +1,55 @@
+"""Tests on the same images, and rankings that show ties."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+Array = NDArray[Any]
+
+ALPHA = 0.05
+"""Below this a difference counts as one."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two pipelines on the same images.
+
+    Attributes:
+        first_only: images only the first gets right.
+        second_only: images only the second gets right.
+        p: of the exact two-sided McNemar test (a sign test on the images they disagree on).
+    """
+
+    first_only: int
+    second_only: int
+    p: float
+
+
+def mcnemar(first: Array, second: Array) -> Paired:
+    """The exact McNemar test (McNemar 1947) on two boolean arrays (n,): right or wrong, image by image.
+
+    Raises:
+        ValueError: they are not of the same length.
+    """
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(f"paired arrays must be of one length, not {first.shape} and {second.shape}")
+    first_only, second_only = int((first & ~second).sum()), int((second & ~first).sum())
+    disagree = first_only + second_only
+    p = float(binomtest(first_only, disagree).pvalue) if disagree else 1.0
+    return Paired(first_only, second_only, p)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number, each at most 1 (Holm 1979): reject where it is below the level."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted, largest = [0.0] * len(order), 0.0
+    for position, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - position) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted

@@ -1,0 +1,50 @@
+"""Median smoothing: Xu, Evans, Qi, "Feature Squeezing", NDSS 2018 (arXiv:1704.01155)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bench.contracts import DataInfo, Defense, PositiveInt
+from bench.registry import register_defense
+
+
+@register_defense("median")
+@dataclass(frozen=True)
+class Median(Defense):
+    """Median smoothing: each pixel becomes the median of its window (arXiv:1704.01155); a control.
+
+    As in the authors' code (mzweilin/EvadeML-Zoo, which calls SciPy): images are mirrored at their edges, edge pixels
+    included; in a window of even size the pixel stands below and right of the middle, and of the two middle values the
+    greater one is taken. The paper uses 2x2 and 3x3. The gradient goes to the chosen pixel of each window.
+
+    Attributes:
+        size: the window is size x size pixels; 1 changes nothing.
+    """
+
+    size: PositiveInt = 3
+
+    def build(self, data: DataInfo) -> nn.Module:
+        """The filter; nothing to train."""
+        return _Median(self.size)
+
+
+class _Median(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Smoothed images."""
+        rows, columns = (self._mirrored(length, images.device) for length in images.shape[-2:])
+        mirrored = images[..., rows[:, None], columns]
+        windows = mirrored.unfold(2, self.size, 1).unfold(3, self.size, 1).flatten(4)
+        return windows.sort(dim=-1, stable=True).values[..., self.size**2 // 2]
+
+    def _mirrored(self, length: int, device: torch.device) -> Tensor:
+        """Indices of `length` pixels and of their mirror images on both sides: 1 0 | 0 1 2 | 2 1."""
+        before, after = self.size // 2, (self.size - 1) // 2
+        index = torch.arange(-before, length + after, device=device) % (2 * length)
+        return torch.minimum(index, 2 * length - 1 - index)
