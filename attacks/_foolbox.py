@@ -1,24 +1,38 @@
-"""The only place that imports foolbox: runs one of its attacks on a torch model and returns the clipped images.
+"""The only place that imports foolbox: runs one of its attacks on a torch model and returns images that can be trusted.
 
 Foolbox 3.3.4 raises an empty `AssertionError` on inputs out of bounds, moves a model to `cuda:0` unless told the
-device, accumulates gradients on parameters that are not frozen, and returns raw, clipped and success, of which only the
-clipped images keep the budget.
+device, accumulates gradients on parameters that are not frozen, knows no EOT that frees its graphs, hands NaN on, and
+returns raw, clipped and success, of which only the clipped images keep the budget.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
 import torch
+from eagerpy.tensor.pytorch import PyTorchTensor
 from foolbox import attacks as fb
 from foolbox.attacks.base import Attack
-from foolbox.criteria import Misclassification
+from foolbox.criteria import Criterion, Misclassification, TargetedMisclassification
 from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
 
-__all__ = ["fb", "run"]
+from bench.contracts import NotApplicable
+
+__all__ = ["decides_alike", "fb", "minimise", "minimise_from_start", "run"]
+
+_DIRECTIONS = 100
+"""Draws of uniform noise in search of an adversarial starting point; foolbox draws 1000."""
 
 
-def run(attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
-    """Run the attack at one budget.
+def run(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, eps: float, *, targeted: bool = False
+) -> Tensor:
+    """Run the attack at one budget; where the model has `eot` = k, each gradient is the mean over k calls.
 
     Args:
         attack: a foolbox attack that takes `epsilons`.
@@ -26,26 +40,155 @@ def run(attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, eps: f
         images: float32 (n, channels, height, width) in [0, 1].
         labels: int64 (n,).
         eps: budget in the attack's norm, on the [0, 1] scale.
+        targeted: the attack looks for the class after the true one, not for any other.
 
     Returns:
-        the clipped adversarial images, same shape, in [0, 1]; whether they fool the model is for the caller to see.
+        the clipped adversarial images, same shape, in [0, 1]; whether they fool the model is for the caller to see. An
+        image that foolbox spoilt (NaN) comes back as it was.
 
     Raises:
         ValueError: inputs foolbox would refuse without a message.
     """
+    return _called(attack, model, images, _criterion(model, images, labels, targeted), epsilons=eps)
+
+
+def minimise(attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, *, targeted: bool = False) -> Tensor:
+    """Run an attack that minimises the distance, without a budget; see `run`."""
+    return _called(attack, model, images, _criterion(model, images, labels, targeted), epsilons=None)
+
+
+def minimise_from_start(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, *, targeted: bool = False
+) -> Tensor:
+    """Run an attack that walks from an adversarial image towards the original; see `minimise`.
+
+    The start is the image blended with uniform noise, as in foolbox, else the nearest image of the batch that is
+    adversarial in its place. An image that is adversarial already, or for which there is no start, comes back as is.
+
+    Raises:
+        NotApplicable: the model decided twice differently on the same images.
+    """
+    starts, ready = _starts(model, images, _criterion(model, images, labels, targeted))
+    result = images.clone()
+    if bool(ready.any()):
+        criterion = _Started(_criterion(model, images, labels[ready], targeted))
+        try:
+            result[ready] = _called(
+                attack, model, images[ready], criterion, epsilons=None, starting_points=starts[ready]
+            )
+        except AssertionError as error:
+            raise NotApplicable("the model decides differently on the same images from call to call") from error
+    return result
+
+
+def decides_alike(model: nn.Module, images: Tensor) -> bool:
+    """Whether the model draws no randomness, so that it decides twice alike."""
+    with torch.no_grad():
+        return torch.allclose(model(images), model(images), rtol=1e-3, atol=1e-3)
+
+
+class _Started(Criterion):
+    """Foolbox first asks whether the starting points are adversarial; they were, and a random model may now differ."""
+
+    def __init__(self, criterion: Criterion) -> None:
+        self.criterion, self.first = criterion, True
+
+    def __repr__(self) -> str:
+        return repr(self.criterion)
+
+    def __call__(self, perturbed: Any, outputs: Any) -> Any:
+        """As the criterion, but the first images are adversarial."""
+        adversarial = self.criterion(perturbed, outputs)
+        first, self.first = self.first, False
+        return adversarial.logical_or(adversarial.logical_not()) if first else adversarial
+
+
+def _starts(model: nn.Module, images: Tensor, criterion: Criterion) -> tuple[Tensor, Tensor]:
+    """Images to start from, and where there are such and they are needed."""
+    with torch.no_grad():
+        logits = model(images)
+    needed = ~criterion(images, logits)
+    blend = fb.LinearSearchBlendedUniformNoiseAttack(directions=_DIRECTIONS, steps=50)
+    starts = _called(blend, model, images, criterion, epsilons=None)
+    with torch.no_grad():
+        found = criterion(starts, model(starts))
+    nearest = torch.where(found, 0.0, torch.inf)
+    for shift in range(1, 0 if bool(found.all()) else len(images)):
+        others = images.roll(shift, 0)
+        distance = (others - images).flatten(1).norm(dim=1)
+        better = criterion(others, logits.roll(shift, 0)) & (distance < nearest)
+        starts[better], nearest[better] = others[better], distance[better]
+    return starts, needed & torch.isfinite(nearest)
+
+
+def _criterion(model: nn.Module, images: Tensor, labels: Tensor, targeted: bool) -> Criterion:
     _check(model, images, labels)
+    if not targeted:
+        return Misclassification(labels)
+    with torch.no_grad():
+        classes = model(images[:1]).shape[1]
+    return TargetedMisclassification((labels + 1) % classes)
+
+
+def _called(attack: Attack, model: nn.Module, images: Tensor, criterion: Criterion, **how: Any) -> Tensor:
+    wrapped = PyTorchModel(_Finite(model), bounds=(0, 1), device=images.device)
+    points = _averaging(int(getattr(model, "eot", 1)))(images)
+    with _frozen(model), torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # means of empty slices, deprecated meshgrids, starts that were not found
+        _, clipped, _ = attack(wrapped, points, criterion, **how)
+    result: Tensor = clipped.raw.detach().clamp(0, 1)
+    sound = torch.isfinite(result).flatten(1).all(dim=1).view(-1, *[1] * (images.dim() - 1))
+    return torch.where(sound, result, images)
+
+
+class _Finite(nn.Module):
+    """The model, kept from NaN: foolbox makes some where a gradient vanishes (FMN divides 0 by 0)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.training = model, False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The model's logits."""
+        logits: Tensor = self.model(images.nan_to_num())
+        return logits
+
+
+@cache
+def _averaging(draws: int) -> type[PyTorchTensor]:
+    """Images at which foolbox takes values and gradients as means over so many calls, one graph alive at a time."""
+
+    class Averaged(PyTorchTensor):
+        def _value_and_grad_fn(self, f: Any, has_aux: bool = False) -> Callable[..., tuple[Any, ...]]:
+            once = super()._value_and_grad_fn(f, has_aux)  # type: ignore[call-overload]
+
+            def averaged(x: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+                value, *extra, gradient = once(x, *args, **kwargs)
+                value, gradient = value.raw, _finite(gradient.raw)
+                for _ in range(draws - 1):
+                    again, *_, more = once(x, *args, **kwargs)
+                    value, gradient = value + again.raw, gradient + _finite(more.raw)
+                return type(self)(value / draws), *extra, type(self)(gradient / draws)
+
+            return averaged
+
+    return Averaged
+
+
+def _finite(gradient: Tensor) -> Tensor:
+    return gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)
     try:
-        wrapped = PyTorchModel(model, bounds=(0, 1), device=images.device)
-        with torch.enable_grad():
-            _, clipped, _ = attack(wrapped, images, Misclassification(labels), epsilons=eps)
+        yield
     finally:
         for parameter in trainable:
             parameter.requires_grad_(True)
-    result: Tensor = clipped.detach()
-    return result
 
 
 def _check(model: nn.Module, images: Tensor, labels: Tensor) -> None:

@@ -1,17 +1,22 @@
-"""Whether a number may be printed as robustness: measured checks on a cell's raw outcome, and their verdict.
+"""Whether a number may be printed as robustness: measured checks on raw outcomes, and their verdict.
 
-Each check is a small function in one table; it returns nothing, or why the number is `suspect` or `invalid`. Rules from
-Carlini et al. 2019 (arXiv:1902.06705) and AutoAttack's flags.
+Each check is a small function in one table. It is given a cell and the cells that attack the same trained pipeline, and
+returns nothing, or what it found: the number is `suspect` (read with care), `invalid` (no measure of robustness), or
+`ok` with a note. Rules from Carlini et al. 2019 (arXiv:1902.06705), Athalye et al. 2018 and AutoAttack's flags.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.measured import Measured, by_pipeline
+from bench.metrics import accuracy
+from bench.statistics import ALPHA, mcnemar
 
 Array = NDArray[Any]
 Level = Literal["ok", "suspect", "invalid"]
@@ -19,11 +24,19 @@ Level = Literal["ok", "suspect", "invalid"]
 _MOVED = 0.99
 _SUSPECT_GRADIENT = 0.05
 _INVALID_GRADIENT = 0.5
+_TOLERANCE = 1e-5
+"""Float32 rounding of a distance."""
+
+_DISAGREE = 0.05
+_CHANCE_SLACK = 0.05
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`ok`, `suspect` (read with care) or `invalid` (not a measure of robustness), and why."""
+    """`ok`, `suspect` (read with care) or `invalid` (not a measure of robustness), and why.
+
+    An `ok` verdict may carry a note: something that was seen and may be chance.
+    """
 
     level: Level
     reasons: tuple[str, ...] = ()
@@ -32,45 +45,161 @@ class Verdict:
         return self.level if not self.reasons else f"{self.level}: {'; '.join(self.reasons)}"
 
 
-Check = Callable[[Mapping[str, Array], float], Verdict | None]
+Check = Callable[[Measured, Sequence[Measured]], Iterable[Verdict]]
 
 
-def verdict(outcome: Mapping[str, Array], eps: float) -> Verdict:
-    """The worst verdict of all checks with every reason.
+def verdicts(cells: Sequence[Measured]) -> dict[str, Verdict]:
+    """The verdict of every cell by its key: the worst level of all checks, with every reason."""
+    found: dict[str, Verdict] = {}
+    for siblings in by_pipeline(cells).values():
+        for cell in siblings:
+            found[cell.result.key] = _joined(result for check in CHECKS for result in check(cell, siblings))
+    return found
 
-    Args:
-        outcome: raw arrays of a cell.
-        eps: the budget of the attack.
-    """
-    found = [result for check in CHECKS if (result := check(outcome, eps)) is not None]
+
+def _joined(results: Iterable[Verdict]) -> Verdict:
+    listed = list(results)
     level: Level = "ok"
     for candidate in ("suspect", "invalid"):
-        if any(result.level == candidate for result in found):
+        if any(result.level == candidate for result in listed):
             level = candidate
-    return Verdict(level, tuple(reason for result in found for reason in result.reasons))
+    return Verdict(level, tuple(dict.fromkeys(reason for result in listed for reason in result.reasons)))
 
 
-def _moved(outcome: Mapping[str, Array], eps: float) -> Verdict | None:
+def _moved(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
     """The attack changed the images it was asked to attack."""
-    attacked = outcome["attacked"]
-    if eps == 0 or not attacked.any():
-        return None
-    share = float((outcome["linf"][attacked] > 0).mean())
-    if share >= _MOVED:
-        return None
-    return Verdict("invalid" if share < 0.5 else "suspect", (f"the attack moved {share:.0%} of the images",))
+    attacked = cell.outcome["attacked"]
+    if cell.eps == 0 or not attacked.any():
+        return
+    share = float((cell.outcome["linf"][attacked] > 0).mean())
+    if share < _MOVED:
+        yield Verdict("invalid" if share < 0.5 else "suspect", (f"the attack moved {share:.0%} of the images",))
 
 
-def _gradient(outcome: Mapping[str, Array], eps: float) -> Verdict | None:  # noqa: ARG001
+def _gradient(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
     """The gradient that was followed is there: not zero, NaN or infinite."""
-    norms = outcome["gradient_norm"][outcome["attacked"]]
-    if not len(norms):
-        return None
+    facts = cell.result.facts
+    norms = cell.outcome["gradient_norm"][cell.outcome["attacked"]]
+    if not facts.gradient or facts.access != "gradient" or not len(norms):
+        return
     share = float((~np.isfinite(norms) | (norms == 0)).mean())
-    if share <= _SUSPECT_GRADIENT:
-        return None
-    level: Level = "invalid" if share > _INVALID_GRADIENT else "suspect"
-    return Verdict(level, (f"zero, NaN or infinite gradient at {share:.0%} of the images",))
+    if share > _SUSPECT_GRADIENT:
+        level: Level = "invalid" if share > _INVALID_GRADIENT else "suspect"
+        yield Verdict(level, (f"zero, NaN or infinite gradient at {share:.0%} of the images",))
 
 
-CHECKS: tuple[Check, ...] = (_moved, _gradient)
+def _within_budget(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
+    """No image was moved farther than epsilon."""
+    norm = cell.result.facts.norm
+    if norm is None:
+        return
+    largest = float(cell.outcome[norm].max())
+    if largest > cell.eps + _TOLERANCE * max(1.0, cell.eps):
+        yield Verdict("invalid", (f"an image was moved by {largest:.4g} in {norm}, beyond epsilon",))
+
+
+def _iterative(cell: Measured, siblings: Sequence[Measured]) -> Iterator[Verdict]:
+    """An iterative attack is at least as strong as a single step, on the model that both attacked."""
+    if cell.result.facts.steps is None or cell.result.facts.minimum_norm:
+        return
+    for other in siblings:
+        if _is_single_step(other) and _same(cell, other, "threat", "eps") and _norm(cell) == _norm(other):
+            yield from _weaker(cell, other, str(other.result.labels["attack"]), _on_attacked)
+
+
+def _monotone(cell: Measured, siblings: Sequence[Measured]) -> Iterator[Verdict]:
+    """More epsilon does not help the defender."""
+    smaller = [other for other in siblings if _same(cell, other, "attack", "threat") and other.eps < cell.eps]
+    if smaller:
+        strongest = min(smaller, key=lambda other: float(other.right.mean()))
+        yield from _weaker(cell, strongest, f"at eps {strongest.eps:g}", _defended)
+
+
+def _full_range(cell: Measured, siblings: Sequence[Measured]) -> Iterator[Verdict]:
+    """Where every pixel may take any value the attack reaches chance, on the model it attacked."""
+    for other in siblings:
+        right = other.attacked_right
+        unbounded = _norm(other) == "linf" and other.eps >= 1 and other.result.facts.gradient
+        if not unbounded or right is None or not _same(cell, other, "attack", "threat"):
+            continue
+        chance = 1 / (int(cell.labels.max()) + 1)
+        reached = accuracy(np.where(right, other.labels, -1), other.labels)
+        if reached.low > chance + _CHANCE_SLACK:
+            level: Level = "invalid" if other is cell else "suspect"
+            yield Verdict(level, (f"at eps {other.eps:g} accuracy is still {reached.value:.3f} (chance {chance:.2f})",))
+
+
+def _knows_more(cell: Measured, siblings: Sequence[Measured]) -> Iterator[Verdict]:
+    """An attacker who knows more does at least as well."""
+    for other in siblings:
+        if other.result.facts.threat in cell.result.facts.stronger_than and _same(cell, other, "attack", "eps"):
+            yield from _weaker(cell, other, f"under {other.result.labels['threat']}", _defended)
+
+
+def _converged(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
+    """Twice the steps change the accuracy by less than its interval, on the images where that was tried."""
+    if "longer_defended" not in cell.outcome:
+        return
+    defended = cell.result.facts.sees_defense
+    longer = np.atleast_2d(cell.outcome["longer_defended" if defended else "longer_undefended"])
+    before = np.atleast_2d(cell.outcome["adversarial_defended" if defended else "adversarial_undefended"])
+    n = longer.shape[1]
+    first, second = (accuracy(found[:, :n], cell.labels[:n]) for found in (before, longer))
+    if second.value < first.low:
+        change = f"from {first.value:.3f} to {second.value:.3f} on {n} images"
+        yield Verdict("suspect", (f"not converged: twice the steps take the accuracy {change}",))
+
+
+def _one_draw(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
+    """The gradient of a defense whose draws disagree is averaged over draws."""
+    facts, predictions = cell.result.facts, cell.outcome["adversarial_defended"]
+    if facts.eot > 1 or not facts.gradient or not facts.sees_defense or len(predictions) < 2:
+        return
+    share = float((predictions != predictions[0]).any(axis=0).mean())
+    if share > _DISAGREE:
+        reason = f"{len(predictions)} draws disagree on {share:.0%} of the images and the attack follows one: set eot"
+        yield Verdict("suspect", (reason,))
+
+
+def _weaker(cell: Measured, other: Measured, than: str, right: Callable[[Measured], Array | None]) -> Iterator[Verdict]:
+    """What there is to say where the pipeline does better under `cell` than under `other`, image by image.
+
+    Args:
+        cell: under the attack that should be at least as strong.
+        other: under the other attack.
+        than: the other's name in the reason.
+        right: what is compared of both, (draws, n).
+    """
+    ours, theirs = right(cell), right(other)
+    if ours is None or theirs is None or ours.mean() <= theirs.mean():
+        return
+    p = mcnemar(np.asarray(ours.all(axis=0)), np.asarray(theirs.all(axis=0))).p
+    level: Level = "suspect" if p < ALPHA else "ok"
+    within = "" if level == "suspect" else ", within chance"
+    yield Verdict(level, (f"weaker than {than}: {ours.mean():.3f} against {theirs.mean():.3f}{within}",))
+
+
+def _defended(cell: Measured) -> Array | None:
+    return cell.right
+
+
+def _on_attacked(cell: Measured) -> Array | None:
+    return cell.attacked_right
+
+
+def _same(cell: Measured, other: Measured, *axes: str) -> bool:
+    return all(cell.result.labels[axis] == other.result.labels[axis] for axis in axes)
+
+
+def _norm(cell: Measured) -> str | None:
+    return cell.result.facts.norm
+
+
+def _is_single_step(cell: Measured) -> bool:
+    facts = cell.result.facts
+    return facts.access == "gradient" and facts.steps is None and not facts.minimum_norm
+
+
+CHECKS: tuple[Check, ...] = (
+    _moved, _gradient, _within_budget, _iterative, _monotone, _full_range, _knows_more, _converged, _one_draw,
+)  # fmt: skip

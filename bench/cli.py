@@ -37,6 +37,8 @@ Plugins = Annotated[
     ),
 ]
 
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 when a cell's verdict is invalid.")]
+
 
 def _axis(name: str, help_text: str, panel: str = _RUN) -> typer.models.OptionInfo:
     option: typer.models.OptionInfo = typer.Option(name, help=help_text, rich_help_panel=panel, show_default=False)
@@ -49,17 +51,23 @@ def run_command(
     datasets: Annotated[str | None, _axis("--datasets", "digits, mnist, fashion_mnist.")] = None,
     classifiers: Annotated[str | None, _axis("--classifiers", "Specs, such as cnn,vgg16.")] = None,
     attacks: Annotated[str | None, _axis("--attacks", "Specs, such as fgsm,pgd:steps=20.")] = None,
-    eps: Annotated[str | None, _axis("--eps", "Budgets on the [0, 1] scale, for every attack.")] = None,
-    threats: Annotated[str | None, _axis("--threats", "Threat models: graybox.")] = None,
+    eps: Annotated[
+        str | None, _axis("--eps", "Budgets on the [0, 1] scale; for one attack NAME=VALUE: 0.1,0.3,cw=1.5.")
+    ] = None,
+    threats: Annotated[str | None, _axis("--threats", "Threat models, such as graybox,bpda,whitebox:eot=10.")] = None,
     seeds: Annotated[str | None, _axis("--seeds", "Seeds of training and attacks.")] = None,
     n: Annotated[str | None, _axis("--n", "How many test images.")] = None,
     batch_size: Annotated[str | None, _axis("--batch-size", "Images attacked and evaluated at once.")] = None,
     draws: Annotated[str | None, _axis("--draws", "Evaluations of a stochastic defense.")] = None,
+    convergence: Annotated[
+        str | None, _axis("--convergence", "Images attacked again with twice the steps; 0 for none.")
+    ] = None,
     preset: Annotated[
         str | None, _axis("--preset", "quick (default), mnist, ...: what the other options start from.")
     ] = None,
     config: Annotated[Path | None, _axis("--config", "A TOML file instead of a preset, of the same format.")] = None,
     plugin: Plugins = None,
+    strict: Strict = False,
     device: Annotated[
         str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=_WHERE)
     ] = "auto",
@@ -83,9 +91,9 @@ def run_command(
         "threats": threats,
         "seeds": seeds,
     }
-    scalars = {"n": n, "batch_size": batch_size, "draws": draws}
+    scalars = {"n": n, "batch_size": batch_size, "draws": draws, "convergence": convergence}
     places = Places(device=device, data=data, cache=cache, out=out)
-    raise typer.Exit(run(axes, scalars, preset, config, tuple(plugin or ()), places))
+    raise typer.Exit(run(axes, scalars, preset, config, tuple(plugin or ()), places, strict))
 
 
 @app.command("list")
@@ -97,11 +105,35 @@ def list_command(plugin: Plugins = None) -> None:
 
 
 @app.command("report")
-def report_command(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]) -> None:
+def report_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], strict: Strict = False
+) -> None:
     """Make a run's tables and plots again from its raw results, without recomputing."""
     from bench.commands.report import report
 
-    report(run)
+    raise typer.Exit(report(run, strict))
+
+
+@app.command("compare")
+def compare_command(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run's folder, the reference.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="Another, on the same test images.")],
+    fail_below: Annotated[
+        float | None,
+        typer.Option(
+            "--fail-below",
+            metavar="POINTS",
+            min=0,
+            help="Exit with 1 when a cell of RUN_B failed, or its clean or robust accuracy is more than so many "
+            "percentage points below RUN_A's.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Hold one run against another, cell by cell on the same images, with paired tests."""
+    from bench.commands.compare import compare
+
+    raise typer.Exit(compare(run_a, run_b, fail_below))
 
 
 @app.command("check")

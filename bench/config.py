@@ -94,8 +94,8 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
 
     Args:
         content: of a preset or file.
-        overrides: options from the command line; None where one was not given. `eps` there replaces all of
-            `attack_eps`, but for what it names itself.
+        overrides: options from the command line; None where one was not given. `eps` there replaces all of the
+            content's `attack_eps`; without it `attack_eps` there adds to them.
         source: what to call the content in messages.
 
     Raises:
@@ -105,6 +105,8 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
     merged = {**content, **given}
     if "eps" in given:
         merged["attack_eps"] = given.get("attack_eps", {})
+    elif "attack_eps" in given and isinstance(content.get("attack_eps"), Mapping):
+        merged["attack_eps"] = {**content["attack_eps"], **given["attack_eps"]}
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
@@ -115,7 +117,8 @@ def _explain(error: ValidationError, given: Mapping[str, Any], source: str) -> s
     """The first fault in one line: where it is, what it holds, what is wrong."""
     first = error.errors()[0]
     name = str(first["loc"][0])
-    where = f"--{name.replace('_', '-')}" if name in given else f"{source}: {'.'.join(map(str, first['loc']))}"
+    option = "eps" if name == "attack_eps" else name.replace("_", "-")
+    where = f"--{option}" if name in given else f"{source}: {'.'.join(map(str, first['loc']))}"
     if first["type"] == "extra_forbidden":
         return f"{where}: there is no such key{nearest(name, RunConfig.model_fields)}"
     message = first["msg"][0].lower() + first["msg"][1:]

@@ -145,7 +145,7 @@ def _convert(what: str, name: str, hint: Any, value: Any) -> Any:
     if optional and value in (None, "none"):
         return None
     if _family_of(hint):
-        return _specs(hint, value) if isinstance(value, str) else value
+        return _specs(what, name, hint, value)
     try:
         converted = TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
@@ -156,11 +156,21 @@ def _convert(what: str, name: str, hint: Any, value: Any) -> Any:
     return converted
 
 
-def _specs(hint: Any, text: str) -> Spec | tuple[Spec, ...]:
-    """The spec, or the comma-separated specs, of a parameter that names plugins."""
-    if Ellipsis in get_args(get_args(hint)[0]):
-        return tuple(Spec.parse(item) for item in split_list(text))
-    return Spec.parse(text)
+def _specs(what: str, name: str, hint: Any, value: Any) -> Spec | tuple[Spec, ...]:
+    """The spec, or the specs (text, comma-separated, or a list of texts), of a parameter that names plugins."""
+    several = Ellipsis in get_args(get_args(hint)[0])
+    given = split_list(value) if several and isinstance(value, str) else value
+    if several and isinstance(given, (list, tuple)) and given:
+        return tuple(_spec(what, name, each) for each in given)
+    return _spec(what, name, given)
+
+
+def _spec(what: str, name: str, value: Any) -> Spec:
+    if isinstance(value, Spec):
+        return value
+    if not isinstance(value, str):
+        raise RequestError(f"{what}: parameter {name}={value}: must be the spec of a plugin, such as 'pgd:steps=10'")
+    return Spec.parse(value)
 
 
 def _plain(value: Any) -> Json:

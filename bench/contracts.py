@@ -198,16 +198,18 @@ class Attack(Plugin, ABC):
         Args:
             model: maps images to logits; frozen, in evaluation mode. Each call draws the randomness of a stochastic
                 defense afresh; where it has an attribute `eot` = k > 1, the gradient to follow is the mean over k calls
-                of the gradient of the loss (Athalye et al. 2018, section 4.2).
+                of the gradient of the loss (Athalye et al. 2018, section 4.2). Where it lets the attacker see a
+                purifier that generates images, it has `generator` (else None) and `classifier`: `generator.latent` is
+                the dimension of the latent code, `generator.generate(z)` gives the images of codes (n, latent).
             images: float32 (n, channels, height, width) in [0, 1], on the model's device.
             labels: int64 (n,), the true classes.
             eps: the budget in the attack's norm, on the [0, 1] scale.
 
         Returns:
-            images of the same shape in [0, 1], at most `eps` away in `norm()`.
+            images of the same shape in [0, 1], at most `eps` away in `ball()`.
         """
 
-    def norm(self) -> Norm | None:
+    def ball(self) -> Norm | None:
         """The norm that `eps` bounds; None where it bounds something else in [0, 1], which the class describes."""
         return "linf"
 
@@ -227,9 +229,9 @@ class MinimumNorm(Attack):
         """The nearest adversarial images found, in [0, 1], at any distance; see `Attack.perturb`."""
 
     @abstractmethod
-    def norm(self) -> Norm:
+    def ball(self) -> Norm:
         """The norm of the distance that is minimised."""
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
         """`minimise`, drawn back to the ball of radius eps."""
-        return within(images, self.minimise(model, images, labels), eps, self.norm())
+        return within(images, self.minimise(model, images, labels), eps, self.ball())

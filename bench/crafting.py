@@ -33,7 +33,7 @@ def perturb(attack: Configured[Attack], model: nn.Module, images: Tensor, labels
         output = attack.plugin.perturb(model, images.clone(), labels, eps)
     adversarial = checked_images(who, output, images).detach()
     with plugin_call(who):
-        norm = attack.plugin.norm()
+        norm = attack.plugin.ball()
     if norm is not None:
         check_ball(who, images, adversarial, eps, norm)
     return adversarial

@@ -134,7 +134,7 @@ class Evaluator:
             "sample_adversarial": tensors["adversarial"][:SAMPLES],
             "sample_purified": purified,
         }
-        norm = cell.attack.plugin.norm()
+        norm = cell.attack.plugin.ball()
         if nearest is not None and norm is not None:
             found = self._minimum_distance(cell, networks, nearest, norm, clean, outcome["labels"])
             outcome["minimum_distance"] = found
@@ -144,7 +144,7 @@ class Evaluator:
         """The nearest adversarial images, where the attack looks for them, and those within the budget."""
         task = self.craft_task(cell, networks, n)
         made = Crafted(task.key, self._executor.get(task).digest)
-        norm = cell.attack.plugin.norm()
+        norm = cell.attack.plugin.ball()
         if task.eps is not None or norm is None:
             return None, made
         drawn_back = WithinBudget(made, task.split, cell.eps, norm)

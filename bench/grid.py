@@ -76,7 +76,7 @@ class Cell:
         """What the checks must know of the cell."""
         attack, threat = self.attack.plugin, self.threat.kind
         return Facts(
-            norm=attack.norm(),
+            norm=attack.ball(),
             access=attack.access,
             minimum_norm=isinstance(attack, MinimumNorm),
             steps=self.attack.parameters.get("steps"),
@@ -100,7 +100,7 @@ class Cell:
     def __str__(self) -> str:
         return (
             f"{self.dataset} {self.classifier.label} {self.defense.label} {self.attack.label} "
-            f"eps {self.eps:g} {self.threat} seed {self.seed}"
+            f"eps {self.eps:g} {self.threat.label} seed {self.seed}"
         )
 
 
@@ -168,7 +168,7 @@ def _budgets(attack: Configured[Attack], config: RunConfig) -> tuple[float, ...]
     Raises:
         RequestError: one is beyond the range of a pixel in the norm of the largest change (or of a share).
     """
-    budgets, norm = _once(config.eps_of(attack.label, attack.name)), attack.plugin.norm()
+    budgets, norm = _once(config.eps_of(attack.label, attack.name)), attack.plugin.ball()
     for eps in budgets:
         if eps > 1 and norm in (None, "linf"):
             raise RequestError(f"eps {eps:g} of attack '{attack.label}': must be in [0, 1] ({norm or 'a share'})")

@@ -47,13 +47,12 @@ class Measured:
     @property
     def robust(self) -> Array:
         """Whether it is right in every draw, (n,)."""
-        found: Array = self.right.all(axis=0)
-        return found
+        return np.asarray(self.right.all(axis=0))
 
     @property
     def clean(self) -> Array:
         """Whether the defended pipeline is right on the clean image in every draw, (n,)."""
-        return np.asarray(self.outcome["clean_defended"] == self.labels).all(axis=0)
+        return np.asarray((self.outcome["clean_defended"] == self.labels).all(axis=0))
 
     @property
     def attacked_right(self) -> Array | None:

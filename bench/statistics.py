@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.special import bdtr
 
 Array = NDArray[Any]
 
@@ -41,7 +41,7 @@ def mcnemar(first: Array, second: Array) -> Paired:
         raise ValueError(f"paired arrays must be of one length, not {first.shape} and {second.shape}")
     first_only, second_only = int((first & ~second).sum()), int((second & ~first).sum())
     disagree = first_only + second_only
-    p = float(binomtest(first_only, disagree).pvalue) if disagree else 1.0
+    p = min(1.0, 2 * float(bdtr(min(first_only, second_only), disagree, 0.5)))  # both tails of the binomial
     return Paired(first_only, second_only, p)
 
 
@@ -53,3 +53,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(order) - position) * p_values[index]))
         adjusted[index] = largest
     return adjusted
+
+
+def ranks(names: Sequence[str], beaten: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """1 + the number of those that beat it, with `=` where several share a rank.
+
+    Args:
+        names: who is ranked.
+        beaten: (winner, loser) of every pair that is told apart.
+    """
+    losses = dict.fromkeys(names, 0)
+    for _, loser in beaten:
+        losses[loser] += 1
+    shared = list(losses.values())
+    return {name: f"{1 + lost}{'=' if shared.count(lost) > 1 else ''}" for name, lost in losses.items()}

@@ -19,12 +19,16 @@ class Pipeline(nn.Module):
         classifier: maps images to logits.
         eot: calls over which an attack averages the gradient of its loss.
         calls: how often it was called, for those who wait.
+        generator: the purifier, where it generates images from a latent code; what it then offers is `latent`, the
+            dimension of the code, and `generate(z)`, images (n, c, h, w) of codes (n, latent). Else None.
     """
 
     def __init__(self, purifier: nn.Module | None, classifier: nn.Module) -> None:
         super().__init__()
         self.purifier, self.classifier = purifier, classifier
         self.eot, self.calls = 1, 0
+        inner = purifier.purifier if isinstance(purifier, IdentityBackward) else purifier
+        self.generator = inner if hasattr(inner, "generate") and hasattr(inner, "latent") else None
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the images."""

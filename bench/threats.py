@@ -168,7 +168,7 @@ class ThreatModel:
             raise NotApplicable(f"attack {attack.name} follows a gradient, and query access gives none")
         if self.kind.sees_defense and self.kind.gradient and access == "decision":
             raise NotApplicable(f"attack {attack.name} takes only decisions: its threat model is query")
-        if self.kind.name == "noise" and attack.plugin.norm() is None:
+        if self.kind.name == "noise" and attack.plugin.ball() is None:
             raise NotApplicable(
                 f"the budget of attack {attack.name} is no norm of a perturbation: no noise of that size"
             )

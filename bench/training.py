@@ -88,11 +88,12 @@ class TrainingContext:
     ) -> Tensor:
         """See `FitContext.adversarial`."""
         attacked = self.classifier if model is None else model
-        training = attacked.training
+        modes = [(layer, layer.training) for layer in attacked.modules()]  # a frozen layer keeps a mode of its own
         try:
             return perturb(configure(ATTACKS, attack), attacked.eval(), images, labels, eps)
         finally:
-            attacked.train(training)
+            for layer, training in modes:
+                layer.training = training
 
     def report(self, **losses: Tensor) -> None:
         """See `FitContext.report`; values are read from the device only now and then, so that it need not wait."""

@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from bench.contracts import FitContext, Spec
 
 _RAMP = 0.3
-"""The share of the training over which the budget grows: at the full one from the start, a network may stay at chance."""
+"""Share of the training over which the budget grows; at the full one from the start a network may stay at chance."""
 
 
 def check_adversarial(adversarial: Spec | None, eps: float | None) -> None:
@@ -22,7 +22,9 @@ def check_adversarial(adversarial: Spec | None, eps: float | None) -> None:
     if adversarial is not None and eps is None:
         raise ValueError("parameter adversarial: it needs a budget, such as eps=0.3")
     if adversarial is None and eps is not None:
-        raise ValueError("parameter eps: it is the budget of adversarial training, which parameter adversarial asks for")
+        raise ValueError(
+            "parameter eps: it is the budget of adversarial training, which parameter adversarial asks for"
+        )
 
 
 def train(
@@ -53,21 +55,10 @@ def train(
     for step, (images, labels) in enumerate(context.batches(batch_size, epochs=epochs), start=1):
         if adversarial is not None and eps is not None:
             budget = eps * min(1.0, step / (_RAMP * steps))
-            images = _attacked(adversarial, module, context, images, labels, budget)
+            images = context.adversarial(adversarial, images, labels, budget, model=module)
         loss = cross_entropy(module(images), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         schedule.step()
         context.report(loss=loss)
-
-
-def _attacked(
-    attack: Spec, module: nn.Module, context: FitContext, images: Tensor, labels: Tensor, eps: float
-) -> Tensor:
-    """The images attacked on the module; each of its layers is left in the mode it was in, a frozen one in its own."""
-    modes = {layer: layer.training for layer in module.modules()}
-    attacked = context.adversarial(attack, images, labels, eps, model=module)
-    for layer, training in modes.items():
-        layer.training = training
-    return attacked

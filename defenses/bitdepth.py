@@ -32,7 +32,7 @@ class BitDepth(Defense):
         if self.bits > _IMAGE_BITS:
             raise ValueError(f"parameter bits={self.bits}: at most {_IMAGE_BITS}, what an image file has")
 
-    def build(self, data: DataInfo) -> nn.Module:
+    def build(self, data: DataInfo) -> nn.Module:  # noqa: ARG002 - the same for all data
         """The rounding; nothing to train."""
         return _Round(2**self.bits - 1)
 

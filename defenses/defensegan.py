@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
+from torch.autograd.function import once_differentiable
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -25,6 +24,7 @@ from bench.contracts import (
 )
 from bench.registry import register_defense
 from defenses._schedule import linear_decay
+from defenses._wgan import Critic, Generator, Inference, penalty
 
 
 @register_defense("defensegan")
@@ -82,7 +82,7 @@ class DefenseGAN(Defense):
 
     def build(self, data: DataInfo) -> nn.Module:
         """The generator with the projection around it; images (n, c, h, w) to images of the same shape."""
-        return _Projection(_Generator(data.shape, self.latent, self.width, self.batch_norm), self)
+        return _Projection(Generator(data.shape, self.latent, self.width, self.batch_norm), self)
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
         """Train the generator against a critic that is thrown away."""
@@ -103,14 +103,14 @@ class DefenseGAN(Defense):
         critic: nn.Module | None = None
         for step, (images, _) in enumerate(batches, start=1):
             if critic is None:
-                critic = _Critic(context.data.shape, self.critic_width).to(images.device)
+                critic = Critic(context.data.shape, self.critic_width).to(images.device)
                 critic_optimizer, critic_schedule = self._optimizer(critic, self.critic_steps)
                 optimizer, schedule = self._optimizer(generator, 1)
             z = torch.randn(2, len(images), self.latent, device=images.device)
             with torch.no_grad():
                 fakes = generator(z[0])
             distance = critic(images).mean() - critic(fakes).mean()
-            loss = self.gradient_penalty * _penalty(critic, images, fakes) - distance
+            loss = self.gradient_penalty * penalty(critic, images, fakes) - distance
             critic_optimizer.zero_grad(set_to_none=True)
             loss.backward()
             critic_optimizer.step()
@@ -132,108 +132,113 @@ class DefenseGAN(Defense):
         return optimizer, linear_decay(optimizer, self.iterations * steps_per_iteration, self.decay)
 
 
-def _penalty(critic: nn.Module, images: Tensor, fakes: Tensor) -> Tensor:
-    """Mean squared deviation from 1 of the critic's gradient norm between real and fake images (WGAN-GP, eq. 3)."""
-    share = torch.rand(len(images), 1, 1, 1, device=images.device)
-    between = torch.lerp(images, fakes, share).requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    penalty: Tensor = ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
-    return penalty
-
-
-class _Generator(nn.Module):
-    """Linear, then three transposed 5x5 convolutions of stride 2; sigmoid."""
-
-    def __init__(self, shape: tuple[int, int, int], latent: int, width: int, batch_norm: bool) -> None:
-        super().__init__()
-        channels, self.height, self.width = shape
-        self.sizes = [_halvings(self.height), _halvings(self.width)]
-        self.start = (4 * width, self.sizes[0][3], self.sizes[1][3])
-        self.linear = nn.Linear(latent, self.start[0] * self.start[1] * self.start[2])
-        self.up1 = _doubling(4 * width, 2 * width)
-        self.up2 = _doubling(2 * width, width)
-        self.up3 = _doubling(width, channels)
-        self.norms = nn.ModuleList(
-            nn.BatchNorm2d(maps) if batch_norm else nn.Identity() for maps in (4 * width, 2 * width, width)
-        )
-        self.to(memory_format=torch.channels_last)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Images (n, c, h, w) in [0, 1] of z (n, latent)."""
-        maps = torch.relu(self.norms[0](self.linear(z).view(-1, *self.start)))
-        maps = torch.relu(self.norms[1](self._crop(self.up1(maps), 2)))
-        maps = torch.relu(self.norms[2](self._crop(self.up2(maps), 1)))
-        return torch.sigmoid(self._crop(self.up3(maps), 0))
-
-    def _crop(self, maps: Tensor, level: int) -> Tensor:
-        """Cut a doubled map to the size of that level, as 8x8 to 7x7 on 28x28 images."""
-        return maps[..., : self.sizes[0][level], : self.sizes[1][level]]
-
-
-def _halvings(size: int) -> list[int]:
-    """28 gives [28, 14, 7, 4]."""
-    sizes = [size]
-    for _ in range(3):
-        sizes.append((sizes[-1] + 1) // 2)
-    return sizes
-
-
-def _doubling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(inputs, outputs, 5, stride=2, padding=2, output_padding=1)
-
-
-class _Critic(nn.Module):
-    """Three 5x5 convolutions of stride 2 and a linear layer; LeakyReLU 0.2; no batch normalisation."""
-
-    def __init__(self, shape: tuple[int, int, int], width: int) -> None:
-        super().__init__()
-        channels, height, breadth = shape
-        widths = [channels, width, 2 * width, 4 * width]
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 5, stride=2, padding=2) for inputs, outputs in pairwise(widths)
-        )
-        self.linear = nn.Linear(widths[-1] * _halvings(height)[3] * _halvings(breadth)[3], 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Scores (n,)."""
-        for convolution in self.convolutions:
-            images = leaky_relu(convolution(images), 0.2)
-        scores: Tensor = self.linear(images.flatten(1)).squeeze(1)
-        return scores
-
-
 class _Projection(nn.Module):
-    """The generated image nearest to the input: L steps of gradient descent on z from R starts, the best kept."""
+    """The generated image nearest to the input: L steps of gradient descent on z from R starts, the best kept.
 
-    def __init__(self, generator: nn.Module, settings: DefenseGAN) -> None:
+    An attacker may differentiate it: the gradient goes through the unrolled steps of the start that was kept (the
+    choice itself is piecewise constant), one step at a time, so that its memory is that of one step.
+
+    Attributes:
+        latent: dimension of z.
+    """
+
+    def __init__(self, generator: Generator, settings: DefenseGAN) -> None:
         super().__init__()
-        self.generator, self.settings = generator, settings
+        self.generator, self.settings, self.latent = generator, settings, settings.latent
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Images (n, c, h, w) of z (n, latent); for attacks that search the generator's range."""
+        return self.inference()(z)
+
+    def inference(self) -> Inference:
+        """The generator, made ready for many calls."""
+        return Inference(self.generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """G(z*) of images (n, c, h, w). Needs gradients with respect to z, so they are enabled inside."""
-        settings, n = self.settings, len(images)
-        target = images.detach().repeat_interleave(settings.restarts, dim=0)
-        z = self._on_sphere(settings.start_std * torch.randn(len(target), settings.latent, device=images.device))
+        """G(z*) of images (n, c, h, w)."""
+        size = (len(images) * self.settings.restarts, self.latent)
+        start = self.on_sphere(self.settings.start_std * torch.randn(size, device=images.device, dtype=images.dtype))
+        if torch.is_grad_enabled() and images.requires_grad:
+            projected: Tensor = _Unrolled.apply(images, start, self)
+            return projected
+        with torch.no_grad():
+            generator = self.inference()
+            best, z = self.descend(generator, images, start, None)
+            return generator(z[best])
+
+    def descend(
+        self, generator: Inference, images: Tensor, z: Tensor, path: list[tuple[Tensor, Tensor]] | None
+    ) -> tuple[Tensor, Tensor]:
+        """All steps from all starts z (n * restarts, latent).
+
+        Args:
+            generator: gives images of z.
+            images: the targets (n, c, h, w).
+            z: the starts, those of an image next to each other.
+            path: takes z and velocity before each step, where wanted.
+
+        Returns:
+            the index of the best start of each image (n,), and the last z of all.
+        """
+        n, restarts = len(images), self.settings.restarts
+        target = images.detach().repeat_interleave(restarts, dim=0)
         velocity = torch.zeros_like(z)
-        for _ in range(settings.steps):
+        for _ in range(self.settings.steps):
+            if path is not None:
+                path.append((z, velocity))
             with torch.enable_grad():
                 z.requires_grad_(True)
-                error = _error(self.generator(z), target).sum()
-                (gradient,) = torch.autograd.grad(error, z)
-            velocity = settings.momentum * velocity + gradient
-            z = self._on_sphere((z - settings.rate * velocity).detach())
-        with torch.no_grad():
-            candidates = self.generator(z)
-            best = _error(candidates, target).view(n, settings.restarts).argmin(dim=1)
-            chosen: Tensor = candidates.view(n, settings.restarts, *images.shape[1:])[torch.arange(n), best]
-        return chosen
+                z, velocity = (tensor.detach() for tensor in self.step(generator, z, velocity, target))
+        error = _error(generator(z), target).view(n, restarts)
+        return error.argmin(dim=1) + restarts * torch.arange(n, device=z.device), z
 
-    def _on_sphere(self, z: Tensor) -> Tensor:
+    def step(
+        self, generator: Inference, z: Tensor, velocity: Tensor, target: Tensor, *, differentiable: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """One step of momentum descent on the error: the next z and velocity."""
+        error = _error(generator(z), target).sum()
+        (gradient,) = torch.autograd.grad(error, z, create_graph=differentiable)
+        velocity = self.settings.momentum * velocity + gradient
+        return self.on_sphere(z - self.settings.rate * velocity), velocity
+
+    def on_sphere(self, z: Tensor) -> Tensor:
         """The nearest point of the sphere of radius sqrt(latent), where that is asked for."""
         if not self.settings.sphere:
             return z
         scale: Tensor = self.settings.latent**0.5 / z.norm(dim=1, keepdim=True)
         return z * scale
+
+
+class _Unrolled(torch.autograd.Function):
+    """The projection, differentiated step by step from the last to the first, each step computed anew."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, start: Tensor, projection: _Projection) -> Tensor:
+        path: list[tuple[Tensor, Tensor]] = []
+        generator = projection.inference()
+        best, z = projection.descend(generator, images, start, path)
+        ctx.projection, ctx.generator = projection, generator
+        ctx.path = [(before[best], speed[best]) for before, speed in path]
+        ctx.save_for_backward(images, z[best])
+        return generator(z[best])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        images, last = ctx.saved_tensors
+        projection: _Projection = ctx.projection
+        generator: Inference = ctx.generator
+        to_images = torch.zeros_like(images)
+        with torch.enable_grad():
+            last = last.detach().requires_grad_(True)
+            (to_z,) = torch.autograd.grad(generator(last), last, gradient)
+            to_velocity = torch.zeros_like(to_z)
+            for before in reversed(ctx.path):
+                z, velocity, target = (each.detach().requires_grad_(True) for each in (*before, images))
+                after = projection.step(generator, z, velocity, target, differentiable=True)
+                to_z, to_velocity, share = torch.autograd.grad(after, (z, velocity, target), (to_z, to_velocity))
+                to_images = to_images + share
+        return to_images, None, None
 
 
 def _error(candidates: Tensor, target: Tensor) -> Tensor:

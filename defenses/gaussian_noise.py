@@ -1,4 +1,4 @@
-"""Gaussian noise on the input: the base of randomised smoothing (Cohen, Rosenfeld, Kolter, ICML 2019, arXiv:1902.02918)."""
+"""Gaussian noise on the input, as in randomised smoothing: Cohen, Rosenfeld, Kolter, ICML 2019 (arXiv:1902.02918)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from bench.registry import register_defense
 class GaussianNoise(Defense):
     """Gaussian noise added to each pixel, afresh at each call, clamped to [0, 1]; a control.
 
-    Randomised smoothing (arXiv:1902.02918) votes over many such draws with a classifier trained on noise. Here it is one
-    draw and the classifier at hand: what a stochastic purifier gains by randomness alone.
+    Randomised smoothing (arXiv:1902.02918) votes over many such draws with a classifier trained on noise. Here it is
+    one draw and the classifier at hand: what a stochastic purifier gains by randomness alone.
 
     Attributes:
-        std: standard deviation of the noise; the default is the middle one of the paper's on CIFAR-10.
+        std: standard deviation of the noise; the default is one of the paper's levels.
     """
 
     stochastic: ClassVar[bool] = True
 
     std: PositiveFloat = 0.25
 
-    def build(self, data: DataInfo) -> nn.Module:
+    def build(self, data: DataInfo) -> nn.Module:  # noqa: ARG002 - the same for all data
         """The noise; nothing to train."""
         return _Noise(self.std)
 

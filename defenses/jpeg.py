@@ -1,12 +1,15 @@
-"""JPEG compression: Das et al. 2017 (arXiv:1705.02900); Guo et al., ICLR 2018 (arXiv:1711.00117), through torchvision."""
+"""JPEG compression: Das et al. 2017 (arXiv:1705.02900); Guo et al., ICLR 2018 (arXiv:1711.00117), through Pillow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from bench.contracts import DataInfo, Defense, PositiveInt
 from bench.registry import register_defense
@@ -45,6 +48,14 @@ class _JPEG(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """What is left of the images after compression, on their device."""
-        pixels = (255 * images.detach()).round().to("cpu", torch.uint8)
-        decoded = [decode_jpeg(encode_jpeg(image, self.quality)) for image in pixels]
-        return torch.stack(decoded).to(images.device, images.dtype) / 255
+        pixels = (255 * images.detach()).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
+        decoded = np.stack([self._decoded(image) for image in pixels.numpy()])
+        return torch.from_numpy(decoded).view(pixels.shape).permute(0, 3, 1, 2).to(images) / 255
+
+    def _decoded(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """One image, (height, width, channels); a grey one comes back without its last axis."""
+        with BytesIO() as file:
+            Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(
+                file, "JPEG", quality=self.quality
+            )
+            return np.array(Image.open(file))

@@ -26,7 +26,7 @@ class Median(Defense):
 
     size: PositiveInt = 3
 
-    def build(self, data: DataInfo) -> nn.Module:
+    def build(self, data: DataInfo) -> nn.Module:  # noqa: ARG002 - the same for all data
         """The filter; nothing to train."""
         return _Median(self.size)
 

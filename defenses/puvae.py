@@ -125,7 +125,8 @@ class _PuVAE(nn.Module):
     def __init__(self, data: DataInfo, settings: PuVAE) -> None:
         super().__init__()
         inputs, height, width = data.shape
-        channels, self.classes, self.noise = settings.channels, data.classes, settings.noise
+        channels, self.classes = settings.channels, data.classes
+        self.latent, self.noise = settings.latent, settings.noise
         self.start = (channels, height // 4, width // 4)
         flat = self.start[0] * self.start[1] * self.start[2]
         kernel, stride = settings.kernel, settings.stride
@@ -171,16 +172,28 @@ class _PuVAE(nn.Module):
         return logits
 
     def forward(self, images: Tensor) -> Tensor:
-        """The reconstruction, over all classes, with the smallest root-mean-square error (section 3.2)."""
+        """The reconstruction, over all classes, with the smallest root-mean-square error (section 3.2).
+
+        Its gradient goes through the class that was chosen; the choice itself is piecewise constant.
+        """
         n, classes = len(images), self.classes
-        features = self.features(images).repeat_interleave(classes, dim=0)
-        condition = torch.eye(classes, device=images.device).repeat(n, 1)
+        condition = torch.eye(classes, device=images.device, dtype=images.dtype).repeat(n, 1)
+        noise = torch.randn(n * classes, self.latent, device=images.device, dtype=images.dtype)
+        features = self.features(images)
+        with torch.no_grad():
+            repeated = features.repeat_interleave(classes, dim=0)
+            candidates = self._purified(repeated, condition, noise).view(n, classes, *images.shape[1:])
+            error = ((candidates - images[:, None]) ** 2).flatten(2).mean(dim=2)
+            chosen = error.argmin(dim=1) + classes * torch.arange(n, device=images.device)
+        if torch.is_grad_enabled() and images.requires_grad:
+            return self._purified(features, condition[chosen], noise[chosen])  # the other classes have no gradient
+        return candidates.flatten(0, 1)[chosen]
+
+    def _purified(self, features: Tensor, condition: Tensor, noise: Tensor) -> Tensor:
+        """Reconstructions under the given labels, with `self.noise` times the latent noise given."""
         mean, log_variance = self.encode(features, condition)
-        if self.noise > 0:
-            mean = mean + self.noise * torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        candidates = torch.sigmoid(self.decode(mean, condition)).view(n, classes, *images.shape[1:])
-        error = ((candidates - images[:, None]) ** 2).flatten(2).mean(dim=2)
-        return candidates[torch.arange(n, device=images.device), error.argmin(dim=1)]
+        z = mean + self.noise * torch.exp(0.5 * log_variance) * noise if self.noise > 0 else mean
+        return torch.sigmoid(self.decode(z, condition))
 
 
 def _doubling(channels: int, kernel: int) -> nn.ConvTranspose2d:

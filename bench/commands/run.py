@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench.artifacts import ArtifactStore
 from bench.commands.places import RUNS, cache_folder, data_folder
+from bench.commands.report import told_invalid
 from bench.config import RunConfig, read_file, resolve
 from bench.discovery import discover
 from bench.environment import choose_device, describe, device_name
@@ -19,7 +20,8 @@ from bench.grid import Grid
 from bench.keys import content_key
 from bench.presets import read_preset
 from bench.progress import reporter, say
-from bench.report import latency_frame, print_tables, results_frame, table_console, write_report
+from bench.report import print_tables, table_console, write_report
+from bench.report.frames import title_of
 from bench.runner import Plan, Runner
 from bench.runs import RunFolder
 from bench.spec import split_list
@@ -46,6 +48,7 @@ def run(
     config_file: Path | None,
     plugins: tuple[str, ...],
     places: Places,
+    strict: bool = False,
 ) -> int:
     """Run a grid.
 
@@ -56,9 +59,10 @@ def run(
         config_file: a TOML file instead.
         plugins: files or modules outside the package.
         places: device and folders.
+        strict: an invalid cell is a failure.
 
     Returns:
-        0 when every cell is ok, else 1.
+        0 when no cell failed (nor, under `strict`, is invalid), else 1.
 
     Raises:
         RequestError: the request is wrong; nothing was computed.
@@ -82,14 +86,15 @@ def run(
     for result in runner.run(environment):
         if result.status == "failed":
             failed += 1
-            say(messages, f"failed: {_title(result.labels)}: {result.reason}")
+            say(messages, f"failed: {title_of(result.labels)}: {result.reason}")
     untimed = runner.time(environment)
-    write_report(folder)
-    print_tables(output, results_frame(folder), latency_frame(folder))
+    derived = write_report(folder)
+    print_tables(output, derived)
     say(messages, f"Tables and plots are in {path}/tables and {path}/plots")
     if failed:
         say(messages, f"{failed} of {len(list(grid.cells()))} cells failed; the same command tries them again")
-    return 1 if failed or untimed else 0
+    invalid = strict and told_invalid(messages, derived)
+    return 1 if failed or untimed or invalid else 0
 
 
 def configuration(
@@ -99,11 +104,28 @@ def configuration(
     if preset is not None and config_file is not None:
         raise RequestError("give --preset or --config, not both")
     overrides: dict[str, Any] = {axis: None if text is None else tuple(split_list(text)) for axis, text in axes.items()}
-    overrides.update(scalars)
+    overrides.update(scalars, **budgets(overrides.get("eps")))
     if config_file is not None:
         return config_file.stem, resolve(read_file(config_file), overrides, str(config_file))
     name = preset or DEFAULT_PRESET
     return name, resolve(read_preset(name), overrides, f"preset {name}")
+
+
+def budgets(items: Iterable[str] | None) -> dict[str, Any]:
+    """The overrides `eps` and `attack_eps` that the items of `--eps` come to; None for what they do not name.
+
+    Args:
+        items: numbers, and `ATTACK=NUMBER` for the attack of that name or spec, such as `pgd:norm=l2=2`.
+    """
+    general: list[str] = []
+    named: dict[str, tuple[str, ...]] = {}
+    for item in items or ():
+        attack, equals, value = item.rpartition("=")
+        if equals:
+            named[attack] = (*named.get(attack, ()), value)
+        else:
+            general.append(item)
+    return {"eps": tuple(general) or None, "attack_eps": named or None}
 
 
 def show_plan(console: Console, plan: Plan, device: str, path: Path) -> None:
@@ -117,7 +139,3 @@ def show_plan(console: Console, plan: Plan, device: str, path: Path) -> None:
         + f"\n  adversarial sets: {sum(plan.crafted.values())} cached, "
         f"{len(plan.crafted) - sum(plan.crafted.values())} to craft",
     )
-
-
-def _title(labels: Mapping[str, Any]) -> str:
-    return " ".join(f"{name} {value}" if name in ("eps", "seed") else str(value) for name, value in labels.items())

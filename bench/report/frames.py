@@ -1,24 +1,30 @@
-"""Data frames derived from a run's raw files: one row per cell, one row per timing."""
+"""Data frames derived from a run's raw files: one row per cell, one row per timing, and statistics over seeds."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from bench.checks import verdict
-from bench.metrics import Accuracy, cell_metrics, latency_summary
-from bench.runs import Result, RunFolder
+from bench.checks import Verdict
+from bench.measured import Measured
+from bench.metrics import Accuracy, cell_metrics, latency_summary, minimum_distance_median
+from bench.runs import Result, Timing
 
 CELL_LABELS = ("dataset", "classifier", "defense", "attack", "eps", "threat", "seed")
 _ACCURACIES = ("clean_accuracy", "robust_accuracy", "undefended_clean_accuracy", "undefended_accuracy")
 RESULT_COLUMNS = (
     *CELL_LABELS,
+    "norm",
+    "eot",
     "n",
     *(column for name in _ACCURACIES for column in (name, f"{name}_low", f"{name}_high")),
     "robust_accuracy_worst_draw",
     "mean_linf",
     "mean_l2",
+    "mean_l1",
+    "minimum_distance_median",
     "latency_p50_ms",
     "latency_p95_ms",
     "verdict",
@@ -26,22 +32,40 @@ RESULT_COLUMNS = (
     "reason",
 )
 LATENCY_LABELS = ("dataset", "classifier", "defense", "engine", "device", "target", "batch_size")
+NO_NORM = "no norm"
+"""How tables name the norm of a budget that bounds none."""
 
 
-def results_frame(folder: RunFolder) -> pd.DataFrame:
-    """One row per recorded cell; a failed one has its reason and no numbers.
+def results_frame(
+    results: Iterable[Result], cells: Sequence[Measured], verdicts: Mapping[str, Verdict], latency: pd.DataFrame
+) -> pd.DataFrame:
+    """One row per recorded cell; a failed or skipped one has its reason and no numbers.
 
+    `robust_accuracy` is the mean over draws, `robust_accuracy_worst_draw` the share right in every draw.
     `latency_p50_ms` and `latency_p95_ms` are of the whole pipeline at the smallest timed batch.
+
+    Args:
+        results: all records.
+        cells: those that are ok.
+        verdicts: of each of them, by key.
+        latency: see `latency_frame`.
     """
-    latency = _pipeline_latency(latency_frame(folder))
-    rows = [_row(folder, result, latency) for result in folder.results()]
+    times, outcomes = _pipeline_latency(latency), {cell.result.key: cell for cell in cells}
+    rows = []
+    for result in results:
+        row = {**result.labels, "n": result.n, "status": result.status, "reason": result.reason}
+        row.update(norm=norm_name(result), eot=result.facts.eot)
+        row.update(times.get(tuple(str(result.labels[name]) for name in ("dataset", "classifier", "defense")), {}))
+        if result.key in outcomes:
+            row.update(_numbers(outcomes[result.key]), verdict=str(verdicts[result.key]))
+        rows.append(row)
     return pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
 
 
-def latency_frame(folder: RunFolder) -> pd.DataFrame:
+def latency_frame(timings: Iterable[Timing]) -> pd.DataFrame:
     """One row per timing, in milliseconds per call."""
     rows = []
-    for timing in folder.timings():
+    for timing in timings:
         summary = latency_summary(timing.seconds, timing.batch_size)
         rows.append(
             {
@@ -59,25 +83,44 @@ def latency_frame(folder: RunFolder) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "images_per_second"])
 
 
-def _row(folder: RunFolder, result: Result, latency: dict[tuple[str, ...], dict[str, float]]) -> dict[str, Any]:
-    row: dict[str, Any] = {**result.labels, "n": result.n, "status": result.status, "reason": result.reason}
-    row.update(latency.get(tuple(str(result.labels[name]) for name in ("dataset", "classifier", "defense")), {}))
-    if result.status != "ok":
-        return row
-    outcome = folder.outcome(result)
-    metrics = cell_metrics(outcome)
+def seeds_frame(results: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell without its seed: mean, standard deviation, extremes over seeds; empty for a single seed."""
+    labels = [name for name in CELL_LABELS if name != "seed"]
+    columns = {"seeds": ("seed", "nunique")}
+    for name in ("clean_accuracy", "robust_accuracy"):
+        columns.update({f"{name}_{how}": (name, how) for how in ("mean", "std", "min", "max")})
+    ok = results[results["status"] == "ok"]
+    if ok["seed"].nunique() < 2:
+        return pd.DataFrame(columns=[*labels, *columns])
+    return ok.groupby(labels, sort=False).agg(**columns).reset_index()
+
+
+def norm_name(result: Result) -> str:
+    """The norm that the cell's epsilon bounds, as tables name it."""
+    return result.facts.norm or NO_NORM
+
+
+def title_of(labels: Mapping[str, Any]) -> str:
+    """A cell in one line."""
+    return " ".join(f"{name} {value}" if name in ("eps", "seed") else str(value) for name, value in labels.items())
+
+
+def interval_columns(name: str, value: Accuracy | None) -> dict[str, float | None]:
+    """A share and the ends of its interval as three columns."""
+    ends = (None, None, None) if value is None else (value.value, value.low, value.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+
+
+def _numbers(cell: Measured) -> dict[str, Any]:
+    outcome, metrics = cell.outcome, cell_metrics(cell.outcome)
+    row: dict[str, Any] = {"robust_accuracy_worst_draw": metrics.robust.worst}
     found = (metrics.clean, metrics.robust, metrics.undefended_clean, metrics.undefended)
     for name, value in zip(_ACCURACIES, found, strict=True):
-        row.update(_columns(name, value))
-    row["robust_accuracy_worst_draw"] = metrics.robust.worst
-    row["mean_linf"] = float(outcome["linf"].mean())
-    row["mean_l2"] = float(outcome["l2"].mean())
-    row["verdict"] = str(verdict(outcome, float(result.labels["eps"])))
+        row.update(interval_columns(name, value))
+    row.update({f"mean_{norm}": float(outcome[norm].mean()) for norm in ("linf", "l2", "l1")})
+    if "minimum_distance" in outcome:
+        row["minimum_distance_median"] = minimum_distance_median(outcome["minimum_distance"], cell.clean)
     return row
-
-
-def _columns(name: str, value: Accuracy) -> dict[str, float]:
-    return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
 
 
 def _pipeline_latency(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, float]]:

@@ -1,171 +1,150 @@
-"""Plots from the frames and the sample images, each as PNG and SVG."""
+"""Which plots a run gets, and those over epsilon and latency; each as PNG and SVG."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.lines import Line2D
 
-from bench.atomic import write_bytes
-from bench.runs import Result, RunFolder
+from bench.report.side_by_side import cross_attack_figure, worst_case_figure
+from bench.report.derived import Report
+from bench.report.drawing import (
+    PANELS,
+    distances_to_ends,
+    eps_label,
+    legend,
+    line_over_eps,
+    over_seeds,
+    save,
+    style,
+    trim,
+)
+from bench.report.frames import NO_NORM
+from bench.report.images import image_figures
 
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#F0E442")
-_MARKERS = "osD^vP*X"
-_SAMPLES = 8
+_WHERE = ["dataset", "classifier"]
 
 
-def write_plots(folder: Path, run: RunFolder, results: pd.DataFrame, latency: pd.DataFrame) -> None:
+def write_plots(folder: Path, report: Report) -> None:
     """Write all plots that the results allow."""
-    ok = results[results["status"] == "ok"]
-    for (dataset, classifier, attack, threat), group in ok.groupby(["dataset", "classifier", "attack", "threat"]):
-        name = f"{dataset}_{classifier}_{attack}_{threat}"
-        title = f"{dataset}, {classifier}, {attack} ({threat}), n = {group['n'].iloc[0]}"
-        _save(folder, f"accuracy_eps_{name}", _accuracy_eps(group, title))
-        for eps, at_eps in group.groupby("eps"):
-            timed = _with_latency(at_eps, latency)
-            if not timed.empty:
-                figure = _accuracy_latency(timed, f"{title}, eps {eps:g}")
-                _save(folder, f"accuracy_latency_{name}_eps{eps:g}", figure)
-    for title, name, records in _sample_groups(run):
-        _save(folder, f"images_{name}", _samples(run, records, title))
+    ok = report.results[report.results["status"] == "ok"]
+    _over_eps(folder, report, ok)
+    _over_latency(folder, report, ok)
+    for (dataset, classifier, norm), rows in report.worst_case.groupby([*_WHERE, "norm"], sort=False):
+        title = f"{dataset}, {classifier}, {norm}, n = {rows['n'].iloc[0]}"
+        save(folder, f"worst_case_{dataset}_{classifier}_{norm}", worst_case_figure(rows, title))
+    for (dataset, classifier, name), rows in report.cross_attack.groupby([*_WHERE, "name"], sort=False):
+        figure = cross_attack_figure(rows, f"{name} on {dataset}, {classifier} (graybox)")
+        save(folder, f"cross_attack_{dataset}_{classifier}_{name}", figure)
+    for name, figure in image_figures(report.cells):
+        save(folder, f"images_{name}", figure)
 
 
-def _accuracy_eps(group: pd.DataFrame, title: str) -> Figure:
-    """Robust accuracy over epsilon, one line a defense with its interval; epsilon 0 is the clean accuracy."""
+def _over_eps(folder: Path, report: Report, ok: pd.DataFrame) -> None:
+    """Accuracy over epsilon: defenses under each threat model; where there are several, also these for each defense."""
+    sees = {str(c.result.labels["threat"]) for c in report.cells if c.result.facts.sees_defense}
+    for (dataset, classifier, attack), of_attack in ok.groupby([*_WHERE, "attack"]):
+        where = f"{dataset}_{classifier}_{attack}"
+        for threat, rows in of_attack.groupby("threat"):
+            title = f"{dataset}, {classifier}, {attack} ({threat}), n = {rows['n'].iloc[0]}"
+            save(folder, f"accuracy_eps_{where}_{threat}", _accuracy_eps(rows, title, threat in sees))
+        if of_attack["threat"].nunique() > 1:
+            title = f"{dataset}, {classifier}, {attack}, n = {of_attack['n'].iloc[0]}"
+            save(folder, f"threats_{where}", _threats(of_attack, title))
+
+
+def _over_latency(folder: Path, report: Report, ok: pd.DataFrame) -> None:
+    """Accuracy against latency for every attack and budget; of several threat models gray box, and the worst case."""
+    if report.results["threat"].nunique() > 1:
+        for (dataset, classifier, norm, eps), rows in report.worst_case.groupby([*_WHERE, "norm", "eps"]):
+            title = f"{dataset}, {classifier}, {norm} eps {eps:g}, n = {rows['n'].iloc[0]}"
+            name = f"worst_case_{dataset}_{classifier}_{norm}_eps{eps:g}"
+            _latency_plot(folder, name, title, rows, report.latency, "worst_case")
+        ok = ok[ok["threat"] == "graybox"]
+    for (dataset, classifier, attack, threat, eps), rows in ok.groupby([*_WHERE, "attack", "threat", "eps"]):
+        title = f"{dataset}, {classifier}, {attack} ({threat}), n = {rows['n'].iloc[0]}, eps {eps:g}"
+        name = f"{dataset}_{classifier}_{attack}_{threat}_eps{eps:g}"
+        _latency_plot(folder, name, title, rows, report.latency, "robust_accuracy")
+
+
+def _accuracy_eps(group: pd.DataFrame, title: str, sees_defense: bool) -> Figure:
+    """Robust accuracy over epsilon, one line a defense with its interval; epsilon 0 is the clean accuracy.
+
+    The undefended classifier's line is that on the images made without knowing the defense, which all defenses share;
+    where an attacker makes others for each defense, it is that of `none`.
+    """
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    first = _over_seeds(group[group["defense"] == group["defense"].iloc[0]])
-    _line(axes, first, "undefended", "undefended_accuracy", "undefended_clean_accuracy", "black", "", "--")
+    bare = {"color": "black", "marker": "", "linestyle": "--"}
+    if not sees_defense:
+        line_over_eps(axes, group[group["defense"] == group["defense"].iloc[0]], "undefended", bare, undefended=True)
     for index, (defense, rows) in enumerate(group.groupby("defense", sort=False)):
-        if defense == "none":
-            continue  # the same numbers as the undefended line
-        style = (_COLORS[index % len(_COLORS)], _MARKERS[index % len(_MARKERS)], "-")
-        _line(axes, _over_seeds(rows), str(defense), "robust_accuracy", "clean_accuracy", *style)
-    axes.set(xlabel="epsilon on the [0, 1] scale (0: clean)", ylabel="accuracy", ylim=(-0.02, 1.02), title=title)
+        if defense != "none":
+            line_over_eps(axes, rows, str(defense), style(index))
+        elif sees_defense:
+            line_over_eps(axes, rows, "undefended", bare)
+    axes.set(xlabel=eps_label(group["norm"].iloc[0]), ylabel="accuracy", ylim=(-0.02, 1.02), title=title)
     axes.grid(alpha=0.3)
-    axes.legend()
+    legend(figure, axes)
     return figure
 
 
-def _line(
-    axes: Axes, rows: pd.DataFrame, label: str, column: str, clean: str, color: str, marker: str, style: str
+def _threats(group: pd.DataFrame, title: str) -> Figure:
+    """Robust accuracy over epsilon under each threat model, one panel a defense."""
+    defenses, threats = list(dict.fromkeys(group["defense"])), list(dict.fromkeys(group["threat"]))
+    columns = min(PANELS, len(defenses))
+    rows = -(-len(defenses) // columns)
+    figure = Figure(figsize=(max(6.4, 0.8 + 2.9 * columns), 1.3 + 2.7 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    for axes, defense in zip(panels, defenses, strict=False):
+        of_defense = group[group["defense"] == defense]
+        for threat, found in of_defense.groupby("threat", sort=False):
+            line_over_eps(axes, found, str(threat), style(threats.index(threat)))
+        axes.set(ylim=(-0.02, 1.02))
+        axes.set_title(defense, fontsize=min(9.0, 320 / len(defense)))
+        axes.grid(alpha=0.3)
+    norm = group["norm"].iloc[0]
+    trim(panels, len(defenses), columns, "epsilon" if norm == NO_NORM else f"epsilon ({norm})")
+    for axes in panels[: len(defenses) : columns]:
+        axes.set_ylabel("accuracy")
+    handles = [Line2D([], [], **style(index)) for index in range(len(threats))]
+    figure.legend(handles, threats, loc="outside lower center", ncols=min(5, len(threats)), fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _latency_plot(
+    folder: Path, name: str, title: str, rows: pd.DataFrame, latency: pd.DataFrame, accuracy: str
 ) -> None:
-    values = {
-        end: np.concatenate([[rows[f"{clean}{end}"].iloc[0]], rows[f"{column}{end}"]]) for end in ("", "_low", "_high")
-    }
-    eps = np.concatenate([[0.0], rows["eps"]])
-    axes.plot(eps, values[""], color=color, marker=marker, linestyle=style, label=label, markersize=5)
-    axes.fill_between(eps, values["_low"], values["_high"], color=color, alpha=0.15, linewidth=0)
-
-
-def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.groupby("eps", as_index=False).mean(numeric_only=True).sort_values("eps")
-
-
-def _with_latency(rows: pd.DataFrame, latency: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one budget with the pipeline's latency quartiles at the smallest batch."""
     if latency.empty:
-        return latency
+        return
     timed = latency[(latency["target"] == "pipeline") & (latency["batch_size"] == latency["batch_size"].min())]
-    keys = ["dataset", "classifier", "defense"]
-    return rows.merge(timed[[*keys, "engine", "device", "batch_size", "p25_ms", "p50_ms", "p75_ms"]], on=keys)
+    columns = [*_WHERE, "defense", "device", "batch_size", "p25_ms", "p50_ms", "p75_ms"]
+    both = rows.merge(timed[columns], on=[*_WHERE, "defense"])
+    if not both.empty:
+        save(folder, f"accuracy_latency_{name}", _accuracy_latency(both, title, accuracy))
 
 
-def _accuracy_latency(rows: pd.DataFrame, title: str) -> Figure:
-    """Robust accuracy against the pipeline's latency; error bars: Wilson interval, interquartile range."""
+def _accuracy_latency(rows: pd.DataFrame, title: str, accuracy: str) -> Figure:
+    """An accuracy against the pipeline's latency; error bars: Wilson interval, interquartile range."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    for index, (defense, group) in enumerate(rows.groupby("defense", sort=False)):
-        row = group.mean(numeric_only=True)
+    for index, row in enumerate(over_seeds(rows, "defense").to_dict("records")):
         axes.errorbar(
             row["p50_ms"],
-            row["robust_accuracy"],
-            xerr=[[row["p50_ms"] - row["p25_ms"]], [row["p75_ms"] - row["p50_ms"]]],
-            yerr=[
-                [max(0.0, row["robust_accuracy"] - row["robust_accuracy_low"])],
-                [max(0.0, row["robust_accuracy_high"] - row["robust_accuracy"])],
-            ],
-            color=_COLORS[index % len(_COLORS)],
-            marker=_MARKERS[index % len(_MARKERS)],
+            row[accuracy],
+            xerr=distances_to_ends(row["p50_ms"], row["p25_ms"], row["p75_ms"]),
+            yerr=distances_to_ends(row[accuracy], row[f"{accuracy}_low"], row[f"{accuracy}_high"]),
             capsize=3,
-            linestyle="",
-            label=str(defense),
+            label=str(row["defense"]),
+            **{**style(index), "linestyle": ""},
         )
     batch, device = int(rows["batch_size"].iloc[0]), rows["device"].iloc[0]
-    axes.set(xscale="log", ylim=(-0.02, 1.02), ylabel="robust accuracy", title=title)
+    what = "worst-case accuracy" if accuracy == "worst_case" else "robust accuracy"
+    axes.set(xscale="log", ylim=(-0.02, 1.02), ylabel=what, title=title)
     axes.set_xlabel(f"latency of purifier and classifier, ms a call, batch {batch} ({device})")
     axes.grid(alpha=0.3, which="both")
-    axes.legend()
+    legend(figure, axes)
     return figure
-
-
-def _sample_groups(run: RunFolder) -> Iterator[tuple[str, str, list[Result]]]:
-    """For each dataset, classifier, attack, threat and seed: the records of all defenses at its largest epsilon."""
-    groups: dict[tuple[str, ...], list[Result]] = {}
-    for result in run.results():
-        if result.status == "ok":
-            labels = result.labels
-            key = tuple(str(labels[name]) for name in ("dataset", "classifier", "attack", "threat", "seed"))
-            groups.setdefault(key, []).append(result)
-    for key, records in groups.items():
-        eps = max(record.labels["eps"] for record in records)
-        chosen = [record for record in records if record.labels["eps"] == eps]
-        dataset, classifier, attack, threat, seed = key
-        title = f"{dataset}, {classifier}, {attack} eps {eps:g} ({threat})"
-        yield title, "_".join([dataset, classifier, attack, threat, f"seed{seed}"]), chosen
-
-
-def _samples(run: RunFolder, records: list[Result], title: str) -> Figure:
-    """Rows: original, adversarial, perturbation, and what each defense makes of the adversarial image."""
-    outcomes = [run.outcome(record) for record in records]
-    clean, adversarial = outcomes[0]["sample_clean"], outcomes[0]["sample_adversarial"]
-    delta = adversarial - clean
-    largest = max(float(np.abs(delta).max()), 1e-6)
-    images_row = (0.0, 1.0)
-    rows = [("original", clean, images_row), ("adversarial", adversarial, images_row)]
-    rows.append((f"perturbation\n(colors: ±{largest:.2g})", delta, (-largest, largest)))
-    for record, outcome in zip(records, outcomes, strict=True):
-        if not np.array_equal(outcome["sample_adversarial"], adversarial):
-            rows.append((f"adversarial\nfor {record.labels['defense']}", outcome["sample_adversarial"], images_row))
-        rows.append((str(record.labels["defense"]), outcome["sample_purified"], images_row))
-    columns = min(_SAMPLES, len(clean))
-    figure = Figure(figsize=(1.0 * columns + 1.8, 1.05 * len(rows) + 0.4), layout="compressed")
-    for axes, (label, images, scale) in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows, strict=True):
-        _show(axes, images[:columns], scale)
-        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
-    figure.suptitle(title, fontsize=10)
-    return figure
-
-
-def _show(axes: Axes, images: NDArray[Any], scale: tuple[float, float]) -> None:
-    """Images (n, c, h, w) side by side, a blank column between two; a scale around zero is drawn in two colors."""
-    low, high = scale
-    apart = np.pad(images, [(0, 0), (0, 0), (0, 0), (0, 1)], constant_values=np.nan)
-    strip = np.concatenate(list(apart), axis=2)[..., :-1]
-    colored = np.moveaxis((np.nan_to_num(strip, nan=high) - low) / (high - low), 0, -1)
-    pixels = strip[0] if len(strip) == 1 else colored
-    axes.imshow(pixels, cmap="gray" if low == 0 else "RdBu_r", vmin=low, vmax=high, interpolation="nearest")
-    axes.set(xticks=[], yticks=[], frame_on=False)
-
-
-def _save(folder: Path, name: str, figure: Figure) -> None:
-    """As PNG and SVG, the same bytes for the same figure."""
-    FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once for both formats
-    stem = re.sub(r"[^A-Za-z0-9.=_-]+", "-", name)
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-        buffer = io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": "purification-bench"}):
-            figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
-        write_bytes(folder / f"{stem}.{kind}", buffer.getvalue())

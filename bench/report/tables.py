@@ -2,27 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench.atomic import write_text
+from bench.progress import say
+from bench.report.derived import Report
+from bench.report.worst_case import UNSEEN
 
 _LABELS = ("dataset", "classifier", "attack", "eps", "threat", "defense")
+_CONSTANT = (*_LABELS, "norm", "seed", "name", "seeds", "engine", "device", "cells", "basis")
+"""Columns that the terminal names in a table's title where they hold a single value."""
+
+_TEXT = (*_CONSTANT, "target", "verdict", "strongest", "not ok", "note", "trained for", "A", "B")
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A table for people.
+
+    Attributes:
+        name: of its files.
+        title: above it on the terminal.
+        frame: its rows.
+        below: a line under it, or nothing.
+        printed: also on the terminal.
+    """
+
+    name: str
+    title: str
+    frame: pd.DataFrame
+    below: str = ""
+    printed: bool = True
+
+
+def tables(report: Report) -> Iterator[Shown]:
+    """The tables of a report, the headline first."""
+    results, worst = report.results, report.worst_case
+    if not worst.empty:
+        ok = results[results["status"] == "ok"]
+        several = ok["threat"].nunique() > 1 or ok["attack"].nunique() > 1
+        title = "Worst case over all attacks within a budget, image by image"
+        below = "rank: 1 + the number of defenses that beat it (exact McNemar, Holm, 0.05), see pairs.md"
+        below += f"; ?: {UNSEEN}" if (worst["note"] == UNSEEN).any() else ""
+        yield Shown("worst_case", title, worst_case_table(worst), below, several)
+    accuracy = accuracy_table(results)
+    yield Shown("accuracy", "Accuracy, with 95 % Wilson intervals", accuracy, _skipped(results))
+    if not report.seeds.empty:
+        yield Shown("seeds", "Over seeds", seeds_table(report.seeds))
+    if not report.cross_attack.empty:
+        yield Shown("cross_attack", "Trained for one attack, tested on another (graybox)", cross_table(report))
+    if not report.pairs.empty:
+        yield Shown("pairs", "Pairs of defenses", pairs_table(report.pairs), printed=False)
+    yield Shown("latency_table", "Latency per call", latency_table(report.latency), printed=not report.latency.empty)
+
+
+def worst_case_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per defense and budget: its rank, clean, gray-box and worst-case accuracy, and what they are made of."""
+    table = frame[["dataset", "classifier", "norm", "eps", *_seed(frame), "defense"]].copy()
+    table["rank"] = frame["rank"] + np.where(frame["note"] == UNSEEN, "?", "")
+    for title, column in (("clean", "clean"), ("graybox", "graybox"), ("worst case", "worst_case")):
+        table[title] = _intervals(frame, column)
+    accuracies = frame["strongest_accuracy"]
+    table["strongest"] = [f"{name}: {value:.3f}" for name, value in zip(frame["strongest"], accuracies, strict=True)]
+    table["cells"], table["not ok"] = frame["cells"], frame["not_ok"]
+    if frame["note"].any():
+        table["note"] = frame["note"]
+    return table
 
 
 def accuracy_table(results: pd.DataFrame) -> pd.DataFrame:
     """One row per cell: clean and robust accuracy with intervals, undefended beside defended, the verdict.
 
-    The seed has a column only where there are several.
+    The seed has a column only where there are several, the distance of the nearest adversarial image only where an
+    attack looks for it. Skipped cells are left out.
     """
-    labels = [*_LABELS, *(["seed"] if results["seed"].nunique() > 1 else [])]
+    results = results[results["status"] != "skipped"]
+    labels = [*_LABELS, *_seed(results)]
     table = results[labels].copy()
-    failed = results["status"] != "ok"
     pairs = (
         ("clean, undefended", "undefended_clean_accuracy"),
         ("clean, defended", "clean_accuracy"),
@@ -30,9 +95,44 @@ def accuracy_table(results: pd.DataFrame) -> pd.DataFrame:
         ("attacked, defended", "robust_accuracy"),
     )
     for title, column in pairs:
-        table[title] = results.apply(_interval, axis=1, name=column)
+        table[title] = _intervals(results, column)
+    if results["minimum_distance_median"].notna().any():
+        table["nearest, median"] = results["minimum_distance_median"].map(three_digits)
+    failed = results["status"] != "ok"
     table["verdict"] = results["verdict"].where(~failed, "failed: " + results["reason"])
     return table.sort_values([name for name in labels if name != "defense"], kind="stable").reset_index(drop=True)
+
+
+def seeds_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell without its seed: mean ± standard deviation and the range of both accuracies."""
+    table = frame[[*_LABELS, "seeds"]].copy()
+    for title, name in (("clean", "clean_accuracy"), ("attacked", "robust_accuracy")):
+        columns = [frame[f"{name}_{how}"] for how in ("mean", "std", "min", "max")]
+        rows = list(zip(*columns, strict=True))
+        table[f"{title}, mean ± sd"] = [f"{mean:.3f} ± {std:.3f}" for mean, std, _, _ in rows]
+        table[f"{title}, range"] = [f"{low:.3f} to {high:.3f}" for _, _, low, high in rows]
+    return table.sort_values([name for name in _LABELS if name != "defense"], kind="stable").reset_index(drop=True)
+
+
+def cross_table(report: Report) -> pd.DataFrame:
+    """Rows: what the defense was trained for; columns: what it was tested on."""
+    frame = report.cross_attack.assign(shown=_intervals(report.cross_attack, "accuracy"))
+    rows = ["dataset", "classifier", *_seed(frame), "defense", "trained_for"]
+    wide = frame.pivot_table(index=rows, columns="tested_on", values="shown", aggfunc="first", sort=False)
+    wide.columns = pd.Index([str(name) for name in wide.columns])
+    return wide.fillna("").reset_index().rename(columns={"trained_for": "trained for"})
+
+
+def pairs_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per pair of defenses, budget and basis."""
+    table = frame[["dataset", "classifier", "norm", "eps", *_seed(frame), "basis"]].copy()
+    table["A"], table["B"] = frame["defense_a"], frame["defense_b"]
+    for title, column in (("accuracy A", "accuracy_a"), ("accuracy B", "accuracy_b")):
+        table[title] = frame[column].map("{:.3f}".format)
+    table["A only"], table["B only"] = frame["a_only"], frame["b_only"]
+    table["p"], table["p, Holm"] = frame["p"].map(three_digits), frame["p_holm"].map(three_digits)
+    table["verdict"], table["note"] = frame["verdict"], frame["note"]
+    return table
 
 
 def latency_table(latency: pd.DataFrame) -> pd.DataFrame:
@@ -44,47 +144,74 @@ def latency_table(latency: pd.DataFrame) -> pd.DataFrame:
     levels = (table.columns.get_level_values(level) for level in (0, 1))
     table.columns = pd.Index([f"{str(what)[:3]} ms, batch {size}" for what, size in zip(*levels, strict=True)])
     order = sorted(table.columns, key=lambda title: (int(title.rsplit(" ", 1)[1]), title))
-    return table[order].map(_three_digits).reset_index()
+    return table[order].map(three_digits).reset_index()
 
 
-def write_tables(folder: Path, results: pd.DataFrame, latency: pd.DataFrame) -> None:
-    """Write `results.csv`, `latency.csv` (every column, nine digits) and the tables for people."""
-    write_text(folder / "results.csv", results.to_csv(index=False, float_format="%.9g"))
-    write_text(folder / "latency.csv", latency.to_csv(index=False, float_format="%.9g"))
-    for name, table in (("accuracy", accuracy_table(results)), ("latency_table", latency_table(latency))):
-        write_text(folder / f"{name}.md", table.to_markdown(index=False, disable_numparse=True) + "\n")
-        write_text(folder / f"{name}.tex", table.to_latex(index=False, escape=True, float_format="%g"))
+def write_tables(folder: Path, report: Report) -> None:
+    """Write the frames as CSV (every column, nine digits) and the tables for people as Markdown and LaTeX."""
+    frames = {name: getattr(report, name) for name in ("results", "latency", "worst_case")}
+    applying = {name: getattr(report, name) for name in ("pairs", "seeds", "cross_attack")}
+    for name, frame in {**frames, **{name: frame for name, frame in applying.items() if not frame.empty}}.items():
+        write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.9g"))
+    for each in tables(report):
+        markdown = each.frame.to_markdown(index=False, disable_numparse=True) + "\n"
+        latex = each.frame.to_latex(index=False, escape=True, float_format="%g")
+        below = (f"\n{each.below}\n", f"% {each.below}\n") if each.below else ("", "")
+        write_text(folder / f"{each.name}.md", markdown + below[0])
+        write_text(folder / f"{each.name}.tex", latex + below[1])
 
 
 def table_console() -> Console:
     """Standard output: as wide as the terminal, or wide enough for every column where it is none."""
     console = Console()
-    return console if console.is_terminal else Console(width=160)
+    return console if console.is_terminal else Console(width=220)
 
 
-def print_tables(console: Console, results: pd.DataFrame, latency: pd.DataFrame) -> None:
+def print_tables(console: Console, report: Report) -> None:
     """The tables for people, on the terminal."""
-    _print(console, "Accuracy, with 95 % Wilson intervals", accuracy_table(results))
-    if not latency.empty:
-        _print(console, "Latency per call", latency_table(latency))
+    for each in tables(report):
+        if each.printed:
+            print_table(console, each.title, each.frame)
+            if each.below:
+                say(console, each.below)
 
 
-def _print(console: Console, title: str, frame: pd.DataFrame) -> None:
-    constant = [name for name in frame.columns if frame[name].nunique() == 1 and name not in ("defense", "verdict")]
-    shown = frame.drop(columns=[name for name in constant if name in (*_LABELS, "engine", "device")])
-    fixed = ", ".join(f"{name} {frame[name].iloc[0]}" for name in constant if name not in shown)
+def print_table(console: Console, title: str, frame: pd.DataFrame) -> None:
+    """One table; what is the same in every row stands in the title."""
+    constant = [
+        name for name in frame.columns if name in _CONSTANT and name != "defense" and frame[name].nunique() == 1
+    ]
+    shown = frame.drop(columns=constant)
+    fixed = ", ".join(f"{name} {frame[name].iloc[0]}" for name in constant)
     table = Table(title=Text(f"{title} ({fixed})" if fixed else title), title_justify="left", header_style="bold")
     for name in shown.columns:
-        table.add_column(Text(str(name)), justify="left" if name in (*_LABELS, "target", "verdict") else "right")
+        table.add_column(Text(str(name)), justify="left" if name in _TEXT else "right", overflow="fold")
     for row in shown.itertuples(index=False):
         table.add_row(*(Text(f"{value:g}" if isinstance(value, float) else str(value)) for value in row))
     console.print(table)
 
 
-def _interval(row: pd.Series[Any], name: str) -> str:
-    value, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
-    return "" if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+def three_digits(value: float) -> str:
+    """A number for people, `inf` for infinity, nothing for none."""
+    if pd.isna(value) or value == float("inf"):
+        return "" if pd.isna(value) else "inf"
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
-def _three_digits(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+def _skipped(results: pd.DataFrame) -> str:
+    """How many cells were skipped, and which, in one line."""
+    skipped = results[results["status"] == "skipped"]
+    names = dict.fromkeys(f"{row['attack']} under {row['threat']}" for row in skipped.to_dict("records"))
+    what = "cell" if len(skipped) == 1 else "cells"
+    return f"{len(skipped)} {what} skipped (reasons in results.csv): {', '.join(names)}" if names else ""
+
+
+def _seed(frame: pd.DataFrame) -> list[str]:
+    return ["seed"] if frame["seed"].nunique() > 1 else []
+
+
+def _intervals(frame: pd.DataFrame, name: str) -> list[str]:
+    """A share and its interval as text, row by row; nothing where there is none."""
+    columns = (frame[column] for column in (name, f"{name}_low", f"{name}_high"))
+    rows: Iterator[tuple[Any, ...]] = zip(*columns, strict=True)
+    return ["" if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in rows]

@@ -56,7 +56,7 @@ class Craft(Task):
         """Attack, budget, threat model, images, the networks whose gradient is followed, batch size, seed."""
         attacked = self.threat.kind.surrogate is not None
         return {
-            "attack": self.attack.identity if attacked else {"noise": self.attack.plugin.norm()},
+            "attack": self.attack.identity if attacked else {"noise": self.attack.plugin.ball()},
             "eps": self.eps,
             "threat": self.threat.kind.name,
             "eot": self.eot,
@@ -123,7 +123,7 @@ class Craft(Task):
         return output, attacked, gradients
 
     def _noise(self, images: Tensor) -> Tensor:
-        norm = self.attack.plugin.norm()
+        norm = self.attack.plugin.ball()
         if norm is None or self.eps is None:
             raise NotApplicable(f"attack {self.attack.label} has no budget that noise could have")
         return noise(images, self.eps, norm)

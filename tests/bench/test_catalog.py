@@ -35,7 +35,7 @@ def test_a_card_tells_parameters_and_defaults(card) -> None:  # type: ignore[no-
     assert card.summary == (inspect.getdoc(cls) or "").splitlines()[0]
     parameters = configure(REGISTRIES[card.family], card.name).parameters  # type: ignore[arg-type]
     for name, default in card.parameters:
-        written = configure(REGISTRIES[card.family], card.name).parameters[name]  # type: ignore[arg-type]
+        written = "none" if parameters[name] is None else parameters[name]
         if "*" in default or "/" in default:
             assert eval(default) == parameters[name]
         else:
@@ -49,9 +49,25 @@ def test_a_third_partys_file_is_read_without_importing_it(tmp_path: Path) -> Non
     assert (card.family, card.name, card.summary, card.parameters) == ("defense", "mine", "Mine.", (("x", "3"),))
 
 
+@pytest.mark.parametrize(
+    ("default", "shown"),
+    [
+        ("None", "none"),
+        ('Spec("fgsm")', "fgsm"),
+        ('(Spec("fgsm"),)', "fgsm"),
+        ('(Spec("fgsm"), Spec("pgd"))', "[fgsm,pgd]"),
+    ],
+)
+def test_a_default_is_shown_as_one_would_write_it(tmp_path: Path, default: str, shown: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f'@register_defense("mine")\nclass Mine:\n    x: object = {default}\n')
+    (card,) = cards_in(path)
+    assert card.parameters == (("x", shown),)
+
+
 def test_two_of_one_name_are_refused(plugins: Path) -> None:
-    with pytest.raises(RequestError, match="two plugins are called defense 'median'"):
-        cards((str(plugins / "median.py"), str(plugins / "median_twin.py")))
+    with pytest.raises(RequestError, match="two plugins are called defense 'my_median'"):
+        cards((str(plugins / "my_median.py"), str(plugins / "my_median_twin.py")))
 
 
 @pytest.mark.parametrize("plugin", ["absent.py", "no_such_module", "no.such.module"])

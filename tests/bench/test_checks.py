@@ -1,52 +1,215 @@
-"""Verdicts: a number that means nothing is marked."""
+"""Verdicts: a number that means nothing is marked, and the mark says why."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import pytest
 
-from bench.checks import verdict
+from bench.checks import Verdict, verdicts
+from bench.keys import content_key
+from bench.measured import Measured
+from bench.runs import Facts, Result
+from bench.threats import THREATS
+
+N = 100
+LABELS = np.arange(N) % 10
 
 
-def outcome(**changes: object) -> dict[str, np.ndarray]:
-    n = 100
-    sound: dict[str, object] = {
-        "attacked": np.ones(n, bool),
-        "linf": np.full(n, 0.1),
-        "gradient_norm": np.ones(n, np.float32),
+def predictions(right: int | Sequence[int]) -> np.ndarray:
+    """(draws, n): in each draw the first so many images are right."""
+    counts = [right] if isinstance(right, int) else right
+    return np.stack([np.where(np.arange(N) < count, LABELS, (LABELS + 1) % 10) for count in counts])
+
+
+def cell(
+    right: int | Sequence[int] = 50,
+    *,
+    attack: str = "pgd",
+    eps: float = 0.1,
+    threat: str = "whitebox",
+    bare: int = 50,
+    facts: dict[str, Any] | None = None,
+    defense: str = "d",
+    **arrays: object,
+) -> Measured:
+    """A cell whose defended pipeline is right on so many of 100 images, the bare classifier on `bare`."""
+    kind = THREATS[threat]
+    found: dict[str, Any] = {
+        "norm": "linf",
+        "access": "gradient",
+        "minimum_norm": False,
+        "steps": None if attack == "fgsm" else 40,
+        "threat": threat,
+        "gradient": kind.gradient,
+        "sees_defense": kind.sees_defense,
+        "stronger_than": kind.stronger_than,
+        "eot": 1,
+        "stochastic": False,
+        **(facts or {}),
     }
-    return {name: np.asarray(value) for name, value in {**sound, **changes}.items()}
+    labels = {"dataset": "x", "classifier": "c", "defense": defense, "attack": attack, "eps": eps, "threat": threat}
+    labels["seed"] = 0
+    result = Result(content_key(labels), labels, Facts(**found), "data", N, "ok", "", {}, {}, "")
+    moved = np.full(N, eps, np.float32)
+    outcome: dict[str, object] = {
+        "labels": LABELS,
+        "clean_defended": predictions(95),
+        "adversarial_undefended": predictions(bare)[0],
+        "adversarial_defended": predictions(right),
+        "attacked": np.ones(N, bool),
+        "gradient_norm": np.ones(N, np.float32),
+        "linf": moved,
+        "l2": moved,
+        "l1": moved,
+        **arrays,
+    }
+    return Measured(result, {name: np.asarray(value) for name, value in outcome.items()})
+
+
+def verdict(first: Measured, *others: Measured) -> Verdict:
+    return verdicts([first, *others])[first.result.key]
 
 
 def test_a_sound_attack_is_ok() -> None:
-    assert str(verdict(outcome(), 0.1)) == "ok"
+    assert str(verdict(cell())) == "ok"
 
 
-def test_an_attack_that_moved_nothing_is_invalid() -> None:
-    found = verdict(outcome(linf=np.zeros(100)), 0.1)
-    assert found.level == "invalid"
-    assert "moved 0% of the images" in str(found)
+class TestMoved:
+    def test_an_attack_that_moved_nothing_is_invalid(self) -> None:
+        found = verdict(cell(linf=np.zeros(N)))
+        assert found.level == "invalid"
+        assert "the attack moved 0% of the images" in str(found)
+
+    def test_one_that_moved_most_images_is_suspect(self) -> None:
+        assert verdict(cell(linf=np.r_[np.zeros(10), np.full(90, 0.1)])).level == "suspect"
+
+    def test_images_that_were_not_attacked_do_not_count(self) -> None:
+        half = np.r_[np.zeros(50), np.ones(50)]
+        assert verdict(cell(attacked=half.astype(bool), linf=half * 0.1, gradient_norm=half)).level == "ok"
+
+    def test_at_epsilon_zero_nothing_need_move(self) -> None:
+        assert verdict(cell(eps=0.0)).level == "ok"
 
 
-def test_an_attack_that_moved_most_images_is_suspect() -> None:
-    assert verdict(outcome(linf=np.r_[np.zeros(10), np.ones(90)]), 0.1).level == "suspect"
+class TestGradient:
+    @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
+    def test_a_masked_gradient_is_marked(self, bad: float) -> None:
+        assert verdict(cell(gradient_norm=np.full(N, bad))).level == "invalid"
+        assert verdict(cell(gradient_norm=np.r_[np.full(10, bad), np.ones(90)])).level == "suspect"
+        assert verdict(cell(gradient_norm=np.r_[np.full(4, bad), np.ones(96)])).level == "ok"
+
+    def test_an_attack_that_follows_none_needs_none(self) -> None:
+        none = np.full(N, np.nan)
+        assert verdict(cell(threat="noise", gradient_norm=none)).level == "ok"
+        decisions = {"access": "decision"}
+        assert verdict(cell(attack="boundary", threat="query", facts=decisions, gradient_norm=none)).level == "ok"
 
 
-def test_images_that_were_not_attacked_do_not_count() -> None:
-    half = np.r_[np.zeros(50), np.ones(50)]
-    assert verdict(outcome(attacked=half.astype(bool), linf=half, gradient_norm=half), 0.1).level == "ok"
+class TestBudget:
+    def test_beyond_epsilon_is_invalid_in_the_attacks_norm(self) -> None:
+        assert "moved by 0.2 in linf" in str(verdict(cell(linf=np.full(N, 0.2))))
+        assert verdict(cell(l2=np.full(N, 0.2))).level == "ok"
+        assert verdict(cell(l2=np.full(N, 0.2), facts={"norm": "l2"})).level == "invalid"
+        assert verdict(cell(linf=np.full(N, 0.2), facts={"norm": None})).level == "ok"
+
+    def test_float_rounding_is_not(self) -> None:
+        assert verdict(cell(eps=0.3, linf=np.full(N, 0.30000001))).level == "ok"
 
 
-def test_a_masked_gradient_is_marked() -> None:
-    for bad in (0.0, np.nan, np.inf):
-        assert verdict(outcome(gradient_norm=np.full(100, bad)), 0.1).level == "invalid"
-        assert verdict(outcome(gradient_norm=np.r_[np.full(10, bad), np.ones(90)]), 0.1).level == "suspect"
+class TestIterative:
+    def test_weaker_than_a_single_step_is_suspect(self) -> None:
+        found = verdict(cell(60), cell(30, attack="fgsm"))
+        assert found.level == "suspect"
+        assert "weaker than fgsm: 0.600 against 0.300" in str(found)
+        assert str(verdict(cell(30), cell(60, attack="fgsm"))) == "ok"
+
+    def test_within_chance_is_noted_and_ok(self) -> None:
+        found = verdict(cell(32), cell(30, attack="fgsm"))
+        assert found.level == "ok"
+        assert str(found) == "ok: weaker than fgsm: 0.320 against 0.300, within chance"
+
+    def test_a_graybox_attack_is_judged_on_the_bare_classifier_it_attacked(self) -> None:
+        pgd, fgsm = cell(80, threat="graybox", bare=5), cell(60, attack="fgsm", threat="graybox", bare=20)
+        assert str(verdict(pgd, fgsm)) == "ok"
+        weak = cell(60, threat="graybox", bare=40)
+        assert verdict(weak, fgsm).level == "suspect"
+
+    def test_only_the_same_budget_norm_and_threat_model_count(self) -> None:
+        assert str(verdict(cell(60), cell(30, attack="fgsm", eps=0.2))) == "ok"
+        assert str(verdict(cell(60), cell(30, attack="fgsm", facts={"norm": "l2"}))) == "ok"
+        assert "fgsm" not in str(verdict(cell(60), cell(30, attack="fgsm", threat="graybox", bare=30)))
+
+
+class TestMonotone:
+    def test_more_epsilon_that_helps_the_defender_is_suspect(self) -> None:
+        found = verdict(cell(60, eps=0.2), cell(40, eps=0.1))
+        assert found.level == "suspect"
+        assert "weaker than at eps 0.1: 0.600 against 0.400" in str(found)
+        assert str(verdict(cell(40, eps=0.1), cell(60, eps=0.2))) == "ok"
+
+
+class TestFullRange:
+    def test_the_full_range_must_reach_chance(self) -> None:
+        full, small = cell(40, eps=1.0), cell(50)
+        assert verdict(full, small).level == "invalid"
+        assert "at eps 1 accuracy is still 0.400 (chance 0.10)" in str(verdict(full, small))
+        assert verdict(small, full).level == "suspect"
+        assert verdict(cell(12, eps=1.0)).level == "ok"
+
+    def test_noise_need_not(self) -> None:
+        assert verdict(cell(40, eps=1.0, threat="noise")).level == "ok"
+
+
+class TestKnowsMore:
+    @pytest.mark.parametrize("weaker", ["graybox", "bpda", "transfer", "noise"])
+    def test_whitebox_weaker_than_another_is_suspect(self, weaker: str) -> None:
+        found = verdict(cell(70), cell(30, threat=weaker))
+        assert found.level == "suspect"
+        assert f"weaker than under {weaker}: 0.700 against 0.300" in str(found)
+
+    def test_the_other_way_round_is_as_it_should_be(self) -> None:
+        for threat in ("graybox", "bpda", "transfer", "noise"):
+            assert str(verdict(cell(70, threat=threat), cell(30))) == "ok"
+
+    def test_whatever_is_weaker_is_said(self) -> None:
+        found = verdict(cell(51), cell(50, threat="graybox"))
+        assert found.level == "ok"
+        assert "weaker than under graybox: 0.510 against 0.500, within chance" in str(found)
+
+    def test_other_defenses_do_not_count(self) -> None:
+        assert str(verdict(cell(70), cell(30, threat="bpda", defense="other"))) == "ok"
+
+
+class TestConverged:
+    def test_twice_the_steps_that_break_many_more_are_told(self) -> None:
+        longer = {"longer_defended": predictions(10)[:, :50], "longer_undefended": predictions(50)[0, :50]}
+        found = verdict(cell(45, **longer))
+        assert found.level == "suspect"
+        assert "not converged: twice the steps take the accuracy from 0.900 to 0.200 on 50 images" in str(found)
+
+    def test_a_change_within_the_interval_is_none(self) -> None:
+        longer = {"longer_defended": predictions(44)[:, :50], "longer_undefended": predictions(0)[0, :50]}
+        assert str(verdict(cell(45, **longer))) == "ok"
+
+    def test_graybox_is_judged_on_the_bare_classifier(self) -> None:
+        longer = {"longer_defended": predictions(45)[:, :50], "longer_undefended": predictions(0)[0, :50]}
+        assert verdict(cell(45, threat="graybox", bare=45, **longer)).level == "suspect"
+
+
+class TestOneDraw:
+    def test_draws_that_disagree_want_their_gradient_averaged(self) -> None:
+        found = verdict(cell([50, 70], facts={"stochastic": True}))
+        assert found.level == "suspect"
+        assert "2 draws disagree on 20% of the images" in str(found)
+        assert str(verdict(cell([50, 70], facts={"stochastic": True, "eot": 10}))) == "ok"
+        assert str(verdict(cell([50, 52], facts={"stochastic": True}))) == "ok"
+        assert str(verdict(cell([50, 70], threat="graybox", facts={"stochastic": True}))) == "ok"
 
 
 def test_every_reason_is_told_and_the_worst_level_counts() -> None:
-    found = verdict(outcome(linf=np.r_[np.zeros(10), np.ones(90)], gradient_norm=np.zeros(100)), 0.1)
+    found = verdict(cell(linf=np.r_[np.zeros(10), np.full(90, 0.1)], gradient_norm=np.zeros(N)))
     assert found.level == "invalid"
     assert len(found.reasons) == 2
-
-
-def test_at_epsilon_zero_nothing_need_move() -> None:
-    assert verdict(outcome(linf=np.zeros(100)), 0.0).level == "ok"

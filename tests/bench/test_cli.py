@@ -83,17 +83,17 @@ def test_a_spec_in_brackets_is_shown_as_it_is(bench, tiny: Path) -> None:  # typ
 
 def test_an_edited_plugin_is_another_plugin(bench_process, tiny: Path, plugins: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     plugin = tmp_path / "mine.py"
-    command = ("run", "--config", tiny, "--plugin", "mine.py", "--defenses", "median", "--eps", "0.1", "--n", "20")
+    command = ("run", "--config", tiny, "--plugin", "mine.py", "--defenses", "my_median", "--eps", "0.1", "--n", "20")
     seen = []
     for edit in ("median(windows, dim=-1).values", "mean(windows, dim=-1)"):
-        source = (plugins / "median.py").read_text()
+        source = (plugins / "my_median.py").read_text()
         plugin.write_text(source.replace("median(windows, dim=-1).values", edit))
         process = bench_process(*command, BENCH_CACHE=str(tmp_path / "cache"))
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         seen.append(err)
     assert "0 already recorded" in seen[1]
-    assert "- defense median on digits" in seen[1]
+    assert "- defense my_median on digits" in seen[1]
     assert len(list((tmp_path / "results" / "runs").iterdir())) == 2
 
 
@@ -114,16 +114,16 @@ def test_the_default_folder_is_found_again(bench, tiny: Path) -> None:  # type: 
 
 
 def test_a_strangers_plugin_runs_from_outside(bench, tiny: Path, plugins: Path) -> None:  # type: ignore[no-untyped-def]
-    plugin = plugins / "median.py"
+    plugin = plugins / "my_median.py"
     listed = bench("list", "--plugin", plugin)
-    assert "median" in listed.out
+    assert "my_median" in listed.out
     assert "radius=1" in listed.out
     assert bench("check", plugin).code == 0
     done = bench(
-        "run", "--config", tiny, "--plugin", plugin, "--defenses", "median:radius=2", "--eps", "0.1", "--out", "o"
+        "run", "--config", tiny, "--plugin", plugin, "--defenses", "my_median:radius=2", "--eps", "0.1", "--out", "o"
     )
     assert done.code == 0, done.err
-    assert pd.read_csv("o/tables/results.csv")["defense"].tolist() == ["median:radius=2"]
+    assert pd.read_csv("o/tables/results.csv")["defense"].tolist() == ["my_median:radius=2"]
 
 
 @pytest.mark.parametrize("family", ["defense", "attack", "classifier"])
@@ -210,10 +210,10 @@ def test_cuda_without_cuda_is_refused(bench) -> None:  # type: ignore[no-untyped
 
 
 def test_two_plugins_of_one_name_are_refused(bench, plugins: Path) -> None:  # type: ignore[no-untyped-def]
-    done = bench("run", "--plugin", plugins / "median.py", "--plugin", plugins / "median_twin.py")
+    done = bench("run", "--plugin", plugins / "my_median.py", "--plugin", plugins / "my_median_twin.py")
     assert done.code == 2
-    assert "two plugins are called defense 'median'" in done.err
-    assert bench("list", "--plugin", plugins / "median.py", "--plugin", plugins / "median_twin.py").code == 2
+    assert "two plugins are called defense 'my_median'" in done.err
+    assert bench("list", "--plugin", plugins / "my_median.py", "--plugin", plugins / "my_median_twin.py").code == 2
 
 
 def test_a_plugin_that_cannot_be_imported_is_refused(bench, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -21,8 +21,25 @@ def test_every_preset_is_a_sound_grid(name: str) -> None:
 def test_options_replace_what_the_preset_says() -> None:
     config = resolve({"n": 5, "attack_eps": {"fgsm": [0.1]}, "eps": [0.3]}, {"n": "7", "defenses": None}, "x")
     assert config.n == 7
-    assert (config.eps_of("fgsm"), config.eps_of("pgd")) == ((0.1,), (0.3,))
-    assert resolve({"attack_eps": {"fgsm": [0.1]}}, {"eps": ("0.2",)}, "x").eps_of("fgsm") == (0.2,)
+    assert (config.eps_of("fgsm", "fgsm"), config.eps_of("pgd", "pgd")) == ((0.1,), (0.3,))
+    assert resolve({"attack_eps": {"fgsm": [0.1]}}, {"eps": ("0.2",)}, "x").eps_of("fgsm", "fgsm") == (0.2,)
+
+
+def test_the_budgets_of_a_spec_go_before_those_of_its_name() -> None:
+    config = resolve({"eps": [0.3], "attack_eps": {"pgd": [0.1], "pgd:norm=l2": [2.0]}}, {}, "x")
+    assert config.eps_of("pgd:norm=l2", "pgd") == (2.0,)
+    assert config.eps_of("pgd:steps=7", "pgd") == (0.1,)
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "spatial"])
+def test_a_budget_beyond_its_range_is_refused(attack: str) -> None:
+    config = resolve({"attacks": [attack], "eps": [0.1, 2]}, {}, "x")
+    with pytest.raises(RequestError, match=rf"eps 2 of attack '{attack}': must be in \[0, 1\]"):
+        Grid.of(config)
+
+
+def test_a_budget_in_another_norm_may_exceed_one() -> None:
+    Grid.of(resolve({"attacks": ["cw", "pgd:norm=l2"], "eps": [2.5]}, {}, "x"))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +47,7 @@ def test_options_replace_what_the_preset_says() -> None:
     [
         ({"defences": ["none"]}, {}, "x: defences: there is no such key; did you mean 'defenses'"),
         ({"latency": {"calls": 3}}, {}, r"x: latency\.calls: there is no such key"),
-        ({"eps": [0.1, 2]}, {}, r"x: eps\.1 = 2: input should be less than or equal to 1"),
+        ({"eps": [0.1, -2]}, {}, r"x: eps\.1 = -2: input should be greater than or equal to 0"),
         ({"n": 0}, {}, "x: n = 0: input should be greater than or equal to 1"),
         ({"datasets": []}, {}, "x: datasets"),
         ({"attack_eps": {"fgsm": []}}, {}, r"x: attack_eps\.fgsm"),
@@ -88,8 +105,19 @@ def test_cells_are_the_product_of_the_axes() -> None:
 def test_a_cells_key_is_of_what_changes_its_outcome() -> None:
     grid = Grid.of(resolve({"attacks": ["pgd"], "eps": [0.1, 0.2]}, {"seeds": ("0", "1")}, "x"))
     cells = list(grid.cells())
-    assert len({cell.key("data", 10, 1) for cell in cells}) == len(cells)
-    assert cells[0].key("data", 10, 1) == cells[0].key("data", 10, 1)
-    assert (
-        len({cells[0].key(*what) for what in (("data", 10, 1), ("atad", 10, 1), ("data", 20, 1), ("data", 10, 2))}) == 4
-    )
+    protocol = {"batch_size": 10, "draws": 1}
+    assert len({cell.key("data", protocol) for cell in cells}) == len(cells)
+    assert cells[0].key("data", protocol) == cells[0].key("data", dict(protocol))
+    others = [("atad", protocol), ("data", {**protocol, "batch_size": 20}), ("data", {**protocol, "draws": 2})]
+    assert len({cells[0].key(*what) for what in [("data", protocol), *others]}) == 4
+    threats = Grid.of(resolve({"threats": ["whitebox", "whitebox:eot=3"], "attacks": ["pgd"], "eps": [0.1]}, {}, "x"))
+    assert len({cell.key("data", protocol) for cell in threats.cells()}) == 2 * len(threats.defenses)
+
+
+def test_twice_the_steps_is_the_same_attack_otherwise() -> None:
+    grid = Grid.of(resolve({"attacks": ["fgsm", "pgd:steps=7:rel_stepsize=0.25"], "eps": [0.1]}, {}, "x"))
+    fgsm, pgd = list(grid.cells())[:2]
+    assert fgsm.longer() is None
+    longer = pgd.longer()
+    assert longer is not None
+    assert longer.attack.parameters == {**pgd.attack.parameters, "steps": 14}

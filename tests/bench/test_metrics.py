@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
-from bench.metrics import accuracy, latency_summary
+from bench.metrics import accuracy, latency_summary, minimum_distance_median, share
 
 
 def wilson(k: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
@@ -25,13 +26,19 @@ def test_the_interval_is_wilsons(counts: tuple[int, int]) -> None:
     found = accuracy(np.array([0] * k + [1] * (n - k)), np.zeros(n))
     assert found.value == k / n
     assert (found.low, found.high) == pytest.approx(wilson(k, n), abs=1e-9)
+    oracle = binomtest(k, n).proportion_ci(0.95, method="wilson")
+    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=1e-12)
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
-def test_a_published_interval() -> None:
-    """Newcombe 1998 (Statistics in Medicine 17, table I, method 3): 81 of 263 is 0.2553 to 0.3662."""
-    found = accuracy(np.array([0] * 81 + [1] * 182), np.zeros(263))
-    assert (round(found.low, 4), round(found.high, 4)) == (0.2553, 0.3662)
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_published_intervals(k: int, n: int, low: float, high: float) -> None:
+    """Newcombe 1998, Statistics in Medicine 17, 857-872, table I, method 3."""
+    found = share(np.arange(n) < k)
+    assert (round(found.low, 4), round(found.high, 4)) == (low, high)
 
 
 def test_draws_give_mean_and_worst() -> None:
@@ -50,3 +57,10 @@ def test_percentiles_are_of_the_raw_samples() -> None:
 def test_p99_needs_a_hundred_samples() -> None:
     assert latency_summary((0.001,) * 99, 1).p99 is None
     assert latency_summary((0.001,) * 100, 1).p99 == pytest.approx(1.0)
+
+
+def test_the_nearest_image_of_one_that_is_wrong_anyway_is_itself() -> None:
+    distances = np.array([0.3, 0.1, np.inf, 0.2, np.inf])
+    assert minimum_distance_median(distances, np.ones(5, bool)) == 0.3
+    assert minimum_distance_median(distances, np.array([True, True, False, True, False])) == 0.1
+    assert minimum_distance_median(np.array([0.1, np.inf]), np.ones(2, bool)) == np.inf

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from bench.contracts import DataInfo
+from bench.configure import configure
+from bench.contracts import DataInfo, Spec
 from bench.progress import Silent
+from bench.registry import ATTACKS, DEFENSES
 from bench.training import TrainingContext
 from defenses.convae import ConvAE
 
@@ -29,27 +34,65 @@ def test_noise_and_no_clamp_in_training_only() -> None:
     assert float(module.train()(images).detach().min()) < 0
 
 
-def test_it_learns_to_undo_the_attack_it_is_trained_on() -> None:
-    """A linear classifier whose FGSM perturbation is the same for all images of a class can be undone almost fully."""
+def linear_problem() -> TrainingContext:
+    """A linear classifier, whose FGSM perturbation is the same for all images of a class."""
     torch.manual_seed(0)
-    images = torch.rand(64, 1, 8, 8).mul_(0.5).add_(0.25)
-    labels = torch.arange(64) % 2
-    classifier = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).requires_grad_(False).eval()
-    context = TrainingContext(
+    return TrainingContext(
         title="x",
         data=DataInfo((1, 8, 8), 2),
-        images=images,
-        labels=labels,
+        images=torch.rand(64, 1, 8, 8).mul_(0.5).add_(0.25),
+        labels=torch.arange(64) % 2,
         seed="s",
         progress=Silent(),
-        classifier=classifier,
+        classifier=nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).requires_grad_(False).eval(),
     )
+
+
+def test_it_learns_to_undo_the_attack_it_is_trained_on() -> None:
+    """A perturbation that is the same for all images of a class can be undone almost fully."""
+    context = linear_problem()
     settings = ConvAE(width=8, steps=120, batch_size=64, eps=0.2, learning_rate=3e-3)
     module = settings.build(context.data).train()
     settings.fit(module, context)
     losses = [value for _, value in context.history["mse"]]
     assert losses[-1] < 0.3 * losses[0]
-    attacked = context.adversarial(settings.attack, images, labels, 0.2)
+    attacked = context.adversarial(Spec("fgsm"), context.images, context.labels, 0.2)
     with torch.no_grad():
         recovered = module.eval()(attacked)
-    assert float(((recovered - images) ** 2).mean()) < 0.5 * float(((attacked - images) ** 2).mean())
+    assert float(((recovered - context.images) ** 2).mean()) < 0.5 * float(((attacked - context.images) ** 2).mean())
+
+
+def test_the_attacks_of_a_mixture_take_turns() -> None:
+    settings = configure(DEFENSES, "convae:width=2:steps=5:batch_size=4:attack=[fgsm,pgd:steps=3]").plugin
+    assert isinstance(settings, ConvAE)
+    context = linear_problem()
+    crafted: list[str] = []
+    craft = context.adversarial
+
+    def watched(attack: Spec, *arguments: Any) -> Tensor:
+        crafted.append(attack.name)
+        return craft(attack, *arguments)
+
+    context.adversarial = watched  # type: ignore[method-assign, assignment]
+    settings.fit(settings.build(context.data).train(), context)
+    assert crafted == ["fgsm", "pgd", "fgsm", "pgd", "fgsm"]
+
+
+def test_a_mixture_is_keyed_by_all_its_attacks_in_order() -> None:
+    found = configure(DEFENSES, "convae:attack=[fgsm,pgd:steps=3]", {"pgd": {"rel_stepsize": 0.25}})
+    first, second = found.training_identity["parameters"]["attack"]
+    assert (first["name"], second["name"]) == ("fgsm", "pgd")
+    assert (second["parameters"]["steps"], second["parameters"]["rel_stepsize"]) == (3, 0.25)
+    assert configure(DEFENSES, found.resolved).identity == found.identity
+    assert configure(DEFENSES, "convae:attack=[pgd:steps=3,fgsm]").identity != found.identity
+
+
+def test_networks_stored_before_there_were_mixtures_stay_valid() -> None:
+    """They are cached under this text: a single attack stands for itself, not in a list."""
+    assert json.dumps(configure(DEFENSES, "convae").training_identity) == (
+        '{"name": "convae", "version": 1, "parameters": {"attack": {"name": "fgsm", "version": 1, "parameters": {}, '
+        '"files": {}}, "eps": 0.3, "width": 24, "noise": 0.1, "steps": 2000, "batch_size": 128, '
+        '"learning_rate": 0.001}, "files": {}}'
+    )
+    single = configure(DEFENSES, "convae:attack=[pgd:steps=10]").training_identity
+    assert single["parameters"]["attack"] == configure(ATTACKS, "pgd:steps=10").identity

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -13,64 +14,43 @@ import pytest
 from rich.console import Console
 
 from bench.errors import RequestError
-from bench.keys import content_key
-from bench.report import latency_frame, print_tables, results_frame, write_report
+from bench.report import Report, print_tables, write_report
 from bench.report.tables import accuracy_table
-from bench.runs import Result, RunFolder, Timing
+from bench.runs import SCHEMA, RunFolder, Timing
 
 GOLDEN = Path(__file__).parent / "golden"
 N = 20
 
 
-def outcome(clean: int, undefended: int, robust: int, moved: float = 0.1) -> dict[str, np.ndarray]:
-    """Raw arrays in which the first so many of 20 images are right."""
-    labels = np.arange(N) % 10
-    wrong = (labels + 1) % 10
-
-    def predictions(right: int) -> np.ndarray:
-        return np.where(np.arange(N) < right, labels, wrong)
-
-    picture = np.linspace(0, 1, 4 * 4, dtype=np.float32).reshape(1, 1, 4, 4).repeat(10, axis=0)
-    return {
-        "labels": labels,
-        "clean_undefended": predictions(19),
-        "clean_defended": predictions(clean)[None],
-        "adversarial_undefended": predictions(undefended),
-        "adversarial_defended": np.stack([predictions(robust), predictions(robust - 2)]),
-        "attacked": np.arange(N) < 19,
-        "gradient_norm": np.ones(N, np.float32),
-        "linf": np.full(N, moved, np.float32),
-        "l2": np.full(N, 4 * moved, np.float32),
-        "sample_clean": picture,
-        "sample_adversarial": (picture + moved).clip(0, 1),
-        "sample_purified": picture * 0.9,
-    }
+def first(count: int) -> np.ndarray:
+    """The first so many of 20 images."""
+    return np.arange(N) < count
 
 
-def result(defense: str, eps: float, status: str = "ok", reason: str = "") -> Result:
-    labels = {
-        "dataset": "digits",
-        "classifier": "cnn",
-        "defense": defense,
-        "attack": "fgsm",
-        "eps": eps,
-        "threat": "graybox",
-        "seed": 0,
-    }
-    key = content_key(labels)
-    return Result(key, labels, N, status, reason, {}, {}, "environment")  # type: ignore[arg-type]
+def outcome(made: Any, robust: int, clean: int = 18, undefended: int = 6, moved: float = 0.1) -> dict[str, np.ndarray]:
+    """Raw arrays of two draws in which the first so many of 20 images are right, in the second two fewer."""
+    found = made.outcome([first(robust), first(robust - 2)], first(clean), first(undefended), moved)
+    return {**found, "clean_undefended": np.where(first(19), found["labels"], -1), "attacked": first(19)}
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> RunFolder:
-    folder = RunFolder.create(tmp_path / "run", {"defenses": ["none", "convae:width=8", "still", "broken_one"]})
-    for defense, robust in (("none", 4), ("convae:width=8", 17)):
+def hand_made(made: Any, path: Path) -> RunFolder:
+    """Four defenses under two threat models; one attack does not move, one defense is broken, one cell is skipped."""
+    names = ["none", "convae:width=8", "still", "broken_one"]
+    folder = RunFolder.create(path, {"defenses": names, "threats": ["graybox", "whitebox:eot=10"]})
+    for defense, robust in (("none", 6), ("convae:width=8", 17)):
         for eps in (0.1, 0.3):
-            folder.save(result(defense, eps), outcome(18, 6, robust - int(10 * eps)))
-    folder.save(result("still", 0.1), outcome(18, 18, 18, moved=0.0))
-    folder.save(
-        result("broken_one", 0.1, "failed", "defense broken_one raised ValueError: 50% off & more_to_come"), None
-    )
+            right = robust - int(10 * eps)
+            folder.save(made.result(defense, eps=eps), outcome(made, right))
+            seen = made.result(defense, eps=eps, threat="whitebox:eot=10", eot=10, stochastic=True)
+            folder.save(seen, outcome(made, right - (defense != "none") * 6))
+    folder.save(made.result("still"), outcome(made, 18, undefended=18, moved=0.0))
+    reason = "defense broken_one raised ValueError: 50% off & more_to_come"
+    folder.save(made.result("broken_one", status="failed", reason=reason), None)
+    nearest = made.result("convae:width=8", "cw", 0.5, norm="l2", minimum_norm=True, steps=9)
+    distances = np.where(first(9), 0.25, np.inf)
+    folder.save(nearest, {**outcome(made, 11), "minimum_distance": distances})
+    reason = "attack cw follows a gradient, and query access gives none"
+    folder.save(made.result("none", "cw", 0.5, norm="l2", threat="query", status="skipped", reason=reason), None)
     for defense, milliseconds in (("none", 1.0), ("convae:width=8", 3.0)):
         for target, factor in (("purifier", 0.5), ("pipeline", 1.0)):
             for size in (1, 32):
@@ -80,81 +60,152 @@ def run(tmp_path: Path) -> RunFolder:
     return folder
 
 
+@pytest.fixture
+def run(made: Any, tmp_path: Path) -> RunFolder:
+    """Without tables or plots, for a test to change."""
+    return hand_made(made, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def written(made: Any, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """With tables and plots, for tests to look at."""
+    folder = hand_made(made, tmp_path_factory.mktemp("written") / "run")
+    write_report(folder)
+    return folder
+
+
+TABLES = ("accuracy", "latency_table", "pairs", "worst_case")
+
+
 @pytest.mark.parametrize(
-    "name", ["results.csv", "latency.csv", "accuracy.md", "accuracy.tex", "latency_table.md", "latency_table.tex"]
+    "name",
+    [
+        *("results.csv", "latency.csv", "pairs.csv", "worst_case.csv"),
+        *(f"{table}.{end}" for table in TABLES for end in ("md", "tex")),
+    ],
 )
-def test_tables_are_the_golden_ones(run: RunFolder, name: str) -> None:
-    write_report(run)
-    written = (run.path / "tables" / name).read_text()
+def test_tables_are_the_golden_ones(written: RunFolder, name: str) -> None:
+    text = (written.path / "tables" / name).read_text()
     if os.environ.get("BENCH_GOLDEN") == "write":
-        (GOLDEN / name).write_text(written)
-    assert written == (GOLDEN / name).read_text()
+        (GOLDEN / name).write_text(text)
+    assert text == (GOLDEN / name).read_text()
 
 
-def test_the_report_is_the_same_every_time(run: RunFolder) -> None:
-    write_report(run)
-    first = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    write_report(run)
-    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == first
+def test_the_report_is_the_same_every_time(written: RunFolder) -> None:
+    first = {path: path.read_bytes() for path in written.path.rglob("*") if path.is_file()}
+    write_report(written)
+    assert {path: path.read_bytes() for path in written.path.rglob("*") if path.is_file()} == first
 
 
-def test_plots_are_pictures_with_something_on_them(run: RunFolder) -> None:
-    write_report(run)
-    plots = sorted(path.name for path in (run.path / "plots").glob("*.png"))
+def test_plots_are_pictures_with_something_on_them(written: RunFolder) -> None:
+    plots = sorted(path.name for path in (written.path / "plots").glob("*.png"))
     assert plots == [
+        "accuracy_eps_digits_cnn_cw_graybox.png",
         "accuracy_eps_digits_cnn_fgsm_graybox.png",
+        "accuracy_eps_digits_cnn_fgsm_whitebox-eot=10.png",
+        "accuracy_latency_digits_cnn_cw_graybox_eps0.5.png",
         "accuracy_latency_digits_cnn_fgsm_graybox_eps0.1.png",
         "accuracy_latency_digits_cnn_fgsm_graybox_eps0.3.png",
+        "accuracy_latency_worst_case_digits_cnn_l2_eps0.5.png",
+        "accuracy_latency_worst_case_digits_cnn_linf_eps0.1.png",
+        "accuracy_latency_worst_case_digits_cnn_linf_eps0.3.png",
+        "images_digits_cnn_cw_graybox_seed0.png",
         "images_digits_cnn_fgsm_graybox_seed0.png",
+        "images_digits_cnn_fgsm_whitebox-eot=10_seed0.png",
+        "threats_digits_cnn_fgsm.png",
+        "worst_case_digits_cnn_l2.png",
+        "worst_case_digits_cnn_linf.png",
     ]
     for name in plots:
-        pixels = matplotlib.image.imread(run.path / "plots" / name)
+        pixels = matplotlib.image.imread(written.path / "plots" / name)
         assert min(pixels.shape[:2]) > 200
         assert 0.005 < float((pixels[..., :3].min(axis=2) < 0.9).mean()) < 0.95
-        assert (run.path / "plots" / name.replace(".png", ".svg")).stat().st_size > 1000
+        assert (written.path / "plots" / name.replace(".png", ".svg")).stat().st_size > 1000
 
 
-def test_numbers_are_derived_from_the_raw_arrays(run: RunFolder) -> None:
-    frame = results_frame(run).set_index(["defense", "eps"])
-    row = frame.loc[("convae:width=8", 0.3)]
+def test_numbers_are_derived_from_the_raw_arrays(written: RunFolder) -> None:
+    frame = Report.of(written).results.set_index(["defense", "attack", "threat", "eps"])
+    row = frame.loc[("convae:width=8", "fgsm", "graybox", 0.3)]
     assert (row["clean_accuracy"], row["undefended_clean_accuracy"], row["undefended_accuracy"]) == (0.9, 0.95, 0.3)
     assert row["robust_accuracy"] == pytest.approx((14 + 12) / 2 / N)
     assert row["robust_accuracy_worst_draw"] == pytest.approx(12 / N)
+    assert (row["mean_linf"], row["mean_l2"], row["mean_l1"]) == pytest.approx((0.1, 0.4, 1.6))
     assert row["latency_p50_ms"] == pytest.approx(3.0 * 1.05)
+    assert (row["norm"], row["eot"]) == ("linf", 1)
+    assert frame.loc[("convae:width=8", "fgsm", "whitebox:eot=10", 0.3), "eot"] == 10
 
 
-def test_an_attack_that_did_not_move_is_marked_and_a_failure_has_its_reason(run: RunFolder) -> None:
-    table = accuracy_table(results_frame(run)).set_index(["defense", "eps"])
-    assert table.loc[("still", 0.1), "verdict"] == "invalid: the attack moved 0% of the images"
+def test_the_nearest_image_is_the_median_over_images(written: RunFolder) -> None:
+    """Of 20 images 9 are at 0.25, 2 wrong anyway, 9 without any: the median lies at 0.25."""
+    results = Report.of(written).results
+    of_cw = (results["attack"] == "cw") & (results["status"] == "ok")
+    assert results.loc[of_cw, "minimum_distance_median"].tolist() == [0.25]
+    assert results.loc[~of_cw, "minimum_distance_median"].isna().all()
+
+
+def test_a_median_without_an_image_is_shown_as_infinite(made: Any, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", {})
+    found = {**outcome(made, 18), "minimum_distance": np.full(N, np.inf)}
+    folder.save(made.result(attack="cw", norm="l2", minimum_norm=True), found)
+    write_report(folder)
+    assert pd.read_csv(folder.path / "tables" / "results.csv")["minimum_distance_median"].tolist() == [np.inf]
+    assert accuracy_table(Report.of(folder).results)["nearest, median"].tolist() == ["inf"]
+
+
+def test_an_attack_that_did_not_move_is_marked_and_a_failure_has_its_reason(written: RunFolder) -> None:
+    report = Report.of(written)
+    table = accuracy_table(report.results).set_index(["defense", "eps"])
+    assert table.loc[("still", 0.1), "verdict"].startswith("invalid: the attack moved 0% of the images")
+    assert report.invalid == 1
     assert table.loc[("broken_one", 0.1), "verdict"].startswith("failed: defense broken_one raised")
     assert table.loc[("broken_one", 0.1), "attacked, defended"] == ""
 
 
-def test_the_terminal_shows_every_row(run: RunFolder) -> None:
+def test_a_skipped_cell_is_counted_below_the_table_and_has_its_reason_in_the_csv(written: RunFolder) -> None:
+    text = (written.path / "tables" / "accuracy.md").read_text()
+    assert "| query" not in text
+    assert text.endswith("\n1 cell skipped (reasons in results.csv): cw under query\n")
+    results = pd.read_csv(written.path / "tables" / "results.csv")
+    assert results.loc[results["status"] == "skipped", "reason"].str.contains("query access gives none").all()
+
+
+def test_the_terminal_shows_every_row(written: RunFolder) -> None:
     buffer = io.StringIO()
-    print_tables(Console(file=buffer, width=200), results_frame(run), latency_frame(run))
+    print_tables(Console(file=buffer, width=250), Report.of(written))
     text = buffer.getvalue()
-    for word in ("convae:width=8", "still", "broken_one", "invalid", "p95 ms, batch 32", "dataset digits"):
+    for word in ("convae:width=8", "still", "broken_one", "invalid", "p95 ms, batch 32", "dataset digits", "skipped"):
         assert word in text
+    assert text.index("Worst case") < text.index("Accuracy, with") < text.index("Latency")
+    assert "Pairs of defenses" not in text
 
 
-def test_a_run_without_latency_or_with_failures_only_is_reported(tmp_path: Path) -> None:
+def test_a_run_without_latency_or_with_failures_only_is_reported(made: Any, tmp_path: Path) -> None:
+    for status in ("failed", "skipped"):
+        folder = RunFolder.create(tmp_path / status, {})
+        folder.save(made.result(status=status, reason="no luck"), None)
+        write_report(folder)
+        assert len(pd.read_csv(folder.path / "tables" / "results.csv")) == 1
+        print_tables(Console(file=io.StringIO()), Report.of(folder))
+
+
+def test_one_attack_under_one_threat_model_needs_no_worst_case_on_the_terminal(made: Any, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", {})
-    folder.save(result("broken_one", 0.1, "failed", "no luck"), None)
-    write_report(folder)
-    assert len(pd.read_csv(folder.path / "tables" / "results.csv")) == 1
-    print_tables(Console(file=io.StringIO()), results_frame(folder), latency_frame(folder))
+    folder.save(made.result(), outcome(made, 9))
+    buffer = io.StringIO()
+    print_tables(Console(file=buffer, width=250), Report.of(folder))
+    assert "Worst case" not in buffer.getvalue()
+    assert "Accuracy, with" in buffer.getvalue()
 
 
 def test_a_record_of_another_schema_is_refused(run: RunFolder) -> None:
     (path, *_) = (run.path / "cells").glob("*.json")
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
-    with pytest.raises(RequestError, match="has schema 99; this version reads 1"):
-        results_frame(run)
+    path.write_text(path.read_text().replace(f'"schema": {SCHEMA}', '"schema": 99'))
+    with pytest.raises(RequestError, match=f"has schema 99; this version reads {SCHEMA}"):
+        Report.of(run)
 
 
 def test_a_damaged_record_is_told(run: RunFolder) -> None:
     (path, *_) = (run.path / "cells").glob("*.json")
     path.write_text("{")
     with pytest.raises(RequestError, match="is damaged"):
-        results_frame(run)
+        Report.of(run)

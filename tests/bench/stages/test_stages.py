@@ -46,7 +46,7 @@ def test_a_graybox_set_is_crafted_once_for_all_defenses(evaluator: Evaluator, ce
     tasks = set()
     for cell in cells:
         networks = evaluator.networks(cell)
-        tasks.add(evaluator.craft_task(cell, networks.classifier, networks.defense).key)
+        tasks.add(evaluator.craft_task(cell, networks).key)
     assert len(cells) == 4
     assert len(tasks) == 2
 
@@ -54,7 +54,8 @@ def test_a_graybox_set_is_crafted_once_for_all_defenses(evaluator: Evaluator, ce
 def test_an_outcome_holds_one_entry_an_image(evaluator: Evaluator, cells: list[Cell], tiny_config: RunConfig) -> None:
     outcome = evaluator.outcome(cells[0], evaluator.networks(cells[0]))
     n = tiny_config.n
-    for name in ("labels", "clean_undefended", "adversarial_undefended", "attacked", "gradient_norm", "linf", "l2"):
+    whole = ("labels", "clean_undefended", "adversarial_undefended", "attacked", "gradient_norm", "linf", "l2", "l1")
+    for name in whole:
         assert outcome[name].shape == (n,), name
     for name in ("clean_defended", "adversarial_defended"):
         assert outcome[name].shape == (1, n), name
@@ -166,7 +167,7 @@ def test_an_artifact_that_vanishes_meanwhile_is_told(tmp_path, tiny_config: RunC
     evaluator = Evaluator(LocalExecutor(lab), lab, tiny_config)
     networks = evaluator.networks(cells[0])
     lab.store.path("network", networks.classifier.key).unlink()
-    task = evaluator.craft_task(cells[0], networks.classifier, networks.defense)
+    task = evaluator.craft_task(cells[0], networks)
     assert isinstance(task, Craft)
     with pytest.raises(StorageError, match="vanished"):
         LocalExecutor(lab).get(task)

@@ -1,4 +1,4 @@
-"""Another plugin of the name `median`."""
+"""Another plugin of the name `my_median`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.contracts import DataInfo, Defense
 from bench.registry import register_defense
 
 
-@register_defense("median")
+@register_defense("my_median")
 @dataclass(frozen=True)
 class Other(Defense):
     """Not a median."""

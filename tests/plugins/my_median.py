@@ -12,7 +12,7 @@ from bench.contracts import DataInfo, Defense, PositiveInt
 from bench.registry import register_defense
 
 
-@register_defense("median")
+@register_defense("my_median")
 @dataclass(frozen=True)
 class Median(Defense):
     """Median filter: each pixel becomes the median of its neighbourhood.

@@ -1,0 +1,64 @@
+"""Everything a report shows, derived from a run's raw files, each of which is read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.checks import verdicts
+from bench.measured import Measured, measured
+from bench.report.cross_attack import cross_attack_frame
+from bench.report.frames import latency_frame, results_frame, seeds_frame
+from bench.report.pairs import all_pairs, pairs_frame, rankings
+from bench.report.worst_case import standings, worst_case_frame
+from bench.runs import RunFolder
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The frames of a run.
+
+    Attributes:
+        cells: those that are ok, with their raw outcomes.
+        results: one row per cell.
+        latency: one row per timing.
+        worst_case: one row per defense and budget, all attacks together.
+        pairs: one row per pair of defenses and budget.
+        seeds: one row per cell without its seed; empty where there is one seed.
+        cross_attack: defenses trained for one attack, tested on others; empty where there are none.
+        invalid: how many cells are no measure of robustness.
+    """
+
+    cells: tuple[Measured, ...]
+    results: pd.DataFrame
+    latency: pd.DataFrame
+    worst_case: pd.DataFrame
+    pairs: pd.DataFrame
+    seeds: pd.DataFrame
+    cross_attack: pd.DataFrame
+    invalid: int
+
+    @classmethod
+    def of(cls, run: RunFolder) -> Report:
+        """Derive all of it.
+
+        Raises:
+            RequestError: a raw file is damaged.
+        """
+        records, cells = list(run.results()), measured(run)
+        found = verdicts(cells)
+        latency = latency_frame(run.timings())
+        results = results_frame(records, cells, found, latency)
+        standing = standings(records, cells)
+        pairs = all_pairs(standing)
+        return cls(
+            cells=tuple(cells),
+            results=results,
+            latency=latency,
+            worst_case=worst_case_frame(standing, found, rankings(standing, pairs)),
+            pairs=pairs_frame(pairs, found),
+            seeds=seeds_frame(results),
+            cross_attack=cross_attack_frame(cells),
+            invalid=sum(verdict.level == "invalid" for verdict in found.values()),
+        )

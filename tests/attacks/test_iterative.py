@@ -1,0 +1,132 @@
+"""The iterative attacks against plain loops written from the papers, and their budgets."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from bench.configure import configure
+from bench.crafting import perturb
+from bench.geometry import Norm, distances
+from bench.registry import ATTACKS
+
+
+def loss_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    inputs = images.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(cross_entropy(model(inputs), labels, reduction="sum"), inputs)
+    return gradient
+
+
+def bim(model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int, step_size: float) -> Tensor:
+    """Kurakin et al. 2017, section 2.2."""
+    adversarial = images
+    for _ in range(steps):
+        adversarial = adversarial + step_size * loss_gradient(model, adversarial, labels).sign()
+        adversarial = torch.min(torch.max(adversarial, images - eps), images + eps).clamp(0, 1)
+    return adversarial
+
+
+def mifgsm(model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int, decay: float) -> Tensor:
+    """Dong et al. 2018, algorithm 1."""
+    adversarial, gathered = images, torch.zeros_like(images)
+    for _ in range(steps):
+        gradient = loss_gradient(model, adversarial, labels)
+        gathered = decay * gathered + gradient / gradient.abs().sum(dim=(1, 2, 3), keepdim=True)
+        adversarial = adversarial + eps / steps * gathered.sign()
+        adversarial = torch.min(torch.max(adversarial, images - eps), images + eps).clamp(0, 1)
+    return adversarial
+
+
+def l2_pgd(model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int, step_size: float) -> Tensor:
+    """Madry et al. 2018, section 2.1, with the Euclidean ball."""
+    adversarial = images
+    for _ in range(steps):
+        gradient = loss_gradient(model, adversarial, labels)
+        adversarial = adversarial + step_size * gradient / gradient.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+        delta = adversarial - images
+        length = delta.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+        adversarial = (images + delta * (eps / length).clamp(max=1)).clamp(0, 1)
+    return adversarial
+
+
+def agreement(ours: Tensor, theirs: Tensor) -> float:
+    """The share of images that are the same; a sign may flip where the gradient is all but zero."""
+    return float(((ours - theirs).abs().flatten(1).amax(dim=1) < 1e-4).float().mean())
+
+
+def test_bim_is_the_papers(trained_cnn: nn.Module, digits: tuple[Tensor, Tensor]) -> None:
+    ours = perturb(configure(ATTACKS, "bim:steps=8"), trained_cnn, *digits, 0.1)
+    assert agreement(ours, bim(trained_cnn, *digits, 0.1, 8, 0.02)) > 0.95
+    assert agreement(ours, bim(trained_cnn, *digits, 0.1, 7, 0.02)) < 0.2
+
+
+def test_mifgsm_is_the_papers(trained_cnn: nn.Module, digits: tuple[Tensor, Tensor]) -> None:
+    ours = perturb(configure(ATTACKS, "mifgsm"), trained_cnn, *digits, 0.2)
+    assert agreement(ours, mifgsm(trained_cnn, *digits, 0.2, 10, 1.0)) > 0.95
+    assert agreement(ours, mifgsm(trained_cnn, *digits, 0.2, 10, 0.5)) < 0.2
+
+
+def test_l2_pgd_is_the_papers(trained_cnn: nn.Module, digits: tuple[Tensor, Tensor]) -> None:
+    spec = "pgd:norm=l2:steps=8:rel_stepsize=0.2:random_start=false"
+    ours = perturb(configure(ATTACKS, spec), trained_cnn, *digits, 1.5)
+    assert agreement(ours, l2_pgd(trained_cnn, *digits, 1.5, 8, 0.3)) > 0.95
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 1.5), ("l1", 40.0)])
+def test_pgd_raises_the_loss_within_the_ball(
+    trained_cnn: nn.Module, digits: tuple[Tensor, Tensor], norm: Norm, eps: float
+) -> None:
+    images, labels = (part[:30] for part in digits)
+    adversarial = perturb(configure(ATTACKS, f"pgd:norm={norm}"), trained_cnn, images, labels, eps)
+    moved = distances(images, adversarial, norm)
+    assert float(moved.max()) <= eps * (1 + 1e-6)
+    assert float(moved.median()) > 0.95 * eps
+    assert float((trained_cnn(adversarial).argmax(1) != labels).float().mean()) > 0.3
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    norm=st.sampled_from(["linf", "l2", "l1"]),
+    share=st.floats(1e-3, 1),
+    level=st.floats(0, 1),
+    steps=st.integers(1, 4),
+    rel_stepsize=st.floats(0.01, 3),
+    seed=st.integers(0, 99),
+)
+def test_pgd_stays_in_every_ball(
+    norm: Norm, share: float, level: float, steps: int, rel_stepsize: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 4)).eval()
+    images = (level + 0.3 * torch.randn(3, 3, 4, 4)).clamp(0, 1)
+    eps = share * {"linf": 1.0, "l2": 48**0.5, "l1": 48.0}[norm]
+    attack = configure(ATTACKS, f"pgd:norm={norm}:steps={steps}:rel_stepsize={rel_stepsize}")
+    adversarial = attack.plugin.perturb(model, images, torch.tensor([0, 1, 2]), eps)
+    assert float(adversarial.min()) >= 0
+    assert float(adversarial.max()) <= 1
+    assert float(distances(images, adversarial, norm).max()) <= eps + 1e-6 * max(1, eps)
+
+
+@pytest.mark.parametrize(
+    "spec", ["bim", "mifgsm", "pgd:rel_stepsize=0.1:steps=20", "pgd:norm=l2:rel_stepsize=0.1:steps=20"]
+)
+def test_a_targeted_attack_reaches_the_class_after_the_true_one(
+    trained_cnn: nn.Module, digits: tuple[Tensor, Tensor], spec: str
+) -> None:
+    images, labels = (part[:30] for part in digits)
+    eps = 6.0 if "l2" in spec else 0.35
+    targeted, other = (
+        trained_cnn(perturb(configure(ATTACKS, text), trained_cnn, images, labels, eps)).argmax(1)
+        for text in (f"{spec}:targeted=true", spec)
+    )
+    assert float((targeted == (labels + 1) % 10).float().mean()) > 0.7
+    assert float((other == (labels + 1) % 10).float().mean()) < 0.5
+
+
+@pytest.mark.parametrize(("spec", "step"), [("bim", 0.06), ("mifgsm", 0.03), ("pgd:norm=l2", 0.01)])
+def test_step_sizes_are_told_in_absolute_units(spec: str, step: float) -> None:
+    assert configure(ATTACKS, spec).plugin.describe(0.3)["step_size"] == pytest.approx(step)

@@ -1,0 +1,91 @@
+"""Hand-made records and outcomes, without any network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.keys import content_key
+from bench.measured import Measured
+from bench.runs import Facts, Result
+from bench.threats import THREATS
+
+
+class Made:
+    """Cells as a run would leave them, of whatever is given."""
+
+    def result(self, defense: str = "d", attack: str = "fgsm", eps: float = 0.1, **changes: Any) -> Result:
+        threat = changes.get("threat", "graybox")
+        kind = THREATS[threat.partition(":")[0]]
+        facts = {
+            "norm": "linf",
+            "access": "gradient",
+            "minimum_norm": False,
+            "steps": None,
+            "threat": kind.name,
+            "gradient": kind.gradient,
+            "sees_defense": kind.sees_defense,
+            "stronger_than": kind.stronger_than,
+            "eot": 1,
+            "stochastic": False,
+        }
+        labels = {
+            "dataset": changes.get("dataset", "digits"),
+            "classifier": "cnn",
+            "defense": defense,
+            "attack": attack,
+            "eps": eps,
+            "threat": threat,
+            "seed": changes.get("seed", 0),
+        }
+        return Result(
+            key=content_key(labels),
+            labels=labels,
+            facts=Facts(**{**facts, **{name: changes[name] for name in facts if name in changes and name != "threat"}}),
+            data=changes.get("data", "images"),
+            n=changes.get("n", 20),
+            status=changes.get("status", "ok"),
+            reason=changes.get("reason", ""),
+            parameters=changes.get("parameters", {}),
+            networks={},
+            environment="environment",
+        )
+
+    def outcome(self, robust: Any, clean: Any = None, undefended: Any = None, moved: float = 0.1) -> dict[str, Any]:
+        """Raw arrays from booleans (n,) or (draws, n): which images are right; None for all."""
+        robust = np.atleast_2d(np.asarray(robust, bool))
+        n = robust.shape[1]
+        labels = np.arange(n) % 10
+
+        def predictions(right: Any) -> np.ndarray:
+            return np.where(np.ones(n, bool) if right is None else np.asarray(right, bool), labels, (labels + 1) % 10)
+
+        picture = np.linspace(0, 1, 4 * 4, dtype=np.float32).reshape(1, 1, 4, 4).repeat(10, axis=0)
+        return {
+            "labels": labels,
+            "clean_undefended": predictions(None),
+            "clean_defended": np.atleast_2d(predictions(clean)),
+            "adversarial_undefended": predictions(undefended),
+            "adversarial_defended": predictions(robust),
+            "attacked": np.ones(n, bool),
+            "gradient_norm": np.ones(n, np.float32),
+            "linf": np.full(n, moved, np.float32),
+            "l2": np.full(n, 4 * moved, np.float32),
+            "l1": np.full(n, 16 * moved, np.float32),
+            "sample_clean": picture,
+            "sample_adversarial": (picture + moved).clip(0, 1),
+            "sample_purified": picture * 0.9,
+        }
+
+    def cell(self, robust: Any, clean: Any = None, moved: float = 0.1, **labels: Any) -> Measured:
+        """A cell that is ok; labels and facts as `result` takes them."""
+        outcome = self.outcome(robust, clean, moved=moved)
+        return Measured(self.result(**labels, n=len(outcome["labels"])), outcome)
+
+
+@pytest.fixture(scope="session")
+def made() -> Made:
+    """Makes cells by hand."""
+    return Made()
