@@ -31,7 +31,7 @@ bench: $(VENV)/.installed ## Install, then compare the paper's three defenses (A
 	$(BIN)/bench run --defenses convae,puvae,defensegan $(ARGS)
 
 test: $(VENV)/.test ## Install the test extras, then run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, strict types, import rules
 	$(BIN)/ruff format --check .

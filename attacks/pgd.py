@@ -20,7 +20,8 @@ class PGD(Attack):
     """Projected Gradient Descent, PGD-40 in the L-infinity ball by default (arXiv:1706.06083).
 
     A step follows the sign of the gradient in L-infinity, and the gradient at unit length in L2 and L1. In L1 that is
-    no steepest ascent, and foolbox shortens the perturbation instead of projecting it: a weak attack; see `fmn:norm=l1`.
+    no steepest ascent, and foolbox shortens the perturbation instead of projecting it: a weak attack; there is
+    `fmn:norm=l1`.
 
     Attributes:
         steps: gradient steps.

@@ -23,6 +23,12 @@ Surrogate: TypeAlias = "Callable[[nn.Module, nn.Module, nn.Module], nn.Module]"
 
 DEFAULT_SUBSTITUTE = "cnn"
 
+PARAMETERS = {
+    "eot": "draws over which the gradient of a randomised defense is averaged, default 1",
+    "substitute": f"spec of the classifier attacked in place of the real one, default {DEFAULT_SUBSTITUTE}",
+}
+"""What a threat model's spec may set."""
+
 
 @dataclass(frozen=True)
 class Threat:
@@ -52,7 +58,7 @@ class Threat:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What a spec of it may set: draws to average the gradient over, the substitute's spec."""
+        """What a spec of it may set, see `PARAMETERS`."""
         eot = ("eot",) if self.sees_defense and self.gradient else ()
         return (*eot, *(("substitute",) if "substitute" in self.uses else ()))
 
@@ -95,7 +101,7 @@ THREATS: Mapping[str, Threat] = {
         Threat("noise", "uniform noise of the same size; no attack", None, gradient=False),
         Threat(
             "transfer",
-            "the gradient of a substitute classifier trained apart (parameter substitute)",
+            "the gradient of a substitute classifier trained apart",
             _transfer,
             frozenset({"substitute"}),
             stronger_than=("noise",),

@@ -76,6 +76,11 @@ start_std = 1.0
 
 discover()
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores
+    _threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    torch.set_num_threads(_threads)
+    os.environ["OMP_NUM_THREADS"] = str(_threads)  # for processes that tests start
+
 
 @dataclass
 class Finished:
@@ -88,8 +93,11 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One artifact cache for all tests that do not test the cache."""
-    return tmp_path_factory.mktemp("cache")
+    """One artifact cache for all tests that do not test the cache, in all test processes."""
+    base = tmp_path_factory.getbasetemp()
+    path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    path.mkdir(exist_ok=True)
+    return path
 
 
 @pytest.fixture(scope="session")

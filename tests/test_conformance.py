@@ -52,7 +52,8 @@ def test_plugin_conforms(family: str, spec: str, check) -> None:  # type: ignore
 @pytest.mark.parametrize(
     "spec",
     [
-        "bim:targeted=true", "mifgsm:targeted=true", "pgd:norm=l2", "pgd:norm=l1", "pgd:targeted=true", "deepfool:norm=linf",
+        "bim:targeted=true", "mifgsm:targeted=true", "pgd:norm=l2", "pgd:norm=l1", "pgd:targeted=true",
+        "deepfool:norm=linf",
         "ddn:steps=30:targeted=true", "fmn:norm=linf:steps=30", "fmn:norm=l1:steps=30", "fmn:steps=30:targeted=true",
         "boundary:steps=100:targeted=true", "hopskipjump:steps=3:initial_gradient_eval_steps=20:norm=linf",
     ],

@@ -39,10 +39,8 @@ def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:
     print_table(output, f"A: {path_a}, B: {path_b}", comparison_table(found.frame))
     for name, cells in (("A", found.only_a), ("B", found.only_b)):
         if cells:
-            say(
-                output,
-                f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} only in {name}: {_differences(cells, found.frame)}",
-            )
+            count = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
+            say(output, f"{count} only in {name}: {_differences(cells, found.frame)}")
     if found.changed:
         say(output, f"the same specs, with other parameters: {', '.join(found.changed)}")
     if fail_below is None:
@@ -58,7 +56,8 @@ def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:
 
 
 def comparison_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The comparison for people."""
+    """The comparison for people, without the cells that both skipped."""
+    frame = frame[(frame["status_a"] != "skipped") | (frame["status_b"] != "skipped")]
     table = frame[list(CELL_LABELS)].copy()
     for name in ("clean", "robust"):
         for end in ("a", "b"):

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bench.catalog import DATASETS, FAMILIES, cards
 from bench.presets import preset_names, read_preset
-from bench.threats import THREATS
+from bench.threats import PARAMETERS, THREATS, Threat
 
 
 def show(plugins: tuple[str, ...]) -> None:
@@ -31,9 +31,14 @@ def show(plugins: tuple[str, ...]) -> None:
             table.add_row(*(Text(cell) for cell in (card.name, card.summary, parameters)))
         console.print(table)
     _names(console, "Datasets", DATASETS)
-    _names(console, "Threat models", {threat.name: threat.summary for threat in THREATS.values()})
+    _names(console, "Threat models", {threat.name: _threat(threat) for threat in THREATS.values()})
     _names(console, "Presets", {name: ", ".join(read_preset(name)["datasets"]) for name in preset_names()})
     console.print("Write a spec as NAME:PARAMETER=VALUE:..., such as defensegan:restarts=4:steps=100", highlight=False)
+
+
+def _threat(threat: Threat) -> str:
+    parameters = "; ".join(f"{name}: {PARAMETERS[name]}" for name in threat.parameters)
+    return threat.summary + (f" ({parameters})" if parameters else "")
 
 
 def _names(console: Console, title: str, names: Mapping[str, str]) -> None:

@@ -132,6 +132,7 @@ def _marked(frame: pd.DataFrame) -> pd.DataFrame:
     told_apart = frame["p_holm"] < ALPHA
     better = frame["b_only"] > frame["a_only"]
     frame.loc[told_apart & better, "mark"], frame.loc[told_apart & ~better, "mark"] = "better", "worse"
+    frame.loc[(frame["status_a"] == "failed") & (frame["status_b"] == "failed"), "mark"] = "failed in both"
     for end in ("a", "b"):
         other = {"a": "b", "b": "a"}[end]
         lost = (frame[f"status_{end}"] != "ok") & (frame[f"status_{other}"] == "ok")

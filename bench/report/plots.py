@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.side_by_side import cross_attack_figure, worst_case_figure
 from bench.report.derived import Report
 from bench.report.drawing import (
     PANELS,
@@ -23,6 +22,7 @@ from bench.report.drawing import (
 )
 from bench.report.frames import NO_NORM
 from bench.report.images import image_figures
+from bench.report.side_by_side import cross_attack_figure, worst_case_figure
 
 _WHERE = ["dataset", "classifier"]
 

@@ -90,10 +90,15 @@ def test_a_cell_that_fails_in_b_alone_is_a_regression(bench, made: Any, tmp_path
     first, second = (RunFolder.create(tmp_path / name, {"x": name}) for name in "ab")
     save(made, first, right(40))
     second.save(made.result(n=N, status="failed", reason="no luck"), None)
+    for folder in (first, second):
+        folder.save(made.result(n=N, defense="never", status="failed", reason="no luck"), None)
+        folder.save(made.result(n=N, defense="senseless", status="skipped", reason="no sense"), None)
     assert bench("compare", "a", "b").code == 0
     done = bench("compare", "a", "b", "--fail-below", "100")
     assert done.code == 1
     assert "failed in B" in done.out
+    assert "failed in both" in done.out
+    assert "senseless" not in done.out
     assert "worse in B: digits cnn d fgsm eps 0.1 graybox seed 0: failed" in done.err
     assert bench("compare", "b", "a", "--fail-below", "0").code == 0
 

@@ -19,19 +19,43 @@ def test_parameters_are_read_as_their_type_asks() -> None:
 def test_precedence_is_spec_over_overrides_over_defaults() -> None:
     overrides = {"pgd": {"steps": 10, "rel_stepsize": 0.5}}
     found = configure(ATTACKS, "pgd:steps=7", overrides)
-    assert found.parameters == {"steps": 7, "rel_stepsize": 0.5, "random_start": True}
+    assert (found.parameters["steps"], found.parameters["rel_stepsize"], found.parameters["random_start"]) == (
+        7,
+        0.5,
+        True,
+    )
     assert found.label == "pgd:steps=7"
 
 
 def test_a_nested_spec_is_configured_and_written_out() -> None:
     found = configure(DEFENSES, "convae:attack=[pgd:steps=3]", {"pgd": {"rel_stepsize": 0.25}})
-    assert found.parameters["attack"] == "pgd:steps=3:rel_stepsize=0.25:random_start=true"
+    assert found.parameters["attack"] == "pgd:steps=3:rel_stepsize=0.25:random_start=true:norm=linf:targeted=false"
     assert found.identity["parameters"]["attack"]["parameters"]["steps"] == 3
     assert configure(DEFENSES, found.resolved).identity == found.identity
 
 
+def test_several_specs_are_configured_each_as_text_or_as_a_list() -> None:
+    text = configure(DEFENSES, "convae:attack=[fgsm,pgd:steps=3]")
+    listed = configure(DEFENSES, "convae", {"convae": {"attack": ["fgsm", "pgd:steps=3"]}})
+    assert text.identity == listed.identity
+    assert [inner["name"] for inner in text.identity["parameters"]["attack"]] == ["fgsm", "pgd"]
+    assert configure(DEFENSES, text.resolved).identity == text.identity
+    for wrong in (3, [3]):
+        with pytest.raises(RequestError, match="must be the spec of a plugin"):
+            configure(DEFENSES, "convae", {"convae": {"attack": wrong}})
+
+
+def test_an_option_not_taken_is_none_and_no_part_of_the_identity() -> None:
+    plain = configure(CLASSIFIERS, "cnn")
+    assert plain.parameters["adversarial"] is None
+    assert "adversarial" not in plain.identity["parameters"]
+    assert configure(CLASSIFIERS, str(plain.resolved)).identity == plain.identity
+    assert configure(CLASSIFIERS, "cnn:adversarial=none").identity == plain.identity
+    assert configure(CLASSIFIERS, "cnn:adversarial=pgd:eps=0.3").identity != plain.identity
+
+
 def test_identity_does_not_depend_on_how_it_was_written() -> None:
-    written = configure(ATTACKS, "pgd:steps=40:random_start=true")
+    written = configure(ATTACKS, "pgd:steps=40:random_start=true:norm=linf:targeted=false")
     assert written.identity == configure(ATTACKS, "pgd").identity
     assert configure(ATTACKS, "pgd", {"pgd": {"steps": 40}}).identity == written.identity
 

@@ -18,11 +18,9 @@ SHORT = DefenseGAN(latent=6, width=2, restarts=3, steps=5, rate=3.0, start_std=1
 PURIFIERS = {
     "convae": ConvAE(width=2),
     "puvae": PuVAE(channels=6, kernel=3, dilation=1, hidden=64, latent=8, noise=0.1),
-    "defensegan": DefenseGAN(latent=6, width=2, restarts=3, steps=5, rate=3.0, start_std=1.0),
-    "defensegan on the sphere": DefenseGAN(
-        latent=6, width=2, restarts=3, steps=5, rate=3.0, start_std=1.0, sphere=True
-    ),
-    "defensegan, one start": DefenseGAN(latent=6, width=2, restarts=1, steps=12, rate=5.0, start_std=1.0),
+    "defensegan": SHORT,
+    "defensegan on the sphere": replace(SHORT, sphere=True),
+    "defensegan, one start": replace(SHORT, restarts=1, steps=12, rate=5.0),
 }
 
 
