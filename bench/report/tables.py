@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from bench.report.worst_case import UNSEEN
 _LABELS = ("dataset", "classifier", "attack", "eps", "threat", "defense")
 _CONSTANT = (*_LABELS, "norm", "seed", "name", "seeds", "engine", "device", "cells", "basis")
 """Columns that the terminal names in a table's title where they hold a single value."""
+
+MARKS = {"ok": "", "suspect": " ?", "invalid": " !"}
+"""What stands behind a number, by the level of its verdict."""
 
 _TEXT = (*_CONSTANT, "target", "verdict", "strongest", "not ok", "note", "trained for", "A", "B")
 
@@ -54,8 +57,13 @@ def tables(report: Report) -> Iterator[Shown]:
         below = "rank: 1 + the number of defenses that beat it (exact McNemar, Holm, 0.05), see pairs.md"
         below += f"; ?: {UNSEEN}" if (worst["note"] == UNSEEN).any() else ""
         yield Shown("worst_case", title, worst_case_table(worst), below, several)
+    side_by_side, skipped = results["threat"].nunique() > 1, _skipped(results)
+    if side_by_side:
+        title = "Accuracy on the adversarial images, threat models side by side"
+        below = f"{_marks(results)}; reasons and intervals in accuracy.md"
+        yield Shown("threats", title, threat_table(results), f"{below}\n{skipped}".strip())
     accuracy = accuracy_table(results)
-    yield Shown("accuracy", "Accuracy, with 95 % Wilson intervals", accuracy, _skipped(results))
+    yield Shown("accuracy", "Accuracy, with 95 % Wilson intervals", accuracy, skipped, printed=not side_by_side)
     if not report.seeds.empty:
         yield Shown("seeds", "Over seeds", seeds_table(report.seeds))
     if not report.cross_attack.empty:
@@ -77,6 +85,39 @@ def worst_case_table(frame: pd.DataFrame) -> pd.DataFrame:
     if frame["note"].any():
         table["note"] = frame["note"]
     return table
+
+
+def threat_table(results: pd.DataFrame) -> pd.DataFrame:
+    """One row per defense, attack and budget, one column per threat model: the accuracy and the mark of its verdict."""
+    rows = ["dataset", "classifier", "attack", "eps", *_seed(results), "defense"]
+    shown = results.assign(
+        clean=results["clean_accuracy"].map("{:.3f}".format, na_action="ignore"),
+        shown=[_marked(row) for row in results.to_dict("records")],
+    )
+    table = shown.pivot_table(index=rows, columns="threat", values="shown", aggfunc="first", sort=False)
+    table = table[list(dict.fromkeys(results["threat"]))].fillna("")
+    table.insert(0, "clean", shown.groupby(rows, sort=False)["clean"].first())
+    table.columns = pd.Index(list(table.columns))
+    order = [name for name in rows if name != "defense"]
+    return table.reset_index().sort_values(order, kind="stable").reset_index(drop=True)
+
+
+def _marked(row: Mapping[Hashable, Any]) -> str:
+    if row["status"] != "ok":
+        return str(row["status"])
+    return f"{row['robust_accuracy']:.3f}{MARKS[_level(row['verdict'])]}"
+
+
+def _level(verdict: object) -> str:
+    return str(verdict).partition(":")[0]
+
+
+def _marks(results: pd.DataFrame) -> str:
+    """How many cells have which verdict, and its mark."""
+    levels = results["verdict"].dropna().map(_level).value_counts()
+    return ", ".join(
+        f"{levels.get(level, 0)} {level}{f' ({mark.strip()})' if mark else ''}" for level, mark in MARKS.items()
+    )
 
 
 def accuracy_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -156,7 +197,11 @@ def write_tables(folder: Path, report: Report) -> None:
     for each in tables(report):
         markdown = each.frame.to_markdown(index=False, disable_numparse=True) + "\n"
         latex = each.frame.to_latex(index=False, escape=True, float_format="%g")
-        below = (f"\n{each.below}\n", f"% {each.below}\n") if each.below else ("", "")
+        below = (
+            (f"\n{each.below}\n", "".join(f"% {line}\n" for line in each.below.splitlines()))
+            if each.below
+            else ("", "")
+        )
         write_text(folder / f"{each.name}.md", markdown + below[0])
         write_text(folder / f"{each.name}.tex", latex + below[1])
 

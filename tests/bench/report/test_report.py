@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bench.errors import RequestError
 from bench.report import Report, print_tables, write_report
-from bench.report.tables import accuracy_table
+from bench.report.tables import accuracy_table, threat_table
 from bench.runs import SCHEMA, RunFolder, Timing
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -175,7 +175,7 @@ def test_the_terminal_shows_every_row(written: RunFolder) -> None:
     text = buffer.getvalue()
     for word in ("convae:width=8", "still", "broken_one", "invalid", "p95 ms, batch 32", "dataset digits", "skipped"):
         assert word in text
-    assert text.index("Worst case") < text.index("Accuracy, with") < text.index("Latency")
+    assert text.index("Worst case") < text.index("threat models side by side") < text.index("Latency")
     assert "Pairs of defenses" not in text
 
 
@@ -195,6 +195,34 @@ def test_one_attack_under_one_threat_model_needs_no_worst_case_on_the_terminal(m
     print_tables(Console(file=buffer, width=250), Report.of(folder))
     assert "Worst case" not in buffer.getvalue()
     assert "Accuracy, with" in buffer.getvalue()
+
+
+def test_threat_models_stand_side_by_side_with_the_mark_of_their_verdict(made: Any, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", {"threats": ["graybox", "bpda", "whitebox"], "defenses": ["a", "b"]})
+    n = 100
+    cells = [
+        ("a", "graybox", 80, {}),
+        ("a", "whitebox", 30, {}),
+        ("b", "graybox", 70, {}),
+        ("b", "bpda", 20, {}),
+        ("b", "whitebox", 60, {}),
+        ("a", "bpda", 90, {"moved": 0.0}),
+    ]
+    for defense, threat, right, changes in cells:
+        folder.save(
+            made.result(defense, threat=threat, n=n),
+            made.outcome(np.arange(n) < right, moved=changes.get("moved", 0.1)),
+        )
+    folder.save(made.result("c", threat="graybox", status="failed", reason="no luck"), None)
+    table = threat_table(Report.of(folder).results).set_index("defense")
+    assert list(table.columns[-4:]) == ["clean", "graybox", "bpda", "whitebox"]
+    assert table.loc["a", ["graybox", "bpda", "whitebox"]].tolist() == ["0.800", "0.900 !", "0.300"]
+    assert table.loc["b", ["graybox", "bpda", "whitebox"]].tolist() == ["0.700", "0.200", "0.600 ?"]
+    assert table.loc["c", ["graybox", "bpda", "whitebox"]].tolist() == ["failed", "", ""]
+    buffer = io.StringIO()
+    print_tables(Console(file=buffer, width=250), Report.of(folder))
+    assert "4 ok, 1 suspect (?), 1 invalid (!); reasons and intervals in accuracy.md" in buffer.getvalue()
+    assert "Accuracy, with" not in buffer.getvalue()
 
 
 def test_a_record_of_another_schema_is_refused(run: RunFolder) -> None:
