@@ -20,6 +20,14 @@ from bench.stages.executor import Executor
 from bench.stages.predict import SAMPLES, Predict
 from bench.stages.train import Train
 
+_CLASS = np.int16
+"""Classes in outcomes, which are kept and shared in great number."""
+
+
+def _picture(images: NDArray[Any]) -> NDArray[Any]:
+    """Images in [0, 1] as a file holds them, for pictures only."""
+    return np.round(images * 255).astype(np.uint8)
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -120,7 +128,7 @@ class Evaluator:
         adversarial, purified = self._through(cell, networks, reference)
         clean_defended, _ = self._through(cell, networks, None)
         outcome = {
-            "labels": labels.cpu().numpy(),
+            "labels": labels.cpu().numpy().astype(_CLASS),
             "clean_undefended": self._bare(cell, networks, None),
             "clean_defended": clean_defended,
             "adversarial_undefended": self._bare(cell, networks, reference),
@@ -130,9 +138,9 @@ class Evaluator:
             "linf": np.abs(delta).max(axis=1),
             "l2": np.linalg.norm(delta, axis=1),
             "l1": np.abs(delta).sum(axis=1),
-            "sample_clean": clean[:SAMPLES],
-            "sample_adversarial": tensors["adversarial"][:SAMPLES],
-            "sample_purified": purified,
+            "sample_clean": _picture(clean[:SAMPLES]),
+            "sample_adversarial": _picture(tensors["adversarial"][:SAMPLES]),
+            "sample_purified": _picture(purified),
         }
         norm = cell.attack.plugin.ball()
         if nearest is not None and norm is not None:
@@ -170,7 +178,7 @@ class Evaluator:
     def _bare(self, cell: Cell, networks: Networks, crafted: Crafted | None, n: int | None = None) -> NDArray[Any]:
         """Classes the bare classifier gives, (n,)."""
         task = self._predict(cell, networks.classifier, None, crafted, n)
-        return self._executor.get(task).tensors["predictions"]
+        return self._executor.get(task).tensors["predictions"].astype(_CLASS)
 
     def _through(
         self, cell: Cell, networks: Networks, crafted: Crafted | None, n: int | None = None
@@ -179,7 +187,7 @@ class Evaluator:
         task = self._predict(cell, networks.classifier, networks.defense, crafted, n)
         draws = self._config.draws if is_stochastic(networks.defense) else 1
         found = [self._executor.get(replace(task, draw=draw)).tensors for draw in range(draws)]
-        return np.stack([tensors["predictions"] for tensors in found]), found[0]["purified"]
+        return np.stack([tensors["predictions"] for tensors in found]).astype(_CLASS), found[0]["purified"]
 
     def _predict(
         self, cell: Cell, classifier: Trained, purifier: Trained | None, crafted: Crafted | None, n: int | None

@@ -33,18 +33,17 @@ def image_figures(cells: Sequence[Measured]) -> Iterator[tuple[str, Figure]]:
 
 def _samples(cells: Sequence[Measured], title: str) -> Figure:
     """Rows: original, adversarial, perturbation, and what each defense makes of the adversarial image."""
-    first = cells[0].outcome
-    clean, adversarial = first["sample_clean"], first["sample_adversarial"]
+    clean, adversarial = (_pictures(cells[0], name) for name in ("sample_clean", "sample_adversarial"))
     delta = adversarial - clean
     largest = max(float(np.abs(delta).max()), 1e-6)
     images_row = (0.0, 1.0)
     rows = [("original", clean, images_row), ("adversarial", adversarial, images_row)]
     rows.append((f"perturbation\n(colors: ±{largest:.2g})", delta, (-largest, largest)))
     for cell in cells:
-        defense, outcome = cell.result.labels["defense"], cell.outcome
-        if not np.array_equal(outcome["sample_adversarial"], adversarial):
-            rows.append((f"adversarial\nfor {defense}", outcome["sample_adversarial"], images_row))
-        rows.append((str(defense), outcome["sample_purified"], images_row))
+        defense, attacked = cell.result.labels["defense"], _pictures(cell, "sample_adversarial")
+        if not np.array_equal(attacked, adversarial):
+            rows.append((f"adversarial\nfor {defense}", attacked, images_row))
+        rows.append((str(defense), _pictures(cell, "sample_purified"), images_row))
     columns = min(_SAMPLES, len(clean))
     margin = max(1.8, 0.4 + 0.085 * max(len(line) for label, _, _ in rows for line in label.splitlines()))
     figure = Figure(figsize=(1.0 * columns + margin, 1.05 * len(rows) + 0.4), layout="compressed")
@@ -53,6 +52,11 @@ def _samples(cells: Sequence[Measured], title: str) -> Figure:
         axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _pictures(cell: Measured, name: str) -> NDArray[Any]:
+    """Stored pictures, in [0, 1]."""
+    return cell.outcome[name].astype(np.float32) / 255
 
 
 def _show(axes: Axes, images: NDArray[Any], scale: tuple[float, float]) -> None:

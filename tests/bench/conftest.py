@@ -62,7 +62,7 @@ class Made:
         def predictions(right: Any) -> np.ndarray:
             return np.where(np.ones(n, bool) if right is None else np.asarray(right, bool), labels, (labels + 1) % 10)
 
-        picture = np.linspace(0, 1, 4 * 4, dtype=np.float32).reshape(1, 1, 4, 4).repeat(10, axis=0)
+        picture = np.linspace(0, 255, 4 * 4).reshape(1, 1, 4, 4).repeat(10, axis=0)
         return {
             "labels": labels,
             "clean_undefended": predictions(None),
@@ -74,9 +74,9 @@ class Made:
             "linf": np.full(n, moved, np.float32),
             "l2": np.full(n, 4 * moved, np.float32),
             "l1": np.full(n, 16 * moved, np.float32),
-            "sample_clean": picture,
-            "sample_adversarial": (picture + moved).clip(0, 1),
-            "sample_purified": picture * 0.9,
+            "sample_clean": picture.astype(np.uint8),
+            "sample_adversarial": (picture + 255 * moved).clip(0, 255).astype(np.uint8),
+            "sample_purified": (picture * 0.9).astype(np.uint8),
         }
 
     def cell(self, robust: Any, clean: Any = None, moved: float = 0.1, **labels: Any) -> Measured:

@@ -197,7 +197,8 @@ def test_a_deterministic_pipeline_attacked_whitebox_without_random_start_gives_t
         images, labels, 0.1, lab.network(networks.classifier), lab.network(networks.defense), "whitebox", 1
     )
     attacked = torch.from_numpy(outcome["attacked"])[:10]
-    same = (torch.from_numpy(outcome["sample_adversarial"]) - plain[:10]).abs().flatten(1).amax(dim=1) < 1e-5
+    ours = torch.from_numpy(outcome["sample_adversarial"]) / 255
+    same = (ours - plain[:10]).abs().flatten(1).amax(dim=1) < 0.003  # half a level of gray
     assert float(same[attacked].float().mean()) >= 0.8  # a sign may flip where the gradient is all but zero
 
 
