@@ -67,12 +67,20 @@ def _joined(results: Iterable[Verdict]) -> Verdict:
 
 
 def _moved(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
-    """The attack changed the images it was asked to attack."""
-    attacked = cell.outcome["attacked"]
-    if cell.eps == 0 or not attacked.any():
+    """The attack changed the images it was asked to attack, as far as they were not wrong from the start.
+
+    An attack that looks for an adversarial image and finds none hands the original back; that is a failed search.
+    """
+    facts, right = cell.result.facts, cell.attacked_right
+    moved = cell.outcome["attacked"] & (cell.outcome["linf"] > 0)
+    still = cell.outcome["attacked"] & ~moved & (True if right is None else right.any(axis=0))
+    if cell.eps == 0 or not (moved | still).any():
         return
-    share = float((cell.outcome["linf"][attacked] > 0).mean())
-    if share < _MOVED:
+    share = float(moved.sum() / (moved.sum() + still.sum()))
+    if facts.minimum_norm or facts.access == "decision":
+        if share == 0:
+            yield Verdict("suspect", ("the search found nothing for any image",))
+    elif share < _MOVED:
         yield Verdict("invalid" if share < 0.5 else "suspect", (f"the attack moved {share:.0%} of the images",))
 
 
@@ -99,8 +107,9 @@ def _within_budget(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
 
 
 def _iterative(cell: Measured, siblings: Sequence[Measured]) -> Iterator[Verdict]:
-    """An iterative attack is at least as strong as a single step, on the model that both attacked."""
-    if cell.result.facts.steps is None or cell.result.facts.minimum_norm:
+    """An attack of many steps is at least as strong as a single step, on the model that both attacked."""
+    facts = cell.result.facts
+    if facts.access == "decision" or (facts.steps is None and not facts.minimum_norm):
         return
     for other in siblings:
         if _is_single_step(other) and _same(cell, other, "threat", "eps") and _norm(cell) == _norm(other):
@@ -130,22 +139,28 @@ def _full_range(cell: Measured, siblings: Sequence[Measured]) -> Iterator[Verdic
 
 
 def _knows_more(cell: Measured, siblings: Sequence[Measured]) -> Iterator[Verdict]:
-    """An attacker who knows more does at least as well."""
+    """An attacker who knows more does at least as well: by the same attack, or by a gradient than by decisions."""
+    facts = cell.result.facts
     for other in siblings:
-        if other.result.facts.threat in cell.result.facts.stronger_than and _same(cell, other, "attack", "eps"):
-            yield from _weaker(cell, other, f"under {other.result.labels['threat']}", _defended)
+        if other.result.facts.threat not in facts.stronger_than or not _same(cell, other, "eps"):
+            continue
+        decisions = other.result.facts.access == "decision" and _norm(cell) == _norm(other)
+        if _same(cell, other, "attack") or (decisions and (facts.steps is not None or facts.minimum_norm)):
+            attack = "" if _same(cell, other, "attack") else f"{other.result.labels['attack']} "
+            yield from _weaker(cell, other, f"{attack}under {other.result.labels['threat']}", _defended)
 
 
 def _converged(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
-    """Twice the steps change the accuracy by less than its interval, on the images where that was tried."""
-    if "longer_defended" not in cell.outcome:
+    """Twice the steps change little where that was tried: neither beyond the interval nor by the paired test."""
+    if "longer_defended" not in cell.outcome or cell.attacked_right is None:
         return
-    defended = cell.result.facts.sees_defense
-    longer = np.atleast_2d(cell.outcome["longer_defended" if defended else "longer_undefended"])
-    before = np.atleast_2d(cell.outcome["adversarial_defended" if defended else "adversarial_undefended"])
+    model = "defended" if cell.result.facts.sees_defense else "undefended"
+    longer = np.atleast_2d(cell.outcome[f"longer_{model}"])
+    before = np.atleast_2d(cell.outcome[f"adversarial_{model}"])
     n = longer.shape[1]
     first, second = (accuracy(found[:, :n], cell.labels[:n]) for found in (before, longer))
-    if second.value < first.low:
+    paired = mcnemar(*((found[:, :n] == cell.labels[:n]).mean(axis=0) for found in (before, longer)))
+    if second.value < first.low or (second.value < first.value and paired.p < ALPHA):
         change = f"from {first.value:.3f} to {second.value:.3f} on {n} images"
         yield Verdict("suspect", (f"not converged: twice the steps take the accuracy {change}",))
 
@@ -153,12 +168,29 @@ def _converged(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
 def _one_draw(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
     """The gradient of a defense whose draws disagree is averaged over draws."""
     facts, predictions = cell.result.facts, cell.outcome["adversarial_defended"]
-    if facts.eot > 1 or not facts.gradient or not facts.sees_defense or len(predictions) < 2:
+    if facts.eot > 1 or not facts.gradient or not facts.sees_defense or not facts.stochastic:
+        return
+    if len(predictions) < 2:
+        yield Verdict("ok", ("a randomised defense, attacked and evaluated in one draw",))
         return
     share = float((predictions != predictions[0]).any(axis=0).mean())
     if share > _DISAGREE:
         reason = f"{len(predictions)} draws disagree on {share:.0%} of the images and the attack follows one: set eot"
         yield Verdict("suspect", (reason,))
+
+
+def _barely(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
+    """The nearest adversarial image was looked for on the very pipeline that is evaluated."""
+    facts = cell.result.facts
+    if not facts.minimum_norm or (facts.sees_defense and not facts.stochastic) or facts.threat == "noise":
+        return
+    if (
+        facts.threat == "graybox"
+        and (cell.outcome["adversarial_defended"] == cell.outcome["adversarial_undefended"]).all()
+    ):
+        return  # the purifier changes no decision: as good as none
+    other = "one draw of a randomised defense" if facts.sees_defense else "another model than the defended pipeline"
+    yield Verdict("suspect", (f"the nearest images to fool {other}, well within epsilon",))
 
 
 def _weaker(cell: Measured, other: Measured, than: str, right: Callable[[Measured], Array | None]) -> Iterator[Verdict]:
@@ -173,8 +205,8 @@ def _weaker(cell: Measured, other: Measured, than: str, right: Callable[[Measure
     ours, theirs = right(cell), right(other)
     if ours is None or theirs is None or ours.mean() <= theirs.mean():
         return
-    p = mcnemar(np.asarray(ours.all(axis=0)), np.asarray(theirs.all(axis=0))).p
-    level: Level = "suspect" if p < ALPHA else "ok"
+    paired = mcnemar(ours.mean(axis=0), theirs.mean(axis=0))
+    level: Level = "suspect" if paired.p < ALPHA and paired.first_only > paired.second_only else "ok"
     within = "" if level == "suspect" else ", within chance"
     yield Verdict(level, (f"weaker than {than}: {ours.mean():.3f} against {theirs.mean():.3f}{within}",))
 
@@ -202,4 +234,5 @@ def _is_single_step(cell: Measured) -> bool:
 
 CHECKS: tuple[Check, ...] = (
     _moved, _gradient, _within_budget, _iterative, _monotone, _full_range, _knows_more, _converged, _one_draw,
+    _barely,
 )  # fmt: skip

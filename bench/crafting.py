@@ -9,8 +9,11 @@ from torch.nn.functional import cross_entropy
 from bench.configure import Configured
 from bench.contracts import Attack, MinimumNorm
 from bench.errors import PluginFault
-from bench.geometry import Norm, distances
+from bench.geometry import Norm, distances, within
 from bench.guard import check_ball, checked_images, plugin_call
+
+_NOISE_ROUNDS = 30
+"""Of rescaling noise that was cut at the border of [0, 1]."""
 
 
 def perturb(attack: Configured[Attack], model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
@@ -56,10 +59,18 @@ def minimise(attack: Configured[Attack], model: nn.Module, images: Tensor, label
 
 
 def noise(images: Tensor, eps: float, norm: Norm) -> Tensor:
-    """Images with uniform noise of size `eps`: each pixel in [-eps, eps], or a random direction of that length."""
-    delta = torch.empty_like(images).uniform_(-1, 1) if norm == "linf" else torch.randn_like(images)
-    scale = 1.0 if norm == "linf" else distances(torch.zeros_like(delta), delta, norm).view(-1, 1, 1, 1)
-    return (images + eps * delta / scale).clamp(0, 1)
+    """Images with random noise of size `eps`, in [0, 1].
+
+    In `linf` every pixel is moved by a uniform amount in [-eps, eps]; in the other norms the image is moved in a random
+    direction, so far that what is left within [0, 1] has length eps, or as nearly as there is room.
+    """
+    if norm == "linf":
+        return (images + eps * torch.empty_like(images).uniform_(-1, 1)).clamp(0, 1)
+    direction, scale = torch.randn_like(images), torch.ones_like(images[:, :1, :1, :1])
+    for _ in range(_NOISE_ROUNDS):
+        length = distances(images, (images + scale * direction).clamp(0, 1), norm)
+        scale = scale * (eps / length.clamp_min(1e-12)).view(-1, 1, 1, 1).clamp_max(2.0)
+    return within(images, (images + scale * direction).clamp(0, 1), eps, norm)
 
 
 def gradient_norms(who: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -89,13 +89,16 @@ class Cell:
         )
 
     def longer(self) -> Cell | None:
-        """The same with twice the steps of its attack, to see whether it has converged; None without `steps`."""
+        """The same with twice the steps of its attack, to see whether it has converged; None where there is none."""
         steps = self.attack.parameters.get("steps")
         if not isinstance(steps, int) or self.threat.kind.surrogate is None:
             return None
         given = dict(self.attack.resolved.parameters)
         spec = Spec(self.attack.name, tuple({**given, "steps": str(2 * steps)}.items()))
-        return replace(self, attack=configure(ATTACKS, spec))
+        try:
+            return replace(self, attack=configure(ATTACKS, spec))
+        except RequestError:  # beyond what the attack allows
+            return None
 
     def __str__(self) -> str:
         return (
@@ -127,6 +130,7 @@ class Grid:
                 raise unknown("dataset", name, dataset_names())
         _check_overrides(config)
         attacks = _configured(ATTACKS, config.attacks, config)
+        _check_budgets(config, attacks)
         return cls(
             datasets=_once(config.datasets),
             classifiers=_configured(CLASSIFIERS, config.classifiers, config),
@@ -181,6 +185,18 @@ def _once(values: tuple[V, ...]) -> tuple[V, ...]:
 
 def _configured(registry: Registry[P], specs: tuple[str, ...], config: RunConfig) -> tuple[Configured[P], ...]:
     return tuple(configure(registry, spec, config.parameters) for spec in _once(specs))
+
+
+def _check_budgets(config: RunConfig, attacks: tuple[Configured[Attack], ...]) -> None:
+    """Every whole spec under `attack_eps` is one of the grid's, as it is written there.
+
+    Raises:
+        RequestError: one is not.
+    """
+    labels = [attack.label for attack in attacks]
+    for name in config.attack_eps:
+        if ":" in name and name not in labels:
+            raise unknown("attack that budgets are given for:", name, labels)
 
 
 def _check_overrides(config: RunConfig) -> None:

@@ -54,7 +54,7 @@ class Runner:
             plan.cells += 1
             if self._recorded(cell):
                 plan.recorded += 1
-            else:
+            elif self._applies(cell):
                 self._plan(cell, plan)
         return plan
 
@@ -78,6 +78,14 @@ class Runner:
         else:
             craft = self._evaluator.craft_task(cell, Networks(classifier, defense, substitute))
             plan.crafted[craft.key] = self.lab.store.digest(craft.kind, craft.key) is not None
+
+    @staticmethod
+    def _applies(cell: Cell) -> bool:
+        try:
+            cell.threat.check_applies(cell.attack)
+        except NotApplicable:
+            return False
+        return True
 
     def _plan_defense(self, cell: Cell, classifier: Trained | None, plan: Plan, where: str) -> Trained | None:
         """Note the cell's defense; returns it where the cache has it."""
@@ -132,7 +140,7 @@ class Runner:
         """Measure and record one timing; whether that went well, or its cells have failed already."""
         try:
             networks = self._evaluator.networks(cell)
-        except PluginFault:
+        except (PluginFault, NotApplicable):
             return True
         split = self.lab.split(cell.dataset, self.config.n)
         try:

@@ -21,8 +21,8 @@ class Paired:
     """Two pipelines on the same images.
 
     Attributes:
-        first_only: images only the first gets right.
-        second_only: images only the second gets right.
+        first_only: images only the first gets right (or in more draws).
+        second_only: images only the second does.
         p: of the exact two-sided McNemar test (a sign test on the images they disagree on).
     """
 
@@ -32,14 +32,19 @@ class Paired:
 
 
 def mcnemar(first: Array, second: Array) -> Paired:
-    """The exact McNemar test (McNemar 1947) on two boolean arrays (n,): right or wrong, image by image.
+    """The exact McNemar test (McNemar 1947) image by image.
+
+    Args:
+        first: right or wrong (n,); or of a stochastic pipeline the share of draws that are right, which makes it the
+            sign test on the images whose shares differ.
+        second: the same of the other, of as many draws.
 
     Raises:
         ValueError: they are not of the same length.
     """
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f"paired arrays must be of one length, not {first.shape} and {second.shape}")
-    first_only, second_only = int((first & ~second).sum()), int((second & ~first).sum())
+    first_only, second_only = int((first > second).sum()), int((second > first).sum())
     disagree = first_only + second_only
     p = min(1.0, 2 * float(bdtr(min(first_only, second_only), disagree, 0.5)))  # both tails of the binomial
     return Paired(first_only, second_only, p)

@@ -98,7 +98,7 @@ _DEFENDED = frozenset({"purifier", "classifier"})
 THREATS: Mapping[str, Threat] = {
     threat.name: threat
     for threat in (
-        Threat("noise", "uniform noise of the same size; no attack", None, gradient=False),
+        Threat("noise", "random noise of the same size; no attack", None, gradient=False),
         Threat(
             "transfer",
             "the gradient of a substitute classifier trained apart",
@@ -119,20 +119,21 @@ THREATS: Mapping[str, Threat] = {
             _query,
             _DEFENDED,
             gradient=False,
+            stronger_than=("noise",),
         ),
         Threat(
             "bpda",
             "through the real purifier at every step, its gradient taken as the identity's (Athalye et al. 2018)",
             _bpda,
             _DEFENDED,
-            stronger_than=("noise", "transfer", "graybox"),
+            stronger_than=("noise", "transfer", "graybox", "query"),
         ),
         Threat(
             "whitebox",
             "the exact gradient through purifier and classifier",
             _whitebox,
             _DEFENDED,
-            stronger_than=("noise", "transfer", "graybox", "bpda"),
+            stronger_than=("noise", "transfer", "graybox", "query", "bpda"),
         ),
     )
 }
@@ -169,12 +170,12 @@ class ThreatModel:
         Raises:
             NotApplicable: it does not, and why.
         """
-        access = attack.plugin.access
-        if self.kind.name == "query" and access == "gradient":
+        access, is_noise = attack.plugin.access, self.kind.surrogate is None
+        if access == "gradient" and not self.kind.gradient and not is_noise:
             raise NotApplicable(f"attack {attack.name} follows a gradient, and query access gives none")
         if self.kind.sees_defense and self.kind.gradient and access == "decision":
             raise NotApplicable(f"attack {attack.name} takes only decisions: its threat model is query")
-        if self.kind.name == "noise" and attack.plugin.ball() is None:
+        if is_noise and attack.plugin.ball() is None:
             raise NotApplicable(
                 f"the budget of attack {attack.name} is no norm of a perturbation: no noise of that size"
             )

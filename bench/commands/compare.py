@@ -49,9 +49,7 @@ def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:
     for line in regressions:
         say(messages, f"worse in B: {line}")
     if regressions:
-        say(
-            messages, f"{len(regressions)} accuracies in B are more than {fail_below:g} points below A's (--fail-below)"
-        )
+        say(messages, f"{len(regressions)} regressions of B beyond {fail_below:g} points (--fail-below)")
     return 1 if regressions else 0
 
 

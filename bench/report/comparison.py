@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from bench.checks import verdicts
 from bench.errors import RequestError
 from bench.measured import Measured, measured
 from bench.report.frames import CELL_LABELS, title_of
@@ -19,7 +20,7 @@ Key = tuple[Any, ...]
 COLUMNS = (
     *CELL_LABELS,
     *("clean_a", "clean_b", "clean_points", "robust_a", "robust_b", "robust_points", "a_only", "b_only", "p", "p_holm"),
-    *("status_a", "status_b", "mark"),
+    *("status_a", "status_b", "verdict_a", "verdict_b", "mark"),
 )
 _ROUNDING = 1e-9
 
@@ -29,8 +30,8 @@ class Comparison:
     """Two runs, A and B.
 
     Attributes:
-        frame: one row per cell of both; points are B's accuracy less A's, p is of the exact McNemar test on the images
-            that are right in every draw, Holm's correction is over all rows.
+        frame: one row per cell of both; points are B's accuracy less A's, p is of the exact McNemar test on the share
+            of draws (as many as both have) in which an image is right, Holm's correction is over all rows.
         only_a: labels of the cells that only A has.
         only_b: labels of those that only B has.
         changed: labels of plugins whose parameters differ, though their specs are the same.
@@ -54,7 +55,10 @@ class Comparison:
         common = [key for key in records_a if key in records_b]
         if not common:
             raise RequestError(f"{run_a.path} and {run_b.path} have no cells in common")
-        rows = [_row(records_a[key], records_b[key], cells_a.get(key), cells_b.get(key)) for key in common]
+        levels = [
+            {key: found.level for key, found in verdicts(list(cells.values())).items()} for cells in (cells_a, cells_b)
+        ]
+        rows = [_row(records_a[key], records_b[key], cells_a.get(key), cells_b.get(key), levels) for key in common]
         return cls(
             frame=_marked(pd.DataFrame(rows, columns=list(COLUMNS))),
             only_a=tuple(record.labels for key, record in records_a.items() if key not in records_b),
@@ -63,12 +67,14 @@ class Comparison:
         )
 
     def regressions(self, points: float) -> list[str]:
-        """A line for each cell that failed in B alone, or lost more than so many percentage points."""
-        found = []
+        """A line for each cell that B lacks or could not evaluate, or that lost more than so many percentage points."""
+        found = [f"{title_of(labels)}: not in B" for labels in self.only_a]
         for row in self.frame.to_dict("records"):
             title = title_of({name: row[name] for name in CELL_LABELS})
-            if (row["status_a"], row["status_b"]) == ("ok", "failed"):
-                found.append(f"{title}: failed")
+            if row["status_a"] == "ok" and row["status_b"] != "ok":
+                found.append(f"{title}: {row['status_b']}")
+            if row["verdict_b"] == "invalid" and row["verdict_a"] != "invalid":
+                found.append(f"{title}: the verdict is invalid")
             for name in ("clean", "robust"):
                 if row[f"{name}_points"] < -points - _ROUNDING:
                     values = f"{row[f'{name}_a']:.3f} to {row[f'{name}_b']:.3f}"
@@ -111,8 +117,15 @@ def _epsilons(records: Iterable[Result]) -> dict[str, set[float]]:
     return found
 
 
-def _row(record_a: Result, record_b: Result, cell_a: Measured | None, cell_b: Measured | None) -> dict[str, Any]:
+def _row(
+    record_a: Result,
+    record_b: Result,
+    cell_a: Measured | None,
+    cell_b: Measured | None,
+    levels: Sequence[Mapping[str, str]],
+) -> dict[str, Any]:
     row: dict[str, Any] = {**record_a.labels, "status_a": record_a.status, "status_b": record_b.status, "mark": ""}
+    row["verdict_a"], row["verdict_b"] = levels[0].get(record_a.key, ""), levels[1].get(record_b.key, "")
     for end, cell in (("a", cell_a), ("b", cell_b)):
         if cell is not None:
             row[f"clean_{end}"] = float((cell.outcome["clean_defended"] == cell.labels).mean())
@@ -120,7 +133,8 @@ def _row(record_a: Result, record_b: Result, cell_a: Measured | None, cell_b: Me
     if cell_a is not None and cell_b is not None:
         for name in ("clean", "robust"):
             row[f"{name}_points"] = 100 * (row[f"{name}_b"] - row[f"{name}_a"])
-        paired = mcnemar(cell_a.robust, cell_b.robust)
+        draws = min(len(cell_a.right), len(cell_b.right))
+        paired = mcnemar(cell_a.right[:draws].mean(axis=0), cell_b.right[:draws].mean(axis=0))
         row.update(a_only=paired.first_only, b_only=paired.second_only, p=paired.p)
     return row
 
@@ -132,6 +146,9 @@ def _marked(frame: pd.DataFrame) -> pd.DataFrame:
     told_apart = frame["p_holm"] < ALPHA
     better = frame["b_only"] > frame["a_only"]
     frame.loc[told_apart & better, "mark"], frame.loc[told_apart & ~better, "mark"] = "better", "worse"
+    for end in ("a", "b"):
+        void = frame[f"verdict_{end}"] == "invalid"
+        frame.loc[void, "mark"] = (frame["mark"] + f" (invalid in {end.upper()})").str.strip()
     frame.loc[(frame["status_a"] == "failed") & (frame["status_b"] == "failed"), "mark"] = "failed in both"
     for end in ("a", "b"):
         other = {"a": "b", "b": "a"}[end]

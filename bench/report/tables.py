@@ -55,7 +55,7 @@ def tables(report: Report) -> Iterator[Shown]:
         several = ok["threat"].nunique() > 1 or ok["attack"].nunique() > 1
         title = "Worst case over all attacks within a budget, image by image"
         below = "rank: 1 + the number of defenses that beat it (exact McNemar, Holm, 0.05), see pairs.md"
-        below += f"; ?: {UNSEEN}" if (worst["note"] == UNSEEN).any() else ""
+        below += f"; ?: {UNSEEN}, or it faced fewer attacks than others" if _doubtful(worst).any() else ""
         yield Shown("worst_case", title, worst_case_table(worst), below, several)
     side_by_side, skipped = results["threat"].nunique() > 1, _skipped(results)
     if side_by_side:
@@ -73,10 +73,15 @@ def tables(report: Report) -> Iterator[Shown]:
     yield Shown("latency_table", "Latency per call", latency_table(report.latency), printed=not report.latency.empty)
 
 
+def _doubtful(worst: pd.DataFrame) -> pd.Series[bool]:
+    """Ranks that are no comparison."""
+    return (worst["note"] == UNSEEN) | (worst["unfaced"] > 0)
+
+
 def worst_case_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per defense and budget: its rank, clean, gray-box and worst-case accuracy, and what they are made of."""
     table = frame[["dataset", "classifier", "norm", "eps", *_seed(frame), "defense"]].copy()
-    table["rank"] = frame["rank"] + np.where(frame["note"] == UNSEEN, "?", "")
+    table["rank"] = frame["rank"] + np.where(_doubtful(frame), "?", "")
     for title, column in (("clean", "clean"), ("graybox", "graybox"), ("worst case", "worst_case")):
         table[title] = _intervals(frame, column)
     accuracies = frame["strongest_accuracy"]

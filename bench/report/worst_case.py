@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ Array = NDArray[Any]
 COLUMNS = (
     *("dataset", "classifier", "norm", "eps", "seed", "defense", "n", "rank"),
     *(f"{name}{end}" for name in ("clean", "graybox", "worst_case") for end in ("", "_low", "_high")),
-    *("graybox_attack", "strongest", "strongest_accuracy", "cells", "not_ok", "note"),
+    *("graybox_attack", "strongest", "strongest_accuracy", "cells", "not_ok", "unfaced", "note"),
 )
 UNSEEN = "no valid attack saw the defense"
 """The note of a worst case that says nothing of an attacker who knows of the defense."""
@@ -59,12 +59,19 @@ class Standing:
         cells: all that are ok and lie within the ball: the same norm, at most its budget. A smaller perturbation lies
             in the larger ball too.
         failed: how many more there would be, had they not failed.
+        unfaced: attacks that other defenses faced in this ball and this one did not.
     """
 
     ball: Ball
     defense: str
     cells: tuple[Measured, ...]
     failed: int
+    unfaced: int = 0
+
+    @property
+    def attacks(self) -> set[tuple[Any, ...]]:
+        """What was tried: attack, budget and threat model of each cell."""
+        return {tuple(cell.result.labels[axis] for axis in ("attack", "eps", "threat")) for cell in self.cells}
 
     @property
     def robust(self) -> Array:
@@ -86,6 +93,7 @@ class Standing:
         """How many cells are void or doubtful, such as `2 invalid, 1 suspect`."""
         levels = Counter(verdicts[cell.result.key].level for cell in self.cells)
         counts = {"invalid": levels["invalid"], "suspect": levels["suspect"], "failed": self.failed}
+        counts["not faced"] = max(0, self.unfaced - self.failed)
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
     def note(self, verdicts: Mapping[str, Verdict]) -> str:
@@ -118,7 +126,10 @@ def standings(results: Iterable[Result], cells: Sequence[Measured]) -> list[Stan
                 within = tuple(cell for cell in alike if cell.eps <= eps)
                 missing = sum(count for (*key, at), count in failed.items() if key == [*pipeline, norm] and at <= eps)
                 found.append(Standing(Ball(dataset, classifier, norm, eps, seed), defense, within, missing))
-    return _by_ball(found)
+    faced: dict[Ball, set[tuple[Any, ...]]] = {}
+    for each in found:
+        faced.setdefault(each.ball, set()).update(each.attacks)
+    return _by_ball([replace(each, unfaced=len(faced[each.ball] - each.attacks)) for each in found])
 
 
 def worst_case_frame(
@@ -150,6 +161,7 @@ def _row(standing: Standing, verdicts: Mapping[str, Verdict], ranks: Mapping[tup
         "strongest_accuracy": _accuracy(strongest),
         "cells": len(standing.cells),
         "not_ok": standing.not_ok(verdicts),
+        "unfaced": standing.unfaced,
         "note": standing.note(verdicts),
     }
 

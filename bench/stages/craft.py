@@ -15,6 +15,7 @@ from bench.contracts import Attack
 from bench.crafting import described, gradient_norms, minimise, noise, perturb
 from bench.errors import NotApplicable
 from bench.geometry import Norm, within
+from bench.guard import plugin_call
 from bench.seeding import seeded
 from bench.stages.base import Crafted, Lab, SplitRef, Task, Trained, is_stochastic
 from bench.threats import ThreatModel
@@ -111,7 +112,7 @@ class Craft(Task):
         if model is None:
             return self._noise(images), attacked, gradients
         if self.substitute is None and not is_stochastic(self.purifier):
-            with torch.no_grad():
+            with torch.no_grad(), plugin_call(self._who):
                 attacked = model(images).argmax(1) == labels
         if self.threat.kind.gradient:
             gradients = gradient_norms(self._who, model, images, labels)

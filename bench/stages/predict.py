@@ -74,7 +74,7 @@ class Predict(Task):
                 if start < SAMPLES:
                     samples.append(purified[: SAMPLES - start])
                 step.advance(len(batch))
-        if self.purifier is not None:
+        if self.purifier is not None and self.crafted is None:  # an attack may well drive it there
             check_not_collapsed(self.purifier.who, images[:SAMPLES], torch.cat(samples))
         tensors = {"predictions": predictions, "purified": samples}
         meta = {"title": self.title, "identity": self.identity()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from bench.checks import Verdict, verdicts
 from bench.keys import content_key
 from bench.measured import Measured
+from bench.metrics import accuracy
 from bench.runs import Facts, Result
 from bench.threats import THREATS
 
@@ -89,6 +90,18 @@ class TestMoved:
     def test_images_that_were_not_attacked_do_not_count(self) -> None:
         half = np.r_[np.zeros(50), np.ones(50)]
         assert verdict(cell(attacked=half.astype(bool), linf=half * 0.1, gradient_norm=half)).level == "ok"
+
+    def test_images_that_were_wrong_from_the_start_need_not_move(self) -> None:
+        still = np.r_[np.full(40, 0.1), np.zeros(60)]
+        assert verdict(cell(40, linf=still)).level == "ok"
+        assert verdict(cell(60, linf=still)).level == "suspect"
+        assert verdict(cell(90, linf=still)).level == "invalid"
+
+    def test_a_search_may_fail_for_some_images_but_not_for_all(self) -> None:
+        search = {"minimum_norm": True}
+        assert verdict(cell(90, attack="ddn", facts=search, linf=np.r_[np.full(10, 0.1), np.zeros(90)])).level == "ok"
+        found = verdict(cell(90, attack="ddn", facts=search, linf=np.zeros(N)))
+        assert str(found) == "suspect: the search found nothing for any image"
 
     def test_at_epsilon_zero_nothing_need_move(self) -> None:
         assert verdict(cell(eps=0.0)).level == "ok"
@@ -179,6 +192,27 @@ class TestKnowsMore:
         assert found.level == "ok"
         assert "weaker than under graybox: 0.510 against 0.500, within chance" in str(found)
 
+    def test_a_gradient_attack_of_many_steps_is_held_against_decisions_in_the_same_ball(self) -> None:
+        decisions = cell(20, attack="boundary", threat="query", facts={"access": "decision", "minimum_norm": True})
+        assert "weaker than boundary under query: 0.700 against 0.200" in str(verdict(cell(70), decisions))
+        assert str(verdict(cell(70, attack="fgsm"), decisions)) == "ok"
+        other_ball = cell(20, attack="boundary", threat="query", facts={"access": "decision", "norm": "l2"})
+        assert str(verdict(cell(70), other_ball)) == "ok"
+
+    def test_draws_are_compared_image_by_image_in_one_direction(self) -> None:
+        """Right in every draw far less often, yet right more often: no reason to call it stronger or weaker."""
+        draws = np.stack([np.where(np.arange(N) % 10 < 9, LABELS, (LABELS + 1) % 10)] * 1)
+        spread = np.stack([np.where((np.arange(N) + k) % 10 < 6, LABELS, (LABELS + 1) % 10) for k in range(10)])
+        ours = cell(50, facts={"stochastic": True, "eot": 4}, adversarial_defended=spread)
+        theirs = cell(
+            50, threat="bpda", facts={"stochastic": True, "eot": 4}, adversarial_defended=np.repeat(draws, 10, axis=0)
+        )
+        assert verdict(ours, theirs).level == "ok"
+        assert verdict(theirs, ours).level == "ok"  # bpda need not be as strong as whitebox
+        swapped = cell(50, facts={"stochastic": True, "eot": 4}, adversarial_defended=np.repeat(draws, 10, axis=0))
+        weaker = cell(50, threat="bpda", facts={"stochastic": True, "eot": 4}, adversarial_defended=spread)
+        assert verdict(swapped, weaker).level == "suspect"
+
     def test_other_defenses_do_not_count(self) -> None:
         assert str(verdict(cell(70), cell(30, threat="bpda", defense="other"))) == "ok"
 
@@ -194,6 +228,15 @@ class TestConverged:
         longer = {"longer_defended": predictions(44)[:, :50], "longer_undefended": predictions(0)[0, :50]}
         assert str(verdict(cell(45, **longer))) == "ok"
 
+    def test_a_change_on_nearly_every_image_that_changed_is_told_although_within_the_interval(self) -> None:
+        longer = {"longer_defended": predictions(19)[:, :50], "longer_undefended": predictions(50)[0, :50]}
+        assert accuracy(predictions(25)[:, :50], LABELS[:50]).low < 19 / 50
+        assert verdict(cell(25, **longer)).level == "suspect"
+
+    def test_a_model_that_nobody_asked_is_not_judged(self) -> None:
+        longer = {"longer_defended": predictions(0)[:, :50], "longer_undefended": predictions(0)[0, :50]}
+        assert str(verdict(cell(45, threat="transfer", **longer))) == "ok"
+
     def test_graybox_is_judged_on_the_bare_classifier(self) -> None:
         longer = {"longer_defended": predictions(45)[:, :50], "longer_undefended": predictions(0)[0, :50]}
         assert verdict(cell(45, threat="graybox", bare=45, **longer)).level == "suspect"
@@ -207,6 +250,22 @@ class TestOneDraw:
         assert str(verdict(cell([50, 70], facts={"stochastic": True, "eot": 10}))) == "ok"
         assert str(verdict(cell([50, 52], facts={"stochastic": True}))) == "ok"
         assert str(verdict(cell([50, 70], threat="graybox", facts={"stochastic": True}))) == "ok"
+
+    def test_a_single_draw_is_noted(self) -> None:
+        assert str(verdict(cell(50, facts={"stochastic": True}))).startswith("ok: a randomised defense")
+
+
+class TestBarely:
+    search: ClassVar[dict[str, object]] = {"minimum_norm": True}
+
+    def test_the_nearest_image_of_another_model_says_little(self) -> None:
+        for threat in ("graybox", "transfer"):
+            assert "another model" in str(verdict(cell(80, attack="ddn", threat=threat, facts=self.search)))
+        assert "one draw" in str(verdict(cell([50, 51], attack="ddn", facts={**self.search, "stochastic": True})))
+
+    def test_of_the_pipeline_itself_it_is_what_was_asked(self) -> None:
+        assert str(verdict(cell(50, attack="ddn", facts=self.search))) == "ok"
+        assert str(verdict(cell(50, attack="ddn", threat="graybox", bare=50, facts=self.search))) == "ok"  # no defense
 
 
 def test_every_reason_is_told_and_the_worst_level_counts() -> None:
