@@ -65,7 +65,7 @@ class RunConfig(BaseModel):
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
     n: PositiveInt = 500
     batch_size: PositiveInt = 100
-    draws: PositiveInt = 1
+    draws: PositiveInt = 3
     convergence: NonNegativeInt = 50
     parameters: dict[str, dict[str, Any]] = {}
     latency: LatencyConfig = LatencyConfig()

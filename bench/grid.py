@@ -175,7 +175,7 @@ def _budgets(attack: Configured[Attack], config: RunConfig) -> tuple[float, ...]
     budgets, norm = _once(config.eps_of(attack.label, attack.name)), attack.plugin.ball()
     for eps in budgets:
         if eps > 1 and norm in (None, "linf"):
-            raise RequestError(f"eps {eps:g} of attack '{attack.label}': must be in [0, 1] ({norm or 'a share'})")
+            raise RequestError(f"--eps {eps:g}: attack '{attack.label}' takes at most 1 ({norm or 'a share'})")
     return budgets
 
 

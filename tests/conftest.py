@@ -29,6 +29,7 @@ attacks = ["fgsm"]
 eps = [0.1, 0.3]
 n = 60
 batch_size = 30
+draws = 1
 
 [latency]
 batch_sizes = [1, 4]

@@ -34,7 +34,7 @@ def test_the_budgets_of_a_spec_go_before_those_of_its_name() -> None:
 @pytest.mark.parametrize("attack", ["fgsm", "spatial"])
 def test_a_budget_beyond_its_range_is_refused(attack: str) -> None:
     config = resolve({"attacks": [attack], "eps": [0.1, 2]}, {}, "x")
-    with pytest.raises(RequestError, match=rf"eps 2 of attack '{attack}': must be in \[0, 1\]"):
+    with pytest.raises(RequestError, match=rf"--eps 2: attack '{attack}' takes at most 1"):
         Grid.of(config)
 
 
