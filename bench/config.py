@@ -21,7 +21,8 @@ class LatencyConfig(BaseModel):
         warmup: calls before the first that counts.
         min_calls: calls that count, unless `max_seconds` is over first (three count in any case).
         min_seconds: go on at least this long.
-        max_seconds: stop after this long.
+        max_seconds: stop after this long, or
+        max_calls: after so many calls.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +32,7 @@ class LatencyConfig(BaseModel):
     min_calls: PositiveInt = 30
     min_seconds: PositiveFloat = 0.5
     max_seconds: PositiveFloat = 10.0
+    max_calls: PositiveInt = 2000
 
 
 class RunConfig(BaseModel):

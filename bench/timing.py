@@ -46,7 +46,9 @@ def measure(call: Callable[[], object], settings: LatencyConfig) -> tuple[float,
 def _enough(calls: int, elapsed: float, settings: LatencyConfig) -> bool:
     if calls < _LEAST_CALLS:
         return False
-    return elapsed >= settings.max_seconds or (calls >= settings.min_calls and elapsed >= settings.min_seconds)
+    if elapsed >= settings.max_seconds or calls >= settings.max_calls:
+        return True
+    return calls >= settings.min_calls and elapsed >= settings.min_seconds
 
 
 @contextmanager

@@ -45,3 +45,8 @@ def test_the_timer_is_monotonic_seconds() -> None:
     start = timer()
     time.sleep(0.01)
     assert 0.0099 < timer() - start < 0.1
+
+
+def test_calls_are_counted_up_to_a_maximum() -> None:
+    settings = LatencyConfig(warmup=1, min_calls=3, min_seconds=60, max_seconds=60, max_calls=7)
+    assert len(measure(lambda: None, settings)) == 7
