@@ -166,16 +166,14 @@ class _Projection(nn.Module):
             best, z = self.descend(generator, images, start, None)
             return generator(z[best])
 
-    def descend(
-        self, generator: Inference, images: Tensor, z: Tensor, path: list[tuple[Tensor, Tensor]] | None
-    ) -> tuple[Tensor, Tensor]:
+    def descend(self, generator: Inference, images: Tensor, z: Tensor, path: Tensor | None) -> tuple[Tensor, Tensor]:
         """All steps from all starts z (n * restarts, latent).
 
         Args:
             generator: gives images of z.
             images: the targets (n, c, h, w).
             z: the starts, those of an image next to each other.
-            path: takes z and velocity before each step, where wanted.
+            path: takes z and velocity before each step, (steps, 2, n * restarts, latent), where wanted.
 
         Returns:
             the index of the best start of each image (n,), and the last z of all.
@@ -183,9 +181,9 @@ class _Projection(nn.Module):
         n, restarts = len(images), self.settings.restarts
         target = images.detach().repeat_interleave(restarts, dim=0)
         velocity = torch.zeros_like(z)
-        for _ in range(self.settings.steps):
+        for step in range(self.settings.steps):
             if path is not None:
-                path.append((z, velocity))
+                path[step, 0], path[step, 1] = z, velocity
             with torch.enable_grad():
                 z.requires_grad_(True)
                 z, velocity = (tensor.detach() for tensor in self.step(generator, z, velocity, target))
@@ -214,11 +212,11 @@ class _Unrolled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, start: Tensor, projection: _Projection) -> Tensor:
-        path: list[tuple[Tensor, Tensor]] = []
+        path = start.new_empty(projection.settings.steps, 2, *start.shape)  # in one piece, or it splits the heap
         generator = projection.inference()
         best, z = projection.descend(generator, images, start, path)
         ctx.projection, ctx.generator = projection, generator
-        ctx.path = [(before[best], speed[best]) for before, speed in path]
+        ctx.path = path[:, :, best]
         ctx.save_for_backward(images, z[best])
         return generator(z[best])
 
@@ -233,7 +231,7 @@ class _Unrolled(torch.autograd.Function):
             last = last.detach().requires_grad_(True)
             (to_z,) = torch.autograd.grad(generator(last), last, gradient)
             to_velocity = torch.zeros_like(to_z)
-            for before in reversed(ctx.path):
+            for before in ctx.path.flip(0):
                 z, velocity, target = (each.detach().requires_grad_(True) for each in (*before, images))
                 after = projection.step(generator, z, velocity, target, differentiable=True)
                 to_z, to_velocity, share = torch.autograd.grad(after, (z, velocity, target), (to_z, to_velocity))
