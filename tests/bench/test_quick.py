@@ -14,7 +14,7 @@ def test_the_readmes_first_command(bench, tmp_path: Path) -> None:  # type: igno
     assert folder.name.startswith("quick-")
     results = pd.read_csv(folder / "tables" / "results.csv")
     assert (results["status"] == "ok").all()
-    assert (results["verdict"] == "ok").all()
+    assert results["verdict"].str.startswith("ok").all()
     clean = results.groupby("defense")["clean_accuracy"].first()
     assert (clean > 0.75).all(), clean
     assert results["undefended_clean_accuracy"].iloc[0] > 0.9
