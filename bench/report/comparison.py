@@ -68,7 +68,7 @@ class Comparison:
 
     def regressions(self, points: float) -> list[str]:
         """A line for each cell that B lacks or could not evaluate, or that lost more than so many percentage points."""
-        found = [f"{title_of(labels)}: not in B" for labels in self.only_a]
+        found = [f"{title_of({axis: labels[axis] for axis in CELL_LABELS})}: not in B" for labels in self.only_a]
         for row in self.frame.to_dict("records"):
             title = title_of({name: row[name] for name in CELL_LABELS})
             if row["status_a"] == "ok" and row["status_b"] != "ok":
