@@ -152,9 +152,9 @@ def _knows_more(cell: Measured, siblings: Sequence[Measured]) -> Iterator[Verdic
 
 def _converged(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
     """Twice the steps change little where that was tried: neither beyond the interval nor by the paired test."""
-    if "longer_defended" not in cell.outcome or cell.attacked_right is None:
-        return
     model = "defended" if cell.result.facts.sees_defense else "undefended"
+    if f"longer_{model}" not in cell.outcome or cell.attacked_right is None:
+        return
     longer = np.atleast_2d(cell.outcome[f"longer_{model}"])
     before = np.atleast_2d(cell.outcome[f"adversarial_{model}"])
     n = longer.shape[1]

@@ -114,16 +114,16 @@ class Evaluator:
     def outcome(self, cell: Cell, networks: Networks) -> Tensors:
         """The raw outcome: one entry per test image (and per draw) in each array.
 
-        An attack that looks for the nearest adversarial image adds `minimum_distance`, an iterative one the predictions
-        under twice its steps, `longer_undefended` and `longer_defended`, of the first images.
+        An attack that looks for the nearest adversarial image adds `minimum_distance`, an iterative one what the model
+        it attacked says of the first images under twice its steps, `longer_defended` or `longer_undefended`.
 
         Raises:
             NotApplicable: the attack needs what the model lacks.
             PluginFault: a plugin raised or broke its contract.
         """
-        nearest, reference = self._crafted(cell, networks, None)
+        nearest, reference, tensors = self._crafted(cell, networks, None)
         images, labels = self._lab.images(self._test_split(cell))
-        clean, tensors = images.cpu().numpy(), self._lab.crafted(reference)
+        clean = images.cpu().numpy()
         delta = (tensors["adversarial"] - clean).reshape(len(clean), -1)
         adversarial, purified = self._through(cell, networks, reference)
         clean_defended, _ = self._through(cell, networks, None)
@@ -148,15 +148,17 @@ class Evaluator:
             outcome["minimum_distance"] = found
         return {**outcome, **self._longer(cell, networks)}
 
-    def _crafted(self, cell: Cell, networks: Networks, n: int | None) -> tuple[Crafted | None, Crafted]:
-        """The nearest adversarial images, where the attack looks for them, and those within the budget."""
+    def _crafted(self, cell: Cell, networks: Networks, n: int | None) -> tuple[Crafted | None, Crafted, Tensors]:
+        """The nearest adversarial images, where the attack looks for them, those within the budget, their tensors."""
         task = self.craft_task(cell, networks, n)
-        made = Crafted(task.key, self._executor.get(task).digest)
+        artifact = self._executor.get(task)
+        made = Crafted(task.key, artifact.digest)
         norm = cell.attack.plugin.ball()
         if task.eps is not None or norm is None:
-            return None, made
+            return None, made, artifact.tensors
         drawn_back = WithinBudget(made, task.split, cell.eps, norm)
-        return made, Crafted(drawn_back.key, self._executor.get(drawn_back).digest)
+        artifact = self._executor.get(drawn_back)
+        return made, Crafted(drawn_back.key, artifact.digest), artifact.tensors
 
     def _minimum_distance(
         self, cell: Cell, networks: Networks, nearest: Crafted, norm: Norm, clean: NDArray[Any], labels: NDArray[Any]
@@ -167,13 +169,14 @@ class Evaluator:
         return np.where((predictions != labels).any(axis=0), far.numpy(), np.inf)
 
     def _longer(self, cell: Cell, networks: Networks) -> Tensors:
-        """Predictions of the first images under an attack of twice the steps."""
+        """Predictions of the attacked model for the first images, under an attack of twice the steps."""
         longer, n = cell.longer(), min(self._config.convergence, self._config.n)
         if longer is None or n == 0:
             return {}
-        _, reference = self._crafted(longer, networks, n)
-        defended, _ = self._through(cell, networks, reference, n)
-        return {"longer_undefended": self._bare(cell, networks, reference, n), "longer_defended": defended}
+        _, reference, _ = self._crafted(longer, networks, n)
+        if cell.threat.kind.sees_defense:
+            return {"longer_defended": self._through(cell, networks, reference, n)[0]}
+        return {"longer_undefended": self._bare(cell, networks, reference, n)}
 
     def _bare(self, cell: Cell, networks: Networks, crafted: Crafted | None, n: int | None = None) -> NDArray[Any]:
         """Classes the bare classifier gives, (n,)."""

@@ -91,8 +91,8 @@ class Cell:
     def longer(self) -> Cell | None:
         """The same with twice the steps of its attack, to see whether it has converged; None where there is none."""
         steps = self.attack.parameters.get("steps")
-        if not isinstance(steps, int) or self.threat.kind.surrogate is None:
-            return None
+        if not isinstance(steps, int) or "classifier" not in self.threat.kind.uses:
+            return None  # of a model that is never evaluated there is nothing to compare
         given = dict(self.attack.resolved.parameters)
         spec = Spec(self.attack.name, tuple({**given, "steps": str(2 * steps)}.items()))
         try:

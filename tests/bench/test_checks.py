@@ -201,7 +201,7 @@ class TestKnowsMore:
 
     def test_draws_are_compared_image_by_image_in_one_direction(self) -> None:
         """Right in every draw far less often, yet right more often: no reason to call it stronger or weaker."""
-        draws = np.stack([np.where(np.arange(N) % 10 < 9, LABELS, (LABELS + 1) % 10)] * 1)
+        draws = np.where(np.arange(N) % 10 < 9, LABELS, (LABELS + 1) % 10)[None]
         spread = np.stack([np.where((np.arange(N) + k) % 10 < 6, LABELS, (LABELS + 1) % 10) for k in range(10)])
         ours = cell(50, facts={"stochastic": True, "eot": 4}, adversarial_defended=spread)
         theirs = cell(
