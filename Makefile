@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Percent by which a median may exceed the last run: medians of runs on one shared virtual machine differed by up to 70 %.
+LATENCY_TOLERANCE ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test check clean
+.PHONY: help bench test latency check clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +34,11 @@ bench: $(VENV)/.installed ## Install, then compare the paper's three defenses (A
 
 test: $(VENV)/.test ## Install the test extras, then run the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+latency: $(VENV)/.test ## Time every defense against this machine's last run (ARGS="--plugin FILE" for one of yours)
+	$(BIN)/python -m pytest tests/latency --benchmark-enable --benchmark-storage=file://results/benchmarks --benchmark-autosave \
+		--benchmark-compare --benchmark-compare-fail=median:$(LATENCY_TOLERANCE)% \
+		--benchmark-sort=name --benchmark-time-unit=ms --benchmark-columns=median,iqr,min,max,rounds $(ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, strict types, import rules
 	$(BIN)/ruff format --check .

@@ -45,11 +45,24 @@ def _axis(name: str, help_text: str, panel: str = _RUN) -> typer.models.OptionIn
     return option
 
 
+Defenses = Annotated[str | None, _axis("--defenses", "Specs, such as convae,defensegan:restarts=4.")]
+Datasets = Annotated[str | None, _axis("--datasets", "digits, mnist, fashion_mnist.")]
+Classifiers = Annotated[str | None, _axis("--classifiers", "Specs, such as cnn,vgg16.")]
+Engines = Annotated[str | None, _axis("--engines", "Ways to run the timed networks: eager,compile,cudagraph.")]
+Precisions = Annotated[str | None, _axis("--precisions", "Their arithmetic: float32,tf32,bfloat16.")]
+Preset = Annotated[str | None, _axis("--preset", "quick (default), mnist, ...: what the other options start from.")]
+ConfigFile = Annotated[Path | None, _axis("--config", "A TOML file instead of a preset, of the same format.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=_WHERE)]
+Data = Annotated[Path | None, _axis("--data", "Folder of data sets [BENCH_DATA, or the user's cache].", _WHERE)]
+Cache = Annotated[Path | None, _axis("--cache", "Folder of trained networks [BENCH_CACHE, likewise].", _WHERE)]
+Out = Annotated[Path | None, _axis("--out", "The run's folder [results/runs/<preset>-<hash>].", _WHERE)]
+
+
 @app.command("run")
 def run_command(
-    defenses: Annotated[str | None, _axis("--defenses", "Specs, such as convae,defensegan:restarts=4.")] = None,
-    datasets: Annotated[str | None, _axis("--datasets", "digits, mnist, fashion_mnist.")] = None,
-    classifiers: Annotated[str | None, _axis("--classifiers", "Specs, such as cnn,vgg16.")] = None,
+    defenses: Defenses = None,
+    datasets: Datasets = None,
+    classifiers: Classifiers = None,
     attacks: Annotated[str | None, _axis("--attacks", "Specs, such as fgsm,pgd:steps=20.")] = None,
     eps: Annotated[
         str | None, _axis("--eps", "Budgets on the [0, 1] scale; for one attack NAME=VALUE: 0.1,0.3,cw=1.5.")
@@ -62,25 +75,20 @@ def run_command(
     convergence: Annotated[
         str | None, _axis("--convergence", "Images attacked again with twice the steps; 0 for none.")
     ] = None,
-    preset: Annotated[
-        str | None, _axis("--preset", "quick (default), mnist, ...: what the other options start from.")
-    ] = None,
-    config: Annotated[Path | None, _axis("--config", "A TOML file instead of a preset, of the same format.")] = None,
+    engines: Engines = None,
+    precisions: Precisions = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
     plugin: Plugins = None,
     strict: Strict = False,
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=_WHERE)
-    ] = "auto",
-    data: Annotated[
-        Path | None, _axis("--data", "Folder of data sets [BENCH_DATA, or the user's cache].", _WHERE)
-    ] = None,
-    cache: Annotated[
-        Path | None, _axis("--cache", "Folder of trained networks [BENCH_CACHE, likewise].", _WHERE)
-    ] = None,
-    out: Annotated[Path | None, _axis("--out", "The run's folder [results/runs/<preset>-<hash>].", _WHERE)] = None,
+    device: Device = "auto",
+    data: Data = None,
+    cache: Cache = None,
+    out: Out = None,
 ) -> None:
     """Train, attack, evaluate, time and report a grid. Lists are comma-separated; the same command resumes."""
-    from bench.commands.run import Places, run
+    from bench.commands.request import Places, Request
+    from bench.commands.run import run
 
     axes = {
         "datasets": datasets,
@@ -92,8 +100,51 @@ def run_command(
         "seeds": seeds,
     }
     scalars = {"n": n, "batch_size": batch_size, "draws": draws, "convergence": convergence}
+    timed = {"engines": engines, "precisions": precisions}
     places = Places(device=device, data=data, cache=cache, out=out)
-    raise typer.Exit(run(axes, scalars, preset, config, tuple(plugin or ()), places, strict))
+    raise typer.Exit(run(Request(axes, scalars, timed, preset, config, tuple(plugin or ()), places), strict))
+
+
+@app.command("latency")
+def latency_command(
+    defenses: Defenses = None,
+    datasets: Datasets = None,
+    classifiers: Classifiers = None,
+    batch_sizes: Annotated[str | None, _axis("--batch-sizes", "Images in a call [1,8,32,128,512].")] = None,
+    engines: Engines = None,
+    precisions: Precisions = None,
+    rounds: Annotated[
+        str | None, _axis("--rounds", "How often the whole table is measured; rounds are held against each other [2].")
+    ] = None,
+    min_calls: Annotated[str | None, _axis("--min-calls", "Calls that count, at least [30].")] = None,
+    min_seconds: Annotated[str | None, _axis("--min-seconds", "Go on at least so long [0.5].")] = None,
+    max_seconds: Annotated[
+        str | None, _axis("--max-seconds", "Stop after so long, with three calls or more [10].")
+    ] = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    plugin: Plugins = None,
+    device: Device = "auto",
+    data: Data = None,
+    cache: Cache = None,
+    out: Out = None,
+) -> None:
+    """Time inference alone: purifier, and purifier with classifier. The same command resumes; --out measures anew."""
+    from bench.commands.latency import latency
+    from bench.commands.request import Places, Request
+
+    axes = {"datasets": datasets, "classifiers": classifiers, "defenses": defenses}
+    timed = {
+        "batch_sizes": batch_sizes,
+        "engines": engines,
+        "precisions": precisions,
+        "rounds": rounds,
+        "min_calls": min_calls,
+        "min_seconds": min_seconds,
+        "max_seconds": max_seconds,
+    }
+    places = Places(device=device, data=data, cache=cache, out=out)
+    raise typer.Exit(latency(Request(axes, {}, timed, preset, config, tuple(plugin or ()), places)))
 
 
 @app.command("list")
@@ -159,8 +210,8 @@ def new_command(
 
 @app.command("doctor")
 def doctor_command(
-    data: Annotated[Path | None, _axis("--data", "Folder of data sets.", _WHERE)] = None,
-    cache: Annotated[Path | None, _axis("--cache", "Folder of trained networks.", _WHERE)] = None,
+    data: Data = None,
+    cache: Cache = None,
 ) -> None:
     """Versions, devices, data found, cache size."""
     from bench.commands.doctor import doctor

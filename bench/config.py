@@ -18,21 +18,31 @@ class LatencyConfig(BaseModel):
 
     Attributes:
         batch_sizes: images in a call; empty to time nothing.
-        warmup: calls before the first that counts.
+        engines: ways to run a network, such as `eager` and `compile`.
+        precisions: of its arithmetic, such as `float32` and `bfloat16`.
+        rounds: how often the whole table is measured; the rounds are held against each other.
+        warmup: calls before the first that counts, at least; they go on until the latest took the same time,
+        max_warmup: but no longer than so many calls, or `max_seconds`.
         min_calls: calls that count, unless `max_seconds` is over first (three count in any case).
         min_seconds: go on at least this long.
         max_seconds: stop after this long, or
         max_calls: after so many calls.
+        compared: images on which an engine is held against eager float32 (a whole batch at least).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch_sizes: tuple[PositiveInt, ...] = (1, 32)
+    engines: tuple[str, ...] = Field(default=("eager",), min_length=1)
+    precisions: tuple[str, ...] = Field(default=("float32",), min_length=1)
+    rounds: PositiveInt = 1
     warmup: PositiveInt = 3
+    max_warmup: PositiveInt = 50
     min_calls: PositiveInt = 30
     min_seconds: PositiveFloat = 0.5
     max_seconds: PositiveFloat = 10.0
     max_calls: PositiveInt = 2000
+    compared: PositiveInt = 32
 
 
 class RunConfig(BaseModel):
@@ -97,7 +107,7 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
     Args:
         content: of a preset or file.
         overrides: options from the command line; None where one was not given. `eps` there replaces all of the
-            content's `attack_eps`; without it `attack_eps` there adds to them.
+            content's `attack_eps`; without it `attack_eps` there adds to them. `latency` is a mapping of options.
         source: what to call the content in messages.
 
     Raises:
@@ -109,16 +119,26 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
         merged["attack_eps"] = given.get("attack_eps", {})
     elif "attack_eps" in given and isinstance(content.get("attack_eps"), Mapping):
         merged["attack_eps"] = {**content["attack_eps"], **given["attack_eps"]}
+    if "latency" in given:
+        merged["latency"] = _latency(content.get("latency", {}), given["latency"])
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
         raise RequestError(_explain(error, given, source)) from None
 
 
+def _latency(content: Any, given: Mapping[str, Any]) -> Any:
+    """The settings of the content with those of the command line over them."""
+    said = {name: value for name, value in given.items() if value is not None}
+    return {**content, **said} if isinstance(content, Mapping) else content
+
+
 def _explain(error: ValidationError, given: Mapping[str, Any], source: str) -> str:
     """The first fault in one line: where it is, what it holds, what is wrong."""
     first = error.errors()[0]
     name = str(first["loc"][0])
+    if name == "latency" and len(first["loc"]) > 1 and given.get("latency", {}).get(first["loc"][1]) is not None:
+        given, name = given["latency"], str(first["loc"][1])
     option = "eps" if name == "attack_eps" else name.replace("_", "-")
     where = f"--{option}" if name in given else f"{source}: {'.'.join(map(str, first['loc']))}"
     if first["type"] == "extra_forbidden":

@@ -8,10 +8,10 @@ times, shows progress and checks every output; a plugin does the mathematics.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ from bench.geometry import Norm, within
 from bench.spec import Spec
 
 __all__ = [
+    "Accelerator",
     "Access",
     "Attack",
     "AttackSpec",
@@ -27,6 +28,7 @@ __all__ = [
     "Classifier",
     "DataInfo",
     "Defense",
+    "Eager",
     "FamilyOf",
     "FitContext",
     "Fraction",
@@ -40,10 +42,15 @@ __all__ = [
     "PositiveFloat",
     "PositiveInt",
     "Spec",
+    "State",
 ]
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+P = ParamSpec("P")
+R = TypeVar("R")
+State: TypeAlias = "tuple[Tensor, ...]"
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -166,8 +173,44 @@ class Classifier(Network):
     """A classifier: its module maps images in [0, 1] to logits (n, classes); it normalises inside, if at all."""
 
 
+class Accelerator(Protocol):
+    """What an engine does to the functions a module is made of: the same results, faster.
+
+    A function handed over takes and returns tensors, of the same shapes, types and device in every call. Inside it the
+    host neither waits for the device nor branches on values, and nothing asks for gradients of what it returns.
+    """
+
+    def function(self, function: Callable[P, R]) -> Callable[P, R]:
+        """The function, compiled or captured."""
+
+    def loop(self, step: Callable[[State, State], State], times: int) -> Callable[[State, State], State]:
+        """A function of (state, constants) that does `state = step(state, constants)` so many times."""
+
+
+class Eager:
+    """The accelerator that changes nothing: PyTorch as it is."""
+
+    def function(self, function: Callable[P, R]) -> Callable[P, R]:
+        """The function itself."""
+        return function
+
+    def loop(self, step: Callable[[State, State], State], times: int) -> Callable[[State, State], State]:
+        """A Python loop over the step."""
+
+        def repeated(state: State, constants: State) -> State:
+            for _ in range(times):
+                state = step(state, constants)
+            return state
+
+        return repeated
+
+
 class Defense(Network):
     """A purifier: its module, in evaluation mode, maps images in [0, 1] to images of the same shape in [0, 1].
+
+    An engine (`--engines compile`) takes the module's `forward` as one function. Where that will not do, as for a loop
+    of gradient steps, the module has a method `accelerated(by: Accelerator)` that returns a function from images to
+    purified images, built of functions that `by` has made faster.
 
     Attributes:
         stochastic: two calls on the same images may differ, so the finished images are evaluated with fresh draws.

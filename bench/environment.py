@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from torch.version import cuda as cuda_version
 from bench.errors import RequestError, nearest
 
 _PACKAGES = ("purification-bench", "torch", "torchvision", "foolbox", "numpy", "scikit-learn", "safetensors")
+
+_LEAST_WATCH = 0.2
+"""Seconds below which the system's ticks (a hundredth of one) are too coarse."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -34,6 +39,7 @@ def choose_device(name: str) -> torch.device:
         if not torch.cuda.is_available() or int(index or 0) >= count:
             raise RequestError(f"device '{name}' is not on this machine (CUDA devices: {count}); use --device cpu")
         torch.cuda.set_device(int(index or 0))  # what synchronises and allocates by default
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32 means float32
         return torch.device("cuda", int(index or 0))
     return torch.device("cpu")
 
@@ -48,6 +54,49 @@ def describe(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "commit": _commit(),
     }
+
+
+class Watch:
+    """What surrounds a measurement: begun with the object, read by `conditions`."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._clock = device, clock_mhz(device)
+        self._start = self._ticks()
+
+    def conditions(self) -> dict[str, Any]:
+        """Threads, the clock in MHz as it was read at the start, and how many cores other processes kept busy since."""
+        return {"threads": torch.get_num_threads(), "clock_mhz": self._clock, "busy_elsewhere": self._elsewhere()}
+
+    def _elsewhere(self) -> float | None:
+        end = self._ticks()
+        if self._start is None or end is None:
+            return None
+        (own, all_), seconds = (b - a for a, b in zip(self._start[:2], end[:2], strict=True)), end[2] - self._start[2]
+        return round(max(0.0, all_ - own) / seconds, 2) if seconds >= _LEAST_WATCH else None
+
+    @staticmethod
+    def _ticks() -> tuple[float, float, float] | None:
+        """Processor seconds of this process and of all, and the time; None where the system does not tell."""
+        try:
+            fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+        except OSError:
+            return None
+        user, nice, system, _idle, _waiting, *interrupts = (int(field) for field in fields[:8])
+        busy = (user + nice + system + sum(interrupts[:2])) / os.sysconf("SC_CLK_TCK")
+        return time.process_time(), busy, time.perf_counter()
+
+
+def clock_mhz(device: torch.device) -> float | None:
+    """The clock as the system reports it now: of the GPU's multiprocessors, or the mean of the CPU's cores."""
+    if device.type == "cuda":
+        found = _output("nvidia-smi", "--query-gpu=clocks.sm", "--format=csv,noheader,nounits", f"--id={device.index}")
+        return float(found) if found and found.replace(".", "", 1).isdigit() else None
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    clocks = [float(line.split(":", 1)[1]) for line in lines if line.startswith("cpu MHz")]
+    return round(sum(clocks) / len(clocks), 1) if clocks else None
 
 
 def device_name(device: torch.device) -> str:

@@ -1,70 +1,247 @@
-"""The time stage: the purifier alone, and purifier and classifier, at each batch size."""
+"""The time stage: the purifier alone, and purifier and classifier, by batch size, engine and precision."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import statistics
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.config import LatencyConfig
+from bench.engines import (
+    ENGINES,
+    PRECISIONS,
+    Engine,
+    Precision,
+    Purify,
+    accelerated,
+    engines_of,
+    precisions_of,
+)
+from bench.environment import Watch
+from bench.errors import NotApplicable, PluginFault
 from bench.evaluate import Networks
 from bench.guard import plugin_call
-from bench.runs import Timing
 from bench.seeding import seeded
 from bench.stages.base import Lab, SplitRef
-from bench.timing import measure
-
-EAGER = "eager"
-TARGETS = ("purifier", "pipeline")
+from bench.timing import clocks_disagree, measure
+from bench.timings import BUSY, EAGER, FLOAT32, TARGETS, Agreement, Subject, Target, Timing
 
 
-def time_defense(
-    lab: Lab,
-    networks: Networks,
-    labels: dict[str, Any],
-    split: SplitRef,
-    target: str,
-    batch_size: int,
-    settings: LatencyConfig,
-) -> Timing:
-    """Time one target at one batch size.
+def subjects(settings: LatencyConfig, labels: list[dict[str, Any]], device: str) -> Iterator[Subject]:
+    """Everything that is to be timed, round after round.
+
+    Args:
+        settings: batch sizes, engines, precisions, rounds.
+        labels: dataset, classifier and defense of each pipeline.
+        device: where.
+
+    Raises:
+        RequestError: an unknown engine or precision.
+    """
+    ways = [(e.name, p.name) for e in engines_of(settings.engines) for p in precisions_of(settings.precisions)]
+    for round_ in range(settings.rounds):
+        for each in labels:
+            for batch_size in settings.batch_sizes:
+                for engine, precision in ways:
+                    for target in TARGETS:
+                        yield Subject(each, target, batch_size, engine, precision, device, round_)
+
+
+@dataclass(frozen=True)
+class _Pipeline:
+    """Purifier and classifier, ready to be called under an engine and a precision."""
+
+    purify: Purify
+    classify: Purify
+
+    def target(self, target: Target) -> Purify:
+        """What a call does."""
+        if target == "purifier":
+            return self.purify
+        return lambda images: self.classify(self.purify(images))
+
+
+class Stopwatch:
+    """Times subjects on a device that nothing else uses meanwhile.
 
     Args:
         lab: device, data, networks.
-        networks: classifier and defense.
-        labels: dataset, classifier and defense, for the record.
-        split: the test images a batch is taken from (repeated where there are fewer).
-        target: `purifier` alone or `pipeline`.
-        batch_size: images in a call.
         settings: how long and how often.
+    """
+
+    def __init__(self, lab: Lab, settings: LatencyConfig) -> None:
+        self._lab, self._settings = lab, settings
+        self._pipelines: dict[tuple[Hashable, ...], _Pipeline] = {}
+        self._outputs: dict[tuple[Hashable, ...], list[tuple[Tensor, Tensor]]] = {}
+        self._agreements: dict[tuple[Hashable, ...], Agreement] = {}
+        self._flops: dict[tuple[Hashable, ...], int | None] = {}
+
+    def time(self, subject: Subject, networks: Networks, split: SplitRef) -> Timing:
+        """Time one subject; where the engine or precision does not apply the record says so.
+
+        Args:
+            subject: what.
+            networks: classifier and defense.
+            split: the test images a batch is taken from (repeated where there are fewer).
+
+        Raises:
+            PluginFault: the purifier raised under eager float32, or another engine's output is of no use.
+        """
+        engine, precision = ENGINES[subject.engine], PRECISIONS[subject.precision]
+        try:
+            engine.check_applies(self._lab.device)
+            precision.check_applies(self._lab.device)
+            with torch.no_grad():
+                return self._time(subject, networks, split, engine, precision)
+        except NotApplicable as reason:
+            return Timing(subject, "skipped", str(reason))
+
+    def _time(
+        self, subject: Subject, networks: Networks, split: SplitRef, engine: Engine, precision: Precision
+    ) -> Timing:
+        agreement = None
+        if (engine.name, precision.name) != (EAGER, FLOAT32):
+            agreement = self._agreement(networks, split, subject.batch_size, engine, precision)
+        flops = self._flops_per_image(networks, split, subject.target)
+        call, batch = self._pipeline(networks, engine, precision).target(subject.target), self._batch(split, subject)
+        watch = Watch(self._lab.device)
+        with (
+            seeded(self._lab.device, "latency"),
+            precision.arithmetic(),
+            plugin_call(f"{networks.defense.who}, timed"),
+        ):
+            samples = measure(lambda: call(batch), self._settings, self._lab.device)
+        return Timing(
+            subject,
+            "ok",
+            samples=samples,
+            agreement=agreement,
+            flops_per_image=flops,
+            weight_bytes=self._weight_bytes(networks, subject.target),
+            conditions={**watch.conditions(), "dtype": precision.converted or str(batch.dtype).removeprefix("torch.")},
+        )
+
+    def _pipeline(self, networks: Networks, engine: Engine, precision: Precision) -> _Pipeline:
+        key = (*_which(networks), engine.name, precision.name)
+        if key not in self._pipelines:
+            modules = (self._lab.network(networks.defense), self._lab.network(networks.classifier))
+            self._pipelines[key] = _Pipeline(*(accelerated(module, engine, precision) for module in modules))
+        return self._pipelines[key]
+
+    def _agreement(
+        self, networks: Networks, split: SplitRef, batch_size: int, engine: Engine, precision: Precision
+    ) -> Agreement:
+        """How far the engine is from eager float32; made once for a batch size.
+
+        Raises:
+            NotApplicable: the engine or precision cannot run these networks.
+            PluginFault: it can, but its output is of another shape or not finite.
+        """
+        key = (*_which(networks), engine.name, precision.name, batch_size)
+        if key not in self._agreements:
+            plain = self._plain_outputs(networks, split, batch_size)
+            try:
+                found = self._outputs_of(networks, split, batch_size, engine, precision)
+            except PluginFault as fault:
+                raise NotApplicable(f"{engine.name} {precision.name} cannot run it: {fault}") from fault
+            self._agreements[key] = agreement(plain, found, f"{networks.defense.who} ({engine.name} {precision.name})")
+        return self._agreements[key]
+
+    def _plain_outputs(self, networks: Networks, split: SplitRef, batch_size: int) -> list[tuple[Tensor, Tensor]]:
+        key = (*_which(networks), batch_size)
+        if key not in self._outputs:
+            self._outputs[key] = self._outputs_of(networks, split, batch_size, ENGINES[EAGER], PRECISIONS[FLOAT32])
+        return self._outputs[key]
+
+    def _outputs_of(
+        self, networks: Networks, split: SplitRef, batch_size: int, engine: Engine, precision: Precision
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Purified images and classes, batch by batch, on the CPU; the same random draws whatever the engine."""
+        found = []
+        with precision.arithmetic(), plugin_call(networks.defense.who):
+            pipeline = self._pipeline(networks, engine, precision)
+            pipeline.classify(pipeline.purify(self._images(split, 0, batch_size)))  # compiled or captured by now
+            for start in range(0, max(batch_size, self._settings.compared), batch_size):
+                with seeded(self._lab.device, "agreement", start):
+                    purified = pipeline.purify(self._images(split, start, batch_size))
+                    classes = pipeline.classify(purified).argmax(1)
+                found.append((purified.cpu(), classes.cpu()))
+        return found
+
+    def _flops_per_image(self, networks: Networks, split: SplitRef, target: Target) -> int | None:
+        key = (*_which(networks), target)
+        if key not in self._flops:
+            call = self._pipeline(networks, ENGINES[EAGER], PRECISIONS[FLOAT32]).target(target)
+            self._flops[key] = _counted(lambda: call(self._images(split, 0, 1)))
+        return self._flops[key]
+
+    def _weight_bytes(self, networks: Networks, target: Target) -> int:
+        modules = [self._lab.network(networks.defense)]
+        if target == "pipeline":
+            modules.append(self._lab.network(networks.classifier))
+        state = (tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
+        return sum(tensor.numel() * tensor.element_size() for tensor in state)
+
+    def _batch(self, split: SplitRef, subject: Subject) -> Tensor:
+        return self._images(split, 0, subject.batch_size)
+
+    def _images(self, split: SplitRef, start: int, size: int) -> Tensor:
+        """So many test images from `start` on, again from the first where they end."""
+        images, _ = self._lab.images(split)
+        index = torch.arange(start, start + size, device=images.device) % len(images)
+        return images[index].contiguous()
+
+
+def _which(networks: Networks) -> tuple[Hashable, ...]:
+    return tuple((each.digest, each.plugin.resolved, each.info) for each in (networks.defense, networks.classifier))
+
+
+def agreement(plain: list[tuple[Tensor, Tensor]], found: list[tuple[Tensor, Tensor]], who: str) -> Agreement:
+    """Hold purified images and classes, batch by batch, against those of eager float32.
 
     Raises:
-        PluginFault: the purifier raised.
+        PluginFault: the images are of another shape or not finite.
     """
-    purifier, classifier = lab.network(networks.defense), lab.network(networks.classifier)
-    module = purifier if target == "purifier" else nn.Sequential(purifier, classifier)
-    batch = _batch(lab, split, batch_size)
-
-    def call() -> Tensor:
-        output: Tensor = module(batch)
-        return output
-
-    who = f"{networks.defense.who}, timed"
-    with seeded(lab.device, "latency"), torch.no_grad(), plugin_call(who):
-        seconds = measure(call, settings)
-    return Timing(labels, target, batch_size, EAGER, str(lab.device), settings.warmup, seconds)
+    difference, alike, images = 0.0, 0, 0
+    for (expected, classes), (purified, others) in zip(plain, found, strict=True):
+        if purified.shape != expected.shape or not bool(torch.isfinite(purified).all()):
+            raise PluginFault(f"{who}: its output is of another shape than eager's, or not finite")
+        difference = max(difference, float((purified - expected).abs().max()))
+        alike += int((classes == others).sum())
+        images += len(classes)
+    return Agreement(difference, alike / images, images)
 
 
-def wanted(settings: LatencyConfig) -> Iterator[tuple[str, int]]:
-    """Targets and batch sizes."""
-    for batch_size in settings.batch_sizes:
-        for target in TARGETS:
-            yield target, batch_size
+def _counted(call: Callable[[], object]) -> int | None:
+    """Floating-point operations of a call; None where they cannot be counted."""
+    try:
+        with plugin_call("counting"), FlopCounterMode(display=False) as counter:
+            call()
+    except PluginFault:
+        return None
+    return int(counter.get_total_flops())
 
 
-def _batch(lab: Lab, split: SplitRef, size: int) -> Tensor:
-    images, _ = lab.images(split)
-    index = torch.arange(size, device=images.device) % len(images)
-    return images[index].contiguous()
+def told(timing: Timing) -> str:
+    """The record of a measurement in one line for people, with what makes its numbers doubtful."""
+    subject, samples = timing.subject, timing.samples
+    way = subject.engine if subject.precision == FLOAT32 else f"{subject.engine} {subject.precision}"
+    name = f"{subject.labels['defense']} {subject.target}, batch {subject.batch_size}, {way}"
+    if samples is None:
+        return f"{name}: {timing.status}, {timing.reason}"
+    parts = [f"{statistics.median(samples.seconds) * 1e3:.4g} ms a call ({len(samples.seconds)} calls)"]
+    if timing.agreement is not None:
+        parts.append(f"off by {timing.agreement.difference:.1g}, {timing.agreement.alike:.1%} classified alike")
+    if not samples.stable:
+        parts.append("not stable after its warm-up")
+    if clocks_disagree(samples):
+        parts.append(f"CUDA events say {statistics.median(samples.device_seconds) * 1e3:.4g} ms")
+    busy = timing.conditions.get("busy_elsewhere")
+    if busy is not None and busy > BUSY:
+        parts.append(f"other processes kept {busy:.1f} cores busy")
+    return f"{name}: {'; '.join(parts)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _Z = NormalDist().inv_cdf(0.975)
+
+_CLOCKS_APART = 0.1
+_LAUNCH = 50e-6
+"""Seconds by which the host's clock may exceed the device's for starting and awaiting a call."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,47 @@ class LatencySummary:
     images_per_second: float
 
 
-def latency_summary(seconds: tuple[float, ...], batch_size: int) -> LatencySummary:
+def latency_summary(seconds: Sequence[float], batch_size: int) -> LatencySummary:
     """Summary of the raw seconds of calls with `batch_size` images each."""
     ms = np.asarray(seconds) * 1e3
     p25, p50, p75, p90, p95 = (float(value) for value in np.percentile(ms, [25, 50, 75, 90, 95]))
     p99 = float(np.percentile(ms, 99)) if len(ms) >= 100 else None
     return LatencySummary(len(ms), p25, p50, p75, p90, p95, p99, batch_size / (p50 / 1e3))
+
+
+def drift(rounds: Sequence[Sequence[float]]) -> float:
+    """How much longer the median call of the slowest round took than that of the fastest, as a share of the latter.
+
+    Args:
+        rounds: the raw seconds of each round; none is empty.
+
+    Returns:
+        NaN for a single round.
+    """
+    medians = [float(np.median(seconds)) for seconds in rounds]
+    return max(medians) / min(medians) - 1 if len(medians) > 1 else math.nan
+
+
+def clocks_apart(host: float, device: float) -> bool:
+    """Whether the median seconds of the host's clock and of CUDA events differ by more than starting a call takes."""
+    return abs(host - device) > max(_LAUNCH, _CLOCKS_APART * host)
+
+
+def pareto_front(latency: Sequence[float], accuracy: Sequence[float]) -> list[int]:
+    """Which points are on the Pareto front, from the fastest to the most accurate.
+
+    A point is not if another is at least as fast and at least as accurate, and better in one of the two; of points
+    that are equal in both all are.
+
+    Args:
+        latency: of each point, lower is better.
+        accuracy: of each point, higher is better.
+    """
+    order = sorted(range(len(latency)), key=lambda index: (latency[index], -accuracy[index]))
+    front: list[int] = []
+    for index in order:
+        last = front[-1] if front else None
+        equal = last is not None and (latency[index], accuracy[index]) == (latency[last], accuracy[last])
+        if last is None or equal or accuracy[index] > accuracy[last]:
+            front.append(index)
+    return front

@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.artifacts import Tensors, locked
+from bench.artifacts import Tensors
 from bench.config import RunConfig
 from bench.crafting import described
 from bench.errors import NotApplicable, PluginFault
 from bench.evaluate import Evaluator, Networks
 from bench.grid import Cell, Grid
 from bench.keys import content_key
-from bench.latency import EAGER, time_defense, wanted
-from bench.runs import Result, RunFolder, Status, timing_key
+from bench.latency import Stopwatch, subjects, told
+from bench.occupancy import alone
+from bench.runs import Result, RunFolder, Status
 from bench.stages.base import Lab, Trained
 from bench.stages.executor import Executor
 from bench.stages.train import Train
+from bench.timings import Subject, Timing
 
 logger = logging.getLogger("bench")
 
@@ -121,35 +123,53 @@ class Runner:
             yield result
 
     def time(self, environment: str) -> int:
-        """Measure latency, defense by defense, with nothing else running: no live display, one run at a time.
+        """Measure latency, round by round, with nothing else running: no live display, no other work on the device.
+
+        Args:
+            environment: id of this machine's environment in the folder.
 
         Returns:
             how many timings failed although the network was there; each is told with its reason.
+
+        Raises:
+            RequestError: an unknown engine or precision.
         """
-        todo = [
-            (cell, target, size) for cell in self._representatives() for target, size in wanted(self.config.latency)
-        ]
-        missing = [entry for entry in todo if not self._timed(*entry)]
+        cells = self._representatives()
+        labels = [_timing_labels(cell) for cell in cells.values()]
+        wanted = list(subjects(self.config.latency, labels, str(self.lab.device)))
+        missing = [subject for subject in wanted if not self._timed(subject)]
         if not missing:
             return 0
-        logger.info("measuring latency: %d timings, with nothing else running", len(missing))
-        with locked(self.lab.store.root / "latency.lock", "measuring latency"):
-            return sum(not self._time(*entry, environment) for entry in missing)
+        stopwatch = Stopwatch(self.lab, self.config.latency)
+        failed = 0
+        for done, subject in enumerate(missing, start=1):
+            networks = self._networks(cells[content_key(subject.labels)])
+            if networks is not None:
+                with alone(self.lab.device):
+                    failed += not self._time(stopwatch, subject, networks, environment, f"{done} of {len(missing)}")
+        return failed
 
-    def _time(self, cell: Cell, target: str, size: int, environment: str) -> bool:
-        """Measure and record one timing; whether that went well, or its cells have failed already."""
+    def _networks(self, cell: Cell) -> Networks | None:
+        """The networks of a cell; None where its cells have failed already."""
         try:
-            networks = self._evaluator.networks(cell)
+            return self._evaluator.networks(cell)
         except (PluginFault, NotApplicable):
-            return True
-        split = self.lab.split(cell.dataset, self.config.n)
+            return None
+
+    def _time(
+        self, stopwatch: Stopwatch, subject: Subject, networks: Networks, environment: str, progress: str
+    ) -> bool:
+        """Measure and record one timing; whether that went well."""
+        split = self.lab.split(subject.labels["dataset"], self.config.n)
         try:
-            timing = time_defense(self.lab, networks, _timing_labels(cell), split, target, size, self.config.latency)
+            timing = stopwatch.time(subject, networks, split)
         except PluginFault as fault:
-            logger.warning("not timed at batch size %d: %s", size, fault)
-            return False
+            logger.warning("not timed at batch size %d: %s", subject.batch_size, fault)
+            timing = Timing(subject, "failed", str(fault))
         self.folder.save_timing(replace(timing, environment=environment))
-        return True
+        if timing.status == "ok":
+            logger.info("latency %s: %s", progress, told(timing))
+        return timing.status != "failed"
 
     def _evaluate(self, cell: Cell) -> tuple[Result, Tensors | None]:
         networks: Networks | None = None
@@ -191,16 +211,17 @@ class Runner:
         digest = self.lab.store.digest(task.kind, task.key)
         return Trained(task.plugin, task.split.info, task.key, digest) if digest else None
 
-    def _representatives(self) -> list[Cell]:
-        """One cell per dataset, classifier and defense: latency depends on nothing else."""
-        first: dict[tuple[str, str, str], Cell] = {}
+    def _representatives(self) -> dict[str, Cell]:
+        """One cell per dataset, classifier and defense, by their key: latency depends on nothing else."""
+        first: dict[str, Cell] = {}
         for cell in self.grid.cells():
-            first.setdefault((cell.dataset, cell.classifier.label, cell.defense.label), cell)
-        return list(first.values())
+            first.setdefault(content_key(_timing_labels(cell)), cell)
+        return first
 
-    def _timed(self, cell: Cell, target: str, size: int) -> bool:
-        key = timing_key(_timing_labels(cell), target, size, EAGER, str(self.lab.device))
-        return self.folder.timing(key) is not None
+    def _timed(self, subject: Subject) -> bool:
+        """Whether it is recorded, and did not fail."""
+        found = self.folder.timing(subject.key)
+        return found is not None and found.status != "failed"
 
 
 def _timing_labels(cell: Cell) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from bench.artifacts import Tensors, read_artifact, write_artifact
 from bench.atomic import is_partial, sweep_partials, write_json
 from bench.errors import RequestError
 from bench.keys import content_key
+from bench.timings import Subject, Timing
 
 SCHEMA = 2
 """Version of the records. 1: the first. 2: facts of the attack, digest of the test images."""
@@ -85,43 +86,6 @@ class Result:
     parameters: Mapping[str, Any]
     networks: Mapping[str, str]
     environment: str
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Raw inference times.
-
-    Attributes:
-        labels: dataset, classifier, defense.
-        target: `purifier` alone, or `pipeline`: purifier and classifier.
-        batch_size: images in a call.
-        engine: how the module was run.
-        device: where.
-        warmup: calls before the first that counts.
-        seconds: of each call, in order.
-        environment: id of the environment.
-    """
-
-    labels: Mapping[str, Any]
-    target: str
-    batch_size: int
-    engine: str
-    device: str
-    warmup: int
-    seconds: tuple[float, ...]
-    environment: str = ""
-    schema: int = field(default=SCHEMA)
-
-    @property
-    def key(self) -> str:
-        """What was timed, not how long it took."""
-        return timing_key(self.labels, self.target, self.batch_size, self.engine, self.device)
-
-
-def timing_key(labels: Mapping[str, Any], target: str, batch_size: int, engine: str, device: str) -> str:
-    """The key of a timing."""
-    what = {"labels": dict(labels), "target": target, "batch_size": batch_size, "engine": engine, "device": device}
-    return content_key(what)
 
 
 class RunFolder:
@@ -218,12 +182,12 @@ class RunFolder:
 
     def save_timing(self, timing: Timing) -> None:
         """Write raw times."""
-        write_json(self.path / "latency" / f"{timing.key[:16]}.json", asdict(timing))
+        write_json(self._timing_path(timing.subject.key), timing.to_json())
 
     def timing(self, key: str) -> Timing | None:
         """The times of that key, where there is a sound file of them."""
         try:
-            return _read_timing(self.path / "latency" / f"{key[:16]}.json")
+            return _read_timing(self._timing_path(key))
         except (FileNotFoundError, RequestError):
             return None
 
@@ -234,7 +198,10 @@ class RunFolder:
             RequestError: a file is damaged or of another version.
         """
         found = [_read_timing(path) for path in (self.path / "latency").glob("*.json")]
-        return sorted(found, key=lambda t: (*map(str, t.labels.values()), t.engine, t.target, t.batch_size))
+        return sorted(found, key=lambda timing: _order(timing.subject))
+
+    def _timing_path(self, key: str) -> Path:
+        return self.path / "latency" / f"{key[:16]}.json"
 
     def _record_path(self, key: str) -> Path:
         return self.path / "cells" / f"{key[:16]}.json"
@@ -266,14 +233,17 @@ def _position(labels: Mapping[str, Any], listed: Mapping[str, list[str]]) -> lis
     return place
 
 
+def _order(subject: Subject) -> tuple[Any, ...]:
+    labels = tuple(map(str, subject.labels.values()))
+    return (*labels, subject.engine, subject.precision, subject.target, subject.batch_size, subject.round)
+
+
 def _read_timing(path: Path) -> Timing:
     content = _read_object(path)
-    if content.get("schema") != SCHEMA:
-        raise RequestError(f"{path} has schema {content.get('schema')}; this version reads {SCHEMA}")
     try:
-        return Timing(**{**content, "seconds": tuple(content["seconds"])})
-    except (KeyError, TypeError) as error:
-        raise RequestError(f"{path} is not a timing ({error})") from None
+        return Timing.from_json(content)
+    except ValueError as error:
+        raise RequestError(f"{path}: {error}") from None
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise, product
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear, pixel_shuffle
+from torch.nn.functional import conv2d, fold, leaky_relu, linear
+
+from defenses._doubling import Doubling, Order, bias_of, prepared, rows_first
 
 
 def penalty(critic: nn.Module, images: Tensor, fakes: Tensor) -> Tensor:
@@ -48,32 +50,59 @@ class Generator(nn.Module):
 
 
 class Inference:
-    """The generator in evaluation mode, as the same function with fewer passes over memory.
+    """The generator in evaluation mode, and its gradient, as the same function with less work.
 
-    The normalisations are folded into the weights before them, maps lie channels last, and the last layer is an
-    ordinary convolution to the four phases of the doubled image.
+    The normalisations are folded into the weights before them; maps lie (n, places, channels); the transposed
+    convolutions are those of `defenses._doubling`. Weights are constants here: nothing asks for their gradient.
     """
 
     @torch.no_grad()
     def __init__(self, generator: Generator) -> None:
-        self.generator, norms = generator, generator.norms
-        channels, pixels = generator.start[0], generator.start[1] * generator.start[2]
-        scale, shift = (each.repeat_interleave(pixels) for each in _affine(norms[0], generator.linear.weight, channels))
-        last = torch.arange(channels * pixels, device=scale.device).view(channels, pixels).t().flatten()
+        norms, (channels, height, width) = generator.norms, generator.start
+        scale, shift = (
+            each.repeat_interleave(height * width) for each in _affine(norms[0], generator.linear.weight, channels)
+        )
+        last = torch.arange(channels * height * width, device=scale.device).view(channels, -1).t().flatten()
+        self.channels = channels
         self.weight = (generator.linear.weight * scale[:, None])[last]
         self.bias = (generator.linear.bias * scale + shift)[last]
-        self.ups = [_folded(up, norm) for up, norm in ((generator.up1, norms[1]), (generator.up2, norms[2]))]
-        self.phases = _phases(generator.up3.weight), _bias(generator.up3).repeat_interleave(4)
+        places, size = rows_first(height, width), (height, width)
+        self.ups: list[Doubling] = []
+        for level, up, norm in ((2, generator.up1, norms[1]), (1, generator.up2, norms[2])):
+            scale, shift = _affine(norm, up.weight, up.out_channels)
+            crop = (generator.sizes[0][level], generator.sizes[1][level])
+            folded = up.weight * scale[None, :, None, None]
+            self.ups.append(prepared(folded, bias_of(up) * scale + shift, places, size, crop))
+            places, size = self.ups[-1].places, crop
+        self.order, self.image = Order(places, size, scale.device), (generator.height, generator.width)
+        self.last = generator.up3.weight.detach().contiguous()
+        self.shade = bias_of(generator.up3).detach()[:, None, None]
 
     def __call__(self, z: Tensor) -> Tensor:
         """Images (n, c, h, w) in [0, 1] of z (n, latent)."""
-        channels, height, width = self.generator.start
-        maps = torch.relu(linear(z, self.weight, self.bias)).view(-1, height, width, channels).permute(0, 3, 1, 2)
-        for level, (weight, bias) in zip((2, 1), self.ups, strict=True):
-            doubled = conv_transpose2d(maps, weight, bias, stride=2, padding=2, output_padding=1)
-            maps = torch.relu(self.generator.crop(doubled, level))
-        image = self.generator.crop(pixel_shuffle(conv2d(maps, *self.phases, padding=1), 2), 0)
-        return torch.sigmoid(image)
+        return self._layers(z)[-1]
+
+    def gradient(self, z: Tensor, target: Tensor) -> Tensor:
+        """The gradient with respect to z (n, latent) of the pixel-mean squared error to target (n, c, h, w).
+
+        It is written out, so that it can be compiled, captured, and itself differentiated.
+        """
+        *maps, image = self._layers(z)
+        slope = (2 / target[0].numel()) * (image - target) * image * (1 - image)
+        back = conv2d(slope, self.last, stride=2, padding=2).permute(0, 2, 3, 1).flatten(1, 2)
+        back = self.order.backward(back)
+        for up, after in zip(reversed(self.ups), reversed(maps), strict=False):
+            back = up.backward(back * (after > 0))
+        return (back.flatten(1) * (maps[0].flatten(1) > 0)) @ self.weight
+
+    def _layers(self, z: Tensor) -> list[Tensor]:
+        """The maps after each ReLU (n, places, channels), and the images."""
+        maps = [torch.relu_(linear(z, self.weight, self.bias)).view(len(z), -1, self.channels)]
+        for up in self.ups:
+            maps.append(torch.relu_(up.forward(maps[-1])))
+        ordered = self.order.forward(maps[-1])
+        taps = torch.bmm(self.last.flatten(1).mT.expand(len(z), -1, -1), ordered.mT)
+        return [*maps, torch.sigmoid(fold(taps, self.image, 5, padding=2, stride=2) + self.shade)]
 
 
 def _affine(norm: nn.Module, like: Tensor, channels: int) -> tuple[Tensor, Tensor]:
@@ -82,33 +111,6 @@ def _affine(norm: nn.Module, like: Tensor, channels: int) -> tuple[Tensor, Tenso
         return like.new_ones(channels), like.new_zeros(channels)
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale
-
-
-def _folded(up: nn.ConvTranspose2d, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a transposed convolution and the normalisation after it."""
-    scale, shift = _affine(norm, up.weight, up.out_channels)
-    weight = (up.weight * scale[None, :, None, None]).contiguous(memory_format=torch.channels_last)
-    return weight, _bias(up) * scale + shift
-
-
-def _bias(up: nn.ConvTranspose2d) -> Tensor:
-    if up.bias is None:
-        raise TypeError("the generator's convolutions have a bias")
-    return up.bias
-
-
-def _phases(weight: Tensor) -> Tensor:
-    """A 5x5 transposed convolution of stride 2 (in, out, 5, 5) as a 3x3 one to the four phases, (4 out, in, 3, 3).
-
-    Pixel 2m + a takes tap k of the input m + (a + 2 - k) / 2, where that is whole.
-    """
-    inputs, outputs = weight.shape[:2]
-    taps = weight.new_zeros(outputs, 2, 2, inputs, 3, 3)
-    for a, b, i, j in product(range(2), range(2), range(3), range(3)):
-        k, m = a + 4 - 2 * i, b + 4 - 2 * j
-        if k < 5 and m < 5:
-            taps[:, a, b, :, i, j] = weight[:, :, k, m].t()
-    return taps.reshape(4 * outputs, inputs, 3, 3).contiguous(memory_format=torch.channels_last)
 
 
 def _halvings(size: int) -> list[int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -14,13 +15,16 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.contracts import (
+    Accelerator,
     DataInfo,
     Defense,
+    Eager,
     FitContext,
     Fraction,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    State,
 )
 from bench.registry import register_defense
 from defenses._schedule import linear_decay
@@ -145,59 +149,65 @@ class _Projection(nn.Module):
     def __init__(self, generator: Generator, settings: DefenseGAN) -> None:
         super().__init__()
         self.generator, self.settings, self.latent = generator, settings, settings.latent
+        self._ready: tuple[object, Inference] | None = None
 
     def generate(self, z: Tensor) -> Tensor:
         """Images (n, c, h, w) of z (n, latent); for attacks that search the generator's range."""
         return self.inference()(z)
 
     def inference(self) -> Inference:
-        """The generator, made ready for many calls."""
-        return Inference(self.generator)
+        """The generator, made ready for many calls; kept until its weights change."""
+        tensors = self.generator.state_dict(keep_vars=True).values()
+        weights = tuple((tensor.data_ptr(), tensor._version, tensor.dtype, tensor.device) for tensor in tensors)
+        key = (weights, torch.get_float32_matmul_precision())
+        if self._ready is None or self._ready[0] != key:
+            self._ready = key, Inference(self.generator)
+        return self._ready[1]
 
     def forward(self, images: Tensor) -> Tensor:
         """G(z*) of images (n, c, h, w)."""
-        size = (len(images) * self.settings.restarts, self.latent)
-        start = self.on_sphere(self.settings.start_std * torch.randn(size, device=images.device, dtype=images.dtype))
         if torch.is_grad_enabled() and images.requires_grad:
-            projected: Tensor = _Unrolled.apply(images, start, self)
+            projected: Tensor = _Unrolled.apply(images, self.starts(images), self)
             return projected
         with torch.no_grad():
-            generator = self.inference()
-            best, z = self.descend(generator, images, start, None)
-            return generator(z[best])
+            return self.accelerated(Eager())(images)
 
-    def descend(self, generator: Inference, images: Tensor, z: Tensor, path: Tensor | None) -> tuple[Tensor, Tensor]:
-        """All steps from all starts z (n * restarts, latent).
+    def accelerated(self, by: Accelerator) -> Callable[[Tensor], Tensor]:
+        """The projection without gradients, its steps and what follows them handed to an engine.
 
-        Args:
-            generator: gives images of z.
-            images: the targets (n, c, h, w).
-            z: the starts, those of an image next to each other.
-            path: takes z and velocity before each step, (steps, 2, n * restarts, latent), where wanted.
-
-        Returns:
-            the index of the best start of each image (n,), and the last z of all.
+        The weights are those of now; the starts are drawn at each call, as `forward` draws them.
         """
-        n, restarts = len(images), self.settings.restarts
-        target = images.detach().repeat_interleave(restarts, dim=0)
-        velocity = torch.zeros_like(z)
-        for step in range(self.settings.steps):
-            if path is not None:
-                path[step, 0], path[step, 1] = z, velocity
-            with torch.enable_grad():
-                z.requires_grad_(True)
-                z, velocity = (tensor.detach() for tensor in self.step(generator, z, velocity, target))
-        error = _error(generator(z), target).view(n, restarts)
-        return error.argmin(dim=1) + restarts * torch.arange(n, device=z.device), z
+        generator = self.inference()
+        descend = by.loop(partial(self.step, generator), self.settings.steps)
+        nearest = by.function(partial(self.nearest, generator))
 
-    def step(
-        self, generator: Inference, z: Tensor, velocity: Tensor, target: Tensor, *, differentiable: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """One step of momentum descent on the error: the next z and velocity."""
-        error = _error(generator(z), target).sum()
-        (gradient,) = torch.autograd.grad(error, z, create_graph=differentiable)
-        velocity = self.settings.momentum * velocity + gradient
+        def purify(images: Tensor) -> Tensor:
+            z, target = self.starts(images), images.repeat_interleave(self.settings.restarts, dim=0)
+            z, _ = descend((z, torch.zeros_like(z)), (target,))
+            return nearest(z, target)
+
+        return purify
+
+    def starts(self, images: Tensor) -> Tensor:
+        """Random z (n * restarts, latent), those of an image next to each other."""
+        size = (len(images) * self.settings.restarts, self.latent)
+        return self.on_sphere(self.settings.start_std * torch.randn(size, device=images.device, dtype=images.dtype))
+
+    def step(self, generator: Inference, state: State, constants: State) -> State:
+        """One step of momentum descent on the error: z and velocity, given the targets, to the next two."""
+        (z, velocity), (target,) = state, constants
+        velocity = self.settings.momentum * velocity + generator.gradient(z, target)
         return self.on_sphere(z - self.settings.rate * velocity), velocity
+
+    def nearest(self, generator: Inference, z: Tensor, target: Tensor) -> Tensor:
+        """The image (n, c, h, w) of the best start of each, of all last z and the targets."""
+        candidates = generator(z)
+        return candidates[self.best(candidates, target)]
+
+    def best(self, candidates: Tensor, target: Tensor) -> Tensor:
+        """Indices (n,) of the candidates (n * restarts, c, h, w) with the least error."""
+        error = ((candidates - target) ** 2).flatten(1).mean(dim=1).view(-1, self.settings.restarts)
+        return error.argmin(dim=1) + self.settings.restarts * torch.arange(len(error), device=error.device)
 
     def on_sphere(self, z: Tensor) -> Tensor:
         """The nearest point of the sphere of radius sqrt(latent), where that is asked for."""
@@ -214,11 +224,17 @@ class _Unrolled(torch.autograd.Function):
     def forward(ctx: Any, images: Tensor, start: Tensor, projection: _Projection) -> Tensor:
         path = start.new_empty(projection.settings.steps, 2, *start.shape)  # in one piece, or it splits the heap
         generator = projection.inference()
-        best, z = projection.descend(generator, images, start, path)
+        target = images.repeat_interleave(projection.settings.restarts, dim=0)
+        state: State = (start, torch.zeros_like(start))
+        for before in path:
+            before[0], before[1] = state
+            state = projection.step(generator, state, (target,))
+        candidates = generator(state[0])
+        best = projection.best(candidates, target)
         ctx.projection, ctx.generator = projection, generator
         ctx.path = path[:, :, best]
-        ctx.save_for_backward(images, z[best])
-        return generator(z[best])
+        ctx.save_for_backward(images, state[0][best])
+        return candidates[best]
 
     @staticmethod
     @once_differentiable
@@ -233,12 +249,7 @@ class _Unrolled(torch.autograd.Function):
             to_velocity = torch.zeros_like(to_z)
             for before in ctx.path.flip(0):
                 z, velocity, target = (each.detach().requires_grad_(True) for each in (*before, images))
-                after = projection.step(generator, z, velocity, target, differentiable=True)
+                after = projection.step(generator, (z, velocity), (target,))
                 to_z, to_velocity, share = torch.autograd.grad(after, (z, velocity, target), (to_z, to_velocity))
                 to_images = to_images + share
         return to_images, None, None
-
-
-def _error(candidates: Tensor, target: Tensor) -> Tensor:
-    """Pixel-mean squared error of each candidate."""
-    return ((candidates - target) ** 2).flatten(1).mean(dim=1)

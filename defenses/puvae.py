@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot, relu
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, fold, mse_loss, one_hot, relu
 from torch.optim import Adam
 
 from bench.contracts import DataInfo, Defense, FitContext, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -146,13 +146,14 @@ class _PuVAE(nn.Module):
         self.decoder = nn.Sequential(
             nn.Unflatten(1, self.start),
             nn.ConvTranspose2d(channels, channels, kernel, padding=kernel // 2),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             _doubling(channels, kernel),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             _doubling(channels, kernel),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.ConvTranspose2d(channels, inputs, 3, padding=1),
         )
+        self.to(memory_format=torch.channels_last)  # the transposed convolutions take half the time
 
     def features(self, images: Tensor) -> Tensor:
         """What the first linear layer makes of the images before the label joins: (n, hidden)."""
@@ -168,8 +169,8 @@ class _PuVAE(nn.Module):
 
     def decode(self, z: Tensor, condition: Tensor) -> Tensor:
         """Logits of pixels (n, c, h, w) of z (n, latent) under one-hot labels (n, classes)."""
-        logits: Tensor = self.decoder(self.expand(torch.cat([z, condition], dim=1)))
-        return logits
+        maps = self.decoder[:-1](self.expand(torch.cat([z, condition], dim=1)))
+        return _last(maps, self.decoder[-1])
 
     def forward(self, images: Tensor) -> Tensor:
         """The reconstruction, over all classes, with the smallest root-mean-square error (section 3.2).
@@ -194,6 +195,19 @@ class _PuVAE(nn.Module):
         mean, log_variance = self.encode(features, condition)
         z = mean + self.noise * torch.exp(0.5 * log_variance) * noise if self.noise > 0 else mean
         return torch.sigmoid(self.decode(z, condition))
+
+
+def _last(maps: Tensor, layer: nn.Module) -> Tensor:
+    """A transposed 3x3 convolution of stride 1 to few channels, as one product and a sum over neighbours.
+
+    The convolution's own kernels fill whole vectors with output channels and take twice the time.
+    """
+    if not isinstance(layer, nn.ConvTranspose2d) or layer.bias is None:
+        raise TypeError("the decoder ends in a transposed convolution with a bias")
+    n, channels, height, width = maps.shape
+    pixels = maps.permute(0, 2, 3, 1).reshape(n, height * width, channels)
+    taps = torch.bmm(layer.weight.flatten(1).mT.expand(n, -1, -1), pixels.mT)
+    return fold(taps, (height, width), 3, padding=1) + layer.bias[:, None, None]
 
 
 def _doubling(channels: int, kernel: int) -> nn.ConvTranspose2d:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the core
     _threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     torch.set_num_threads(_threads)
     os.environ["OMP_NUM_THREADS"] = str(_threads)  # for processes that tests start
+    _own = Path(tempfile.gettempdir()) / f"bench-{os.environ['PYTEST_XDIST_TESTRUNUID']}-{os.getpid()}"
+    _own.mkdir()
+    os.environ["TMPDIR"], tempfile.tempdir = (
+        str(_own),
+        None,
+    )  # where the device's lock lies: they do not wait for each other
 
 
 @dataclass

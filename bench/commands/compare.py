@@ -14,7 +14,8 @@ from bench.errors import RequestError
 from bench.progress import say
 from bench.report.comparison import Comparison
 from bench.report.frames import CELL_LABELS
-from bench.report.tables import print_table, table_console, three_digits
+from bench.report.tables import print_table, table_console
+from bench.report.text import three_digits
 from bench.runs import RunFolder
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.catalog import DATASETS, FAMILIES, cards
+from bench.engines import ENGINES, PRECISIONS
 from bench.presets import preset_names, read_preset
 from bench.threats import PARAMETERS, THREATS, Threat
 
@@ -32,6 +33,8 @@ def show(plugins: tuple[str, ...]) -> None:
         console.print(table)
     _names(console, "Datasets", DATASETS)
     _names(console, "Threat models", {threat.name: _threat(threat) for threat in THREATS.values()})
+    _names(console, "Engines", {engine.name: engine.summary for engine in ENGINES.values()})
+    _names(console, "Precisions", {precision.name: precision.summary for precision in PRECISIONS.values()})
     _names(console, "Presets", {name: ", ".join(read_preset(name)["datasets"]) for name in preset_names()})
     console.print("Write a spec as NAME:PARAMETER=VALUE:..., such as defensegan:restarts=4:steps=100", highlight=False)
 

@@ -9,8 +9,10 @@ import pandas as pd
 from bench.checks import verdicts
 from bench.measured import Measured, measured
 from bench.report.cross_attack import cross_attack_frame
-from bench.report.frames import latency_frame, results_frame, seeds_frame
+from bench.report.frames import results_frame, seeds_frame
+from bench.report.latency import engines_frame, latency_frame
 from bench.report.pairs import all_pairs, pairs_frame, rankings
+from bench.report.scaling import scaling_frame
 from bench.report.worst_case import standings, worst_case_frame
 from bench.runs import RunFolder
 
@@ -22,21 +24,25 @@ class Report:
     Attributes:
         cells: those that are ok, with their raw outcomes.
         results: one row per cell.
-        latency: one row per timing.
+        latency: one row per way of running a pipeline, rounds pooled.
+        engines: the same beside eager float32; empty where nothing else was timed.
         worst_case: one row per defense and budget, all attacks together.
         pairs: one row per pair of defenses and budget.
         seeds: one row per cell without its seed; empty where there is one seed.
         cross_attack: defenses trained for one attack, tested on others; empty where there are none.
+        scaling: trained defenses at several values of other parameters; empty where there are none.
         invalid: how many cells are no measure of robustness.
     """
 
     cells: tuple[Measured, ...]
     results: pd.DataFrame
     latency: pd.DataFrame
+    engines: pd.DataFrame
     worst_case: pd.DataFrame
     pairs: pd.DataFrame
     seeds: pd.DataFrame
     cross_attack: pd.DataFrame
+    scaling: pd.DataFrame
     invalid: int
 
     @classmethod
@@ -48,7 +54,7 @@ class Report:
         """
         records, cells = list(run.results()), measured(run)
         found = verdicts(cells)
-        latency = latency_frame(run.timings())
+        latency = latency_frame(run.timings(), [str(name) for name in run.config().get("defenses", [])])
         results = results_frame(records, cells, found, latency)
         standing = standings(records, cells)
         pairs = all_pairs(standing)
@@ -56,9 +62,11 @@ class Report:
             cells=tuple(cells),
             results=results,
             latency=latency,
+            engines=engines_frame(latency),
             worst_case=worst_case_frame(standing, found, rankings(standing, pairs)),
             pairs=pairs_frame(pairs, found),
             seeds=seeds_frame(results),
             cross_attack=cross_attack_frame(cells),
+            scaling=scaling_frame(cells, latency),
             invalid=sum(verdict.level == "invalid" for verdict in found.values()),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from bench.atomic import write_bytes
@@ -67,14 +68,22 @@ def distances_to_ends(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDAr
     return np.atleast_2d(np.clip(ends, 0.0, None).reshape(2, -1))
 
 
-def legend(figure: Figure, axes: Axes) -> None:
-    """Inside the axes; beside them where it is long."""
-    labels = axes.get_legend_handles_labels()[1]
-    if len(labels) <= _INSIDE:
-        axes.legend()
+def legend(figure: Figure, axes: Axes, handles: Sequence[Line2D] | None = None, *, outside: bool = False) -> None:
+    """Inside the axes; beside them where it is long.
+
+    Args:
+        figure: of the axes; made wider for a legend beside them.
+        axes: whose labelled lines are named, unless `handles` are given.
+        handles: what to name instead, each with its label.
+        outside: beside them in any case.
+    """
+    found = axes.get_legend_handles_labels()[0] if handles is None else list(handles)
+    labels = [str(each.get_label()) for each in found]
+    if len(labels) <= _INSIDE and not outside:
+        axes.legend(found, labels)
         return
     figure.set_figwidth(figure.get_figwidth() + 0.6 + 0.075 * max(len(label) for label in labels))
-    figure.legend(loc="outside right center", fontsize=9)
+    figure.legend(found, labels, loc="outside right center", fontsize=9)
 
 
 def trim(panels: NDArray[Any], used: int, columns: int, label: str) -> None:

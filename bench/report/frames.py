@@ -1,4 +1,4 @@
-"""Data frames derived from a run's raw files: one row per cell, one row per timing, and statistics over seeds."""
+"""Data frames derived from a run's raw files: one row per cell, and statistics over seeds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pandas as pd
 
 from bench.checks import Verdict
 from bench.measured import Measured
-from bench.metrics import Accuracy, cell_metrics, latency_summary, minimum_distance_median
-from bench.runs import Result, Timing
+from bench.metrics import Accuracy, cell_metrics, minimum_distance_median
+from bench.report.latency import plain, timed
+from bench.runs import Result
 
 CELL_LABELS = ("dataset", "classifier", "defense", "attack", "eps", "threat", "seed")
 _ACCURACIES = ("clean_accuracy", "robust_accuracy", "undefended_clean_accuracy", "undefended_accuracy")
@@ -31,7 +32,6 @@ RESULT_COLUMNS = (
     "status",
     "reason",
 )
-LATENCY_LABELS = ("dataset", "classifier", "defense", "engine", "device", "target", "batch_size")
 NO_NORM = "no norm"
 """How tables name the norm of a budget that bounds none."""
 
@@ -42,13 +42,13 @@ def results_frame(
     """One row per recorded cell; a failed or skipped one has its reason and no numbers.
 
     `robust_accuracy` is the mean over draws, `robust_accuracy_worst_draw` the share right in every draw.
-    `latency_p50_ms` and `latency_p95_ms` are of the whole pipeline at the smallest timed batch.
+    `latency_p50_ms` and `latency_p95_ms` are of the whole pipeline at the smallest timed batch, in eager float32.
 
     Args:
         results: all records.
         cells: those that are ok.
         verdicts: of each of them, by key.
-        latency: see `latency_frame`.
+        latency: see `bench.report.latency.latency_frame`.
     """
     times, outcomes = _pipeline_latency(latency), {cell.result.key: cell for cell in cells}
     rows = []
@@ -60,27 +60,6 @@ def results_frame(
             row.update(_numbers(outcomes[result.key]), verdict=str(verdicts[result.key]))
         rows.append(row)
     return pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
-
-
-def latency_frame(timings: Iterable[Timing]) -> pd.DataFrame:
-    """One row per timing, in milliseconds per call."""
-    rows = []
-    for timing in timings:
-        summary = latency_summary(timing.seconds, timing.batch_size)
-        rows.append(
-            {
-                **timing.labels,
-                "engine": timing.engine,
-                "device": timing.device,
-                "target": timing.target,
-                "batch_size": timing.batch_size,
-                "calls": summary.calls,
-                **{f"{name}_ms": getattr(summary, name) for name in ("p25", "p50", "p75", "p90", "p95", "p99")},
-                "images_per_second": summary.images_per_second,
-            }
-        )
-    columns = [*LATENCY_LABELS, "calls", *(f"{p}_ms" for p in ("p25", "p50", "p75", "p90", "p95", "p99"))]
-    return pd.DataFrame(rows, columns=[*columns, "images_per_second"])
 
 
 def seeds_frame(results: pd.DataFrame) -> pd.DataFrame:
@@ -123,11 +102,12 @@ def _numbers(cell: Measured) -> dict[str, Any]:
     return row
 
 
-def _pipeline_latency(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, float]]:
-    """Median and 95th percentile of the pipeline at its smallest batch, by dataset, classifier and defense."""
-    found: dict[tuple[str, ...], dict[str, float]] = {}
-    pipeline = frame[frame["target"] == "pipeline"].sort_values("batch_size", ascending=False)
-    for row in pipeline.to_dict("records"):
-        key = (str(row["dataset"]), str(row["classifier"]), str(row["defense"]))
-        found[key] = {"latency_p50_ms": row["p50_ms"], "latency_p95_ms": row["p95_ms"]}
-    return found
+def _pipeline_latency(latency: pd.DataFrame) -> dict[tuple[str, ...], dict[str, float]]:
+    """Median and 95th percentile of the pipeline at the smallest batch, by dataset, classifier and defense."""
+    return {
+        (str(row["dataset"]), str(row["classifier"]), str(row["defense"])): {
+            "latency_p50_ms": row["p50_ms"],
+            "latency_p95_ms": row["p95_ms"],
+        }
+        for row in timed(plain(latency), "pipeline").to_dict("records")
+    }

@@ -1,4 +1,4 @@
-"""Which plots a run gets, and those over epsilon and latency; each as PNG and SVG."""
+"""Which plots a run gets, and those over epsilon; each as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from matplotlib.lines import Line2D
 from bench.report.derived import Report
 from bench.report.drawing import (
     PANELS,
-    distances_to_ends,
     eps_label,
     legend,
     line_over_eps,
-    over_seeds,
     save,
     style,
     trim,
 )
 from bench.report.frames import NO_NORM
 from bench.report.images import image_figures
+from bench.report.latency_plots import accuracy_latency, latency_over_batch
+from bench.report.scaling_plots import scaling_figures
 from bench.report.side_by_side import cross_attack_figure, worst_case_figure
 
 _WHERE = ["dataset", "classifier"]
@@ -32,6 +32,9 @@ def write_plots(folder: Path, report: Report) -> None:
     ok = report.results[report.results["status"] == "ok"]
     _over_eps(folder, report, ok)
     _over_latency(folder, report, ok)
+    latency_over_batch(folder, report.latency)
+    for stem, figure in scaling_figures(report.scaling):
+        save(folder, f"scaling_{stem}", figure)
     for (dataset, classifier, norm), rows in report.worst_case.groupby([*_WHERE, "norm"], sort=False):
         title = f"{dataset}, {classifier}, {norm}, n = {rows['n'].iloc[0]}"
         save(folder, f"worst_case_{dataset}_{classifier}_{norm}", worst_case_figure(rows, title))
@@ -61,12 +64,12 @@ def _over_latency(folder: Path, report: Report, ok: pd.DataFrame) -> None:
         for (dataset, classifier, norm, eps), rows in report.worst_case.groupby([*_WHERE, "norm", "eps"]):
             title = f"{dataset}, {classifier}, {norm} eps {eps:g}, n = {rows['n'].iloc[0]}"
             name = f"worst_case_{dataset}_{classifier}_{norm}_eps{eps:g}"
-            _latency_plot(folder, name, title, rows, report.latency, "worst_case")
+            accuracy_latency(folder, name, title, rows, report.latency, "worst_case")
         ok = ok[ok["threat"] == "graybox"]
     for (dataset, classifier, attack, threat, eps), rows in ok.groupby([*_WHERE, "attack", "threat", "eps"]):
         title = f"{dataset}, {classifier}, {attack} ({threat}), n = {rows['n'].iloc[0]}, eps {eps:g}"
         name = f"{dataset}_{classifier}_{attack}_{threat}_eps{eps:g}"
-        _latency_plot(folder, name, title, rows, report.latency, "robust_accuracy")
+        accuracy_latency(folder, name, title, rows, report.latency, "robust_accuracy")
 
 
 def _accuracy_eps(group: pd.DataFrame, title: str, sees_defense: bool) -> Figure:
@@ -112,39 +115,4 @@ def _threats(group: pd.DataFrame, title: str) -> Figure:
     handles = [Line2D([], [], **style(index)) for index in range(len(threats))]
     figure.legend(handles, threats, loc="outside lower center", ncols=min(5, len(threats)), fontsize=9)
     figure.suptitle(title, fontsize=11)
-    return figure
-
-
-def _latency_plot(
-    folder: Path, name: str, title: str, rows: pd.DataFrame, latency: pd.DataFrame, accuracy: str
-) -> None:
-    if latency.empty:
-        return
-    timed = latency[(latency["target"] == "pipeline") & (latency["batch_size"] == latency["batch_size"].min())]
-    columns = [*_WHERE, "defense", "device", "batch_size", "p25_ms", "p50_ms", "p75_ms"]
-    both = rows.merge(timed[columns], on=[*_WHERE, "defense"])
-    if not both.empty:
-        save(folder, f"accuracy_latency_{name}", _accuracy_latency(both, title, accuracy))
-
-
-def _accuracy_latency(rows: pd.DataFrame, title: str, accuracy: str) -> Figure:
-    """An accuracy against the pipeline's latency; error bars: Wilson interval, interquartile range."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
-    for index, row in enumerate(over_seeds(rows, "defense").to_dict("records")):
-        axes.errorbar(
-            row["p50_ms"],
-            row[accuracy],
-            xerr=distances_to_ends(row["p50_ms"], row["p25_ms"], row["p75_ms"]),
-            yerr=distances_to_ends(row[accuracy], row[f"{accuracy}_low"], row[f"{accuracy}_high"]),
-            capsize=3,
-            label=str(row["defense"]),
-            **{**style(index), "linestyle": ""},
-        )
-    batch, device = int(rows["batch_size"].iloc[0]), rows["device"].iloc[0]
-    what = "worst-case accuracy" if accuracy == "worst_case" else "robust accuracy"
-    axes.set(xscale="log", ylim=(-0.02, 1.02), ylabel=what, title=title)
-    axes.set_xlabel(f"latency of purifier and classifier, ms a call, batch {batch} ({device})")
-    axes.grid(alpha=0.3, which="both")
-    legend(figure, axes)
     return figure

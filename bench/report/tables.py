@@ -16,16 +16,22 @@ from rich.text import Text
 from bench.atomic import write_text
 from bench.progress import say
 from bench.report.derived import Report
+from bench.report.latency import ENGINES_BELOW, engines_table, latency_table, remarks
+from bench.report.scaling import scaling_tables
+from bench.report.text import intervals, three_digits
 from bench.report.worst_case import UNSEEN
 
 _LABELS = ("dataset", "classifier", "attack", "eps", "threat", "defense")
-_CONSTANT = (*_LABELS, "norm", "seed", "name", "seeds", "engine", "device", "cells", "basis")
+_CONSTANT = (*_LABELS, "norm", "seed", "name", "seeds", "engine", "precision", "device", "cells", "basis")
 """Columns that the terminal names in a table's title where they hold a single value."""
 
 MARKS = {"ok": "", "suspect": " ?", "invalid": " !"}
 """What stands behind a number, by the level of its verdict."""
 
-_TEXT = (*_CONSTANT, "target", "verdict", "strongest", "not ok", "note", "trained for", "A", "B")
+_TEXT = (*_CONSTANT, "target", "verdict", "strongest", "not ok", "note", "trained for", "A", "B", "network")
+
+_FRAMES = ("results", "latency", "worst_case", "pairs", "seeds", "cross_attack", "scaling", "engines")
+"""Attributes of a report that are files of that name; one that is empty is left out, but for the first three."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +55,18 @@ class Shown:
 
 def tables(report: Report) -> Iterator[Shown]:
     """The tables of a report, the headline first."""
+    if not report.results.empty:
+        yield from _accuracy_tables(report)
+    for name, frame in scaling_tables(report.scaling).items():
+        title = f"{name}: one trained network, other parameters"
+        yield Shown(f"scaling_{name}", title, frame, "latency: of purifier and classifier, in eager float32")
+    if not report.latency.empty:
+        yield Shown("latency_table", "Latency per call", latency_table(report.latency), remarks(report.latency))
+    if not report.engines.empty:
+        yield Shown("engines", "Engines and precisions", engines_table(report.engines), ENGINES_BELOW)
+
+
+def _accuracy_tables(report: Report) -> Iterator[Shown]:
     results, worst = report.results, report.worst_case
     if not worst.empty:
         ok = results[results["status"] == "ok"]
@@ -70,7 +88,6 @@ def tables(report: Report) -> Iterator[Shown]:
         yield Shown("cross_attack", "Trained for one attack, tested on another (graybox)", cross_table(report))
     if not report.pairs.empty:
         yield Shown("pairs", "Pairs of defenses", pairs_table(report.pairs), printed=False)
-    yield Shown("latency_table", "Latency per call", latency_table(report.latency), printed=not report.latency.empty)
 
 
 def _doubtful(worst: pd.DataFrame) -> pd.Series[bool]:
@@ -83,7 +100,7 @@ def worst_case_table(frame: pd.DataFrame) -> pd.DataFrame:
     table = frame[["dataset", "classifier", "norm", "eps", *_seed(frame), "defense"]].copy()
     table["rank"] = frame["rank"] + np.where(_doubtful(frame), "?", "")
     for title, column in (("clean", "clean"), ("graybox", "graybox"), ("worst case", "worst_case")):
-        table[title] = _intervals(frame, column)
+        table[title] = intervals(frame, column)
     accuracies = frame["strongest_accuracy"]
     table["strongest"] = [f"{name}: {value:.3f}" for name, value in zip(frame["strongest"], accuracies, strict=True)]
     table["cells"], table["not ok"] = frame["cells"], frame["not_ok"]
@@ -141,7 +158,7 @@ def accuracy_table(results: pd.DataFrame) -> pd.DataFrame:
         ("attacked, defended", "robust_accuracy"),
     )
     for title, column in pairs:
-        table[title] = _intervals(results, column)
+        table[title] = intervals(results, column)
     if results["minimum_distance_median"].notna().any():
         table["nearest, median"] = results["minimum_distance_median"].map(three_digits)
     failed = results["status"] != "ok"
@@ -162,7 +179,7 @@ def seeds_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def cross_table(report: Report) -> pd.DataFrame:
     """Rows: what the defense was trained for; columns: what it was tested on."""
-    frame = report.cross_attack.assign(shown=_intervals(report.cross_attack, "accuracy"))
+    frame = report.cross_attack.assign(shown=intervals(report.cross_attack, "accuracy"))
     rows = ["dataset", "classifier", *_seed(frame), "defense", "trained_for"]
     wide = frame.pivot_table(index=rows, columns="tested_on", values="shown", aggfunc="first", sort=False)
     wide.columns = pd.Index([str(name) for name in wide.columns])
@@ -181,34 +198,19 @@ def pairs_table(frame: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def latency_table(latency: pd.DataFrame) -> pd.DataFrame:
-    """One row per defense and target: median and 95th percentile in milliseconds at each batch size."""
-    rows = ["dataset", "classifier", "defense", "engine", "device", "target"]
-    if latency.empty:
-        return pd.DataFrame(columns=rows)
-    table = latency.pivot_table(index=rows, columns="batch_size", values=["p50_ms", "p95_ms"], sort=False)
-    levels = (table.columns.get_level_values(level) for level in (0, 1))
-    table.columns = pd.Index([f"{str(what)[:3]} ms, batch {size}" for what, size in zip(*levels, strict=True)])
-    order = sorted(table.columns, key=lambda title: (int(title.rsplit(" ", 1)[1]), title))
-    return table[order].map(three_digits).reset_index()
-
-
 def write_tables(folder: Path, report: Report) -> None:
     """Write the frames as CSV (every column, nine digits) and the tables for people as Markdown and LaTeX."""
-    frames = {name: getattr(report, name) for name in ("results", "latency", "worst_case")}
-    applying = {name: getattr(report, name) for name in ("pairs", "seeds", "cross_attack")}
-    for name, frame in {**frames, **{name: frame for name, frame in applying.items() if not frame.empty}}.items():
-        write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.9g"))
+    always = ("results", "latency", "worst_case") if not report.results.empty else ()
+    for name in _FRAMES:
+        frame: pd.DataFrame = getattr(report, name)
+        if name in always or not frame.empty:
+            write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.9g"))
     for each in tables(report):
         markdown = each.frame.to_markdown(index=False, disable_numparse=True) + "\n"
         latex = each.frame.to_latex(index=False, escape=True, float_format="%g")
-        below = (
-            (f"\n{each.below}\n", "".join(f"% {line}\n" for line in each.below.splitlines()))
-            if each.below
-            else ("", "")
-        )
-        write_text(folder / f"{each.name}.md", markdown + below[0])
-        write_text(folder / f"{each.name}.tex", latex + below[1])
+        lines = each.below.splitlines()
+        write_text(folder / f"{each.name}.md", markdown + "".join(f"\n{line}\n" for line in lines))
+        write_text(folder / f"{each.name}.tex", latex + "".join(f"% {line}\n" for line in lines))
 
 
 def table_console() -> Console:
@@ -241,13 +243,6 @@ def print_table(console: Console, title: str, frame: pd.DataFrame) -> None:
     console.print(table)
 
 
-def three_digits(value: float) -> str:
-    """A number for people, `inf` for infinity, nothing for none."""
-    if pd.isna(value) or value == float("inf"):
-        return "" if pd.isna(value) else "inf"
-    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
-
-
 def _skipped(results: pd.DataFrame) -> str:
     """How many cells were skipped, and which, in one line."""
     skipped = results[results["status"] == "skipped"]
@@ -258,10 +253,3 @@ def _skipped(results: pd.DataFrame) -> str:
 
 def _seed(frame: pd.DataFrame) -> list[str]:
     return ["seed"] if frame["seed"].nunique() > 1 else []
-
-
-def _intervals(frame: pd.DataFrame, name: str) -> list[str]:
-    """A share and its interval as text, row by row; nothing where there is none."""
-    columns = (frame[column] for column in (name, f"{name}_low", f"{name}_high"))
-    rows: Iterator[tuple[Any, ...]] = zip(*columns, strict=True)
-    return ["" if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in rows]

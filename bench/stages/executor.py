@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bench.artifacts import Artifact
+from bench.artifacts import Artifact, Meta, Tensors
 from bench.errors import PluginFault
+from bench.occupancy import working
 from bench.stages.base import Lab, Task
 
 
@@ -32,8 +33,12 @@ class LocalExecutor:
         if task.key in self._failed:
             raise self._failed[task.key]
         try:
-            artifact, _ = self._lab.store.get_or_make(task.kind, task.key, lambda: task.run(self._lab))
+            artifact, _ = self._lab.store.get_or_make(task.kind, task.key, lambda: self._run(task))
         except PluginFault as fault:
             self._failed[task.key] = fault
             raise
         return artifact
+
+    def _run(self, task: Task) -> tuple[Tensors, Meta]:
+        with working(self._lab.device):
+            return task.run(self._lab)

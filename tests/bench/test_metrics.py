@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from bench.metrics import accuracy, latency_summary, minimum_distance_median, share
+from bench.metrics import (
+    accuracy,
+    clocks_apart,
+    drift,
+    latency_summary,
+    minimum_distance_median,
+    pareto_front,
+    share,
+)
 
 
 def wilson(k: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
@@ -64,3 +72,41 @@ def test_the_nearest_image_of_one_that_is_wrong_anyway_is_itself() -> None:
     assert minimum_distance_median(distances, np.ones(5, bool)) == 0.3
     assert minimum_distance_median(distances, np.array([True, True, False, True, False])) == 0.1
     assert minimum_distance_median(np.array([0.1, np.inf]), np.ones(2, bool)) == np.inf
+
+
+def test_drift_is_of_the_slowest_round_over_the_fastest() -> None:
+    assert drift([(1.0, 2.0, 9.0), (2.5, 2.5), (1.0, 2.2, 50.0)]) == pytest.approx(0.25)
+    assert drift([(3.0, 1.0), (2.0,)]) == 0
+    assert math.isnan(drift([(1.0, 2.0)]))
+
+
+@pytest.mark.parametrize(
+    ("host", "device", "apart"),
+    [
+        (100e-6, 55e-6, False),  # within what starting a call takes
+        (100e-6, 45e-6, True),
+        (10e-3, 9.1e-3, False),  # within a tenth
+        (10e-3, 8.9e-3, True),
+        (10e-3, 11.1e-3, True),
+    ],
+)
+def test_clocks_may_differ_by_a_launch_or_a_tenth(host: float, device: float, apart: bool) -> None:
+    assert clocks_apart(host, device) is apart
+
+
+def test_the_pareto_front_by_hand() -> None:
+    """0 is the fastest; 2 is as accurate and slower; 3 is as fast as 1 and worse; 4 is the best, 5 its equal."""
+    latency, right = [1.0, 2.0, 3.0, 2.0, 9.0, 9.0], [0.5, 0.7, 0.5, 0.6, 0.9, 0.9]
+    assert pareto_front(latency, right) == [0, 1, 4, 5]
+    assert pareto_front([], []) == []
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 5)), max_size=12))
+def test_the_pareto_front_is_what_nothing_dominates(points: list[tuple[int, int]]) -> None:
+    def dominated(index: int) -> bool:
+        time, right = points[index]
+        return any(t <= time and r >= right and (t, r) != (time, right) for t, r in points)
+
+    front = pareto_front([float(time) for time, _ in points], [float(right) for _, right in points])
+    assert sorted(front) == [index for index in range(len(points)) if not dominated(index)]
+    assert [points[index] for index in front] == sorted(points[index] for index in front)

@@ -16,7 +16,8 @@ from rich.console import Console
 from bench.errors import RequestError
 from bench.report import Report, print_tables, write_report
 from bench.report.tables import accuracy_table, threat_table
-from bench.runs import SCHEMA, RunFolder, Timing
+from bench.runs import SCHEMA, RunFolder
+from bench.timings import Samples, Subject, Timing
 
 GOLDEN = Path(__file__).parent / "golden"
 N = 20
@@ -56,7 +57,8 @@ def hand_made(made: Any, path: Path) -> RunFolder:
             for size in (1, 32):
                 seconds = tuple(factor * size**0.5 * milliseconds * (1 + i / 100) / 1e3 for i in range(11))
                 labels = {"dataset": "digits", "classifier": "cnn", "defense": defense}
-                folder.save_timing(Timing(labels, target, size, "eager", "cpu", 3, seconds))
+                subject = Subject(labels, target, size, "eager", "float32", "cpu", 0)
+                folder.save_timing(Timing(subject, "ok", samples=Samples(seconds, (), 3, True, None, None)))
     return folder
 
 
@@ -112,6 +114,7 @@ def test_plots_are_pictures_with_something_on_them(written: RunFolder) -> None:
         "images_digits_cnn_cw_graybox_seed0.png",
         "images_digits_cnn_fgsm_graybox_seed0.png",
         "images_digits_cnn_fgsm_whitebox-eot=10_seed0.png",
+        "latency_batch_digits_cnn.png",
         "threats_digits_cnn_fgsm.png",
         "worst_case_digits_cnn_l2.png",
         "worst_case_digits_cnn_linf.png",

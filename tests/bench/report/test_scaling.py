@@ -1,0 +1,153 @@
+"""One trained network at several values of parameters that it was not trained with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.measured import Measured
+from bench.report import write_report
+from bench.report.latency import latency_frame
+from bench.report.scaling import scaling_frame, scaling_tables
+from bench.report.scaling_plots import scaling_figures
+from bench.runs import RunFolder
+from bench.timings import Samples, Subject, Timing
+
+
+def cell(made: Any, count: int, digest: str | None = "one", name: str = "gan", **given: Any) -> Measured:
+    """20 images, so many right; everything in `given` that is no label is a parameter of the defense."""
+    labels = {key: given.pop(key) for key in ("attack", "eps", "threat", "seed", "dataset") if key in given}
+    spec = ":".join([name, *(f"{key}={value}" for key, value in given.items())])
+    result = made.result(spec, **labels, parameters={"defense": {"width": 8, **given}})
+    networks = {"classifier": "c"} if digest is None else {"classifier": "c", "defense": digest}
+    return Measured(replace(result, networks=networks), made.outcome(np.arange(20) < count))
+
+
+def timing(defense: str, size: int, milliseconds: float, **changes: Any) -> Timing:
+    labels = {"dataset": "digits", "classifier": "cnn", "defense": defense}
+    engine, target = changes.get("engine", "eager"), changes.get("target", "pipeline")
+    subject = Subject(labels, target, size, engine, "float32", "cpu", 0)
+    seconds = tuple(milliseconds * factor / 1e3 for factor in (0.9, 1.0, 1.3))
+    return Timing(subject, "ok", samples=Samples(seconds, (), 3, True, None, None))
+
+
+NOTHING_TIMED = latency_frame([])
+
+
+def grid(made: Any, **labels: Any) -> list[Measured]:
+    return [
+        cell(made, 5 + restarts + steps // 10, restarts=restarts, steps=steps, **labels)
+        for restarts in (1, 4)
+        for steps in (10, 30)
+    ]
+
+
+def test_the_parameters_that_differ_are_the_varied_ones(made: Any) -> None:
+    frame = scaling_frame(grid(made), NOTHING_TIMED)
+    assert frame["varied"].unique().tolist() == ["restarts,steps"]
+    assert frame["fixed"].unique().tolist() == ["width=8"]
+    assert frame[["restarts", "steps"]].to_numpy().tolist() == [[1, 10], [1, 30], [4, 10], [4, 30]]
+    assert frame["robust_accuracy"].tolist() == pytest.approx([7 / 20, 9 / 20, 10 / 20, 12 / 20])
+    assert frame["clean_accuracy"].tolist() == [1.0] * 4
+    assert frame["p50_ms"].isna().all()
+
+
+def test_another_network_another_defense_or_another_attack_is_no_scaling(made: Any) -> None:
+    cells = [
+        cell(made, 9, "one", epochs=1),
+        cell(made, 9, "two", epochs=2),
+        cell(made, 9, "same", name="other", restarts=1),
+        cell(made, 9, "same", name="another", restarts=2),
+        cell(made, 9, "three", restarts=1, attack="pgd"),
+        cell(made, 9, "three", restarts=2, attack="fgsm"),
+        cell(made, 9, "four", restarts=5),
+        cell(made, 9, "four", restarts=5, eps=0.2),
+        cell(made, 9, None, restarts=1),
+        cell(made, 9, None, restarts=2),
+    ]
+    assert scaling_frame(cells, NOTHING_TIMED).empty
+
+
+def test_seeds_have_networks_of_their_own_and_do_not_mix(made: Any) -> None:
+    cells = [*grid(made, seed=0, digest="one"), *grid(made, seed=1, digest="two")[:2]]
+    frame = scaling_frame(cells, NOTHING_TIMED)
+    assert frame.groupby("seed")["network"].unique().map(list).to_dict() == {0: ["one"], 1: ["two"]}
+    assert frame["varied"].unique().tolist() == ["restarts,steps"]  # though seed 1 has one value of restarts
+    (table,) = scaling_tables(frame).values()
+    assert table["seed"].tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_latency_is_of_the_pipeline_in_eager_float32_at_the_smallest_and_largest_batch(made: Any) -> None:
+    cells = grid(made)
+    specs = [each.result.labels["defense"] for each in cells]
+    times = [timing(spec, size, size * (1.0 + place)) for place, spec in enumerate(specs) for size in (1, 8, 32)]
+    times += [timing(specs[0], 1, 0.1, engine="compile"), timing(specs[0], 1, 0.1, target="purifier")]
+    frame = scaling_frame(cells, latency_frame(times))
+    assert frame["p50_ms"].tolist() == pytest.approx([1, 2, 3, 4])
+    assert frame["largest_p50_ms"].tolist() == pytest.approx([32, 64, 96, 128])
+    (table,) = scaling_tables(frame).values()
+    assert list(table.columns[-6:]) == [
+        *("restarts", "steps", "clean", "attacked", "p50 ms, batch 1", "p50 ms, batch 32"),
+    ]
+    assert table["p50 ms, batch 32"].tolist() == ["32", "64", "96", "128"]
+    assert table["attacked"].iloc[0] == "0.350 [0.181, 0.567]"
+    once = scaling_frame(cells, latency_frame([timing(spec, 1, 1.0) for spec in specs]))
+    assert once["largest_p50_ms"].isna().all()
+    assert [title for title in scaling_tables(once)["gan"].columns if "p50" in title] == ["p50 ms, batch 1"]
+
+
+def test_a_parameter_called_like_a_column_says_whose_it_is(made: Any) -> None:
+    cells = [cell(made, 9), cell(made, 9)]
+    for number, each in enumerate(cells):
+        parameters = {"defense": {"seed": number}}
+        cells[number] = Measured(replace(each.result, parameters=parameters), each.outcome)
+    frame = scaling_frame(cells, NOTHING_TIMED)
+    assert frame["seed"].tolist() == [0, 0]
+    assert frame["defense seed"].tolist() == [0, 1]
+
+
+def test_two_numbers_are_maps_one_is_lines_words_are_a_table_alone(made: Any) -> None:
+    cases = {
+        2: grid(made),
+        1: [cell(made, 9, steps=steps) for steps in (10, 100, 200)],
+        0: [cell(made, 9, start=start) for start in ("mean", "noise")],
+    }
+    for panels, cells in cases.items():
+        times = latency_frame([timing(each.result.labels["defense"], 1, 2.0) for each in cells])
+        figures = list(scaling_figures(scaling_frame(cells, times)))
+        assert len(figures) == (panels > 0)
+        assert all(name == "digits_cnn_fgsm_graybox_eps0.1_gan" for name, _ in figures)
+        if panels == 2:
+            accuracy, latency = figures[0][1].axes[:2]
+            assert [text.get_text() for text in accuracy.texts] == ["0.35", "0.45", "0.50", "0.60"]
+            assert [text.get_text() for text in latency.texts] == ["2"] * 4
+            assert (accuracy.get_ylabel(), accuracy.get_xlabel()) == ("restarts", "steps")
+        if panels == 1:
+            accuracy, latency = figures[0][1].axes
+            assert accuracy.lines[0].get_xdata().tolist() == [10, 100, 200]
+            assert accuracy.lines[1].get_ydata().tolist() == pytest.approx([0.45] * 3)
+            assert latency.lines[0].get_ydata().tolist() == pytest.approx([2.0] * 3)
+
+
+def test_a_defense_trained_in_two_ways_has_two_figures(made: Any) -> None:
+    cells = [*grid(made), *(cell(made, 9, "wide", width=64, restarts=1, steps=steps) for steps in (10, 30))]
+    frame = scaling_frame(cells, NOTHING_TIMED)
+    stem = "digits_cnn_fgsm_graybox_eps0.1_gan"
+    assert [name for name, _ in scaling_figures(frame)] == [stem, f"{stem}_2"]
+    assert "network" in scaling_tables(frame)["gan"].columns
+
+
+def test_a_run_with_scaling_has_its_table_and_figure(made: Any, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", {})
+    for each in [*grid(made), cell(made, 9, name="plain")]:
+        folder.save(each.result, dict(each.outcome))
+        folder.save_timing(timing(each.result.labels["defense"], 1, 1.0))
+    write_report(folder)
+    assert len(pd.read_csv(folder.path / "tables" / "scaling.csv")) == 4
+    assert (folder.path / "tables" / "scaling_gan.md").read_text().count("\n|") == 5
+    assert (folder.path / "plots" / "scaling_digits_cnn_fgsm_graybox_eps0.1_gan.png").stat().st_size > 1000
