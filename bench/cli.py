@@ -157,12 +157,22 @@ def list_command(plugin: Plugins = None) -> None:
 
 @app.command("report")
 def report_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], strict: Strict = False
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    strict: Strict = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="NAME",
+            help="Also beside published figures: paper, defensegan, puvae, or a file that ends in .json.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make a run's tables and plots again from its raw results, without recomputing."""
     from bench.commands.report import report
 
-    raise typer.Exit(report(run, strict))
+    raise typer.Exit(report(run, strict, against))
 
 
 @app.command("compare")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,6 +45,34 @@ class LatencyConfig(BaseModel):
     compared: PositiveInt = 32
 
 
+class Only(BaseModel):
+    """What of the grid a classifier or defense takes part in; None for all of it.
+
+    Attributes:
+        datasets: names.
+        attacks: specs, or names for all specs of that attack.
+        eps: budgets.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    datasets: tuple[str, ...] | None = None
+    attacks: tuple[str, ...] | None = None
+    eps: tuple[NonNegativeFloat, ...] | None = None
+
+    def allows(self, dataset: str, attack: Collection[str], eps: float) -> bool:
+        """Whether a cell is part of it.
+
+        Args:
+            dataset: of the cell.
+            attack: spec and name of the cell's attack.
+            eps: its budget.
+        """
+        named = self.attacks is None or any(name in self.attacks for name in attack)
+        placed = self.datasets is None or dataset in self.datasets
+        return named and placed and (self.eps is None or eps in self.eps)
+
+
 class RunConfig(BaseModel):
     """Everything a run is made of; what is left out of a TOML file has these defaults.
 
@@ -57,6 +85,7 @@ class RunConfig(BaseModel):
         attack_eps: budgets by attack, its name or its whole spec.
         threats: threat models, such as `whitebox:eot=10`.
         seeds: of training and of attacks.
+        only: by classifier or defense, its name or its whole spec, the part of the grid that it takes part in.
         n: test images.
         batch_size: images attacked and evaluated at once.
         draws: fresh evaluations of a stochastic defense on the finished images.
@@ -75,6 +104,7 @@ class RunConfig(BaseModel):
     attack_eps: dict[str, Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)]] = {}
     threats: tuple[str, ...] = Field(default=("graybox",), min_length=1)
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
+    only: dict[str, Only] = {}
     n: PositiveInt = 500
     batch_size: PositiveInt = 100
     draws: PositiveInt = 3
@@ -107,7 +137,8 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
     Args:
         content: of a preset or file.
         overrides: options from the command line; None where one was not given. `eps` there replaces all of the
-            content's `attack_eps`; without it `attack_eps` there adds to them. `latency` is a mapping of options.
+            content's `attack_eps`; without it `attack_eps` there adds to them. An axis that is given there is no
+            longer restricted by the content's `only`. `latency` is a mapping of options.
         source: what to call the content in messages.
 
     Raises:
@@ -119,6 +150,13 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
         merged["attack_eps"] = given.get("attack_eps", {})
     elif "attack_eps" in given and isinstance(content.get("attack_eps"), Mapping):
         merged["attack_eps"] = {**content["attack_eps"], **given["attack_eps"]}
+    if isinstance(content.get("only"), Mapping):
+        merged["only"] = {
+            name: {axis: part for axis, part in parts.items() if axis not in given}
+            if isinstance(parts, Mapping)
+            else parts
+            for name, parts in content["only"].items()
+        }
     if "latency" in given:
         merged["latency"] = _latency(content.get("latency", {}), given["latency"])
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from bench.config import RunConfig
+from bench.config import Only, RunConfig
 from bench.configure import Configured, configure
 from bench.contracts import Attack, Classifier, Defense, MinimumNorm, Plugin
 from bench.datasets import dataset_names
@@ -117,6 +117,7 @@ class Grid:
     attacks: tuple[tuple[Configured[Attack], tuple[float, ...]], ...]
     threats: tuple[ThreatModel, ...]
     seeds: tuple[int, ...]
+    only: Mapping[str, Only]
 
     @classmethod
     def of(cls, config: RunConfig) -> Grid:
@@ -129,6 +130,7 @@ class Grid:
             if name not in dataset_names():
                 raise unknown("dataset", name, dataset_names())
         _check_overrides(config)
+        _check_only(config)
         attacks = _configured(ATTACKS, config.attacks, config)
         _check_budgets(config, attacks)
         return cls(
@@ -138,6 +140,7 @@ class Grid:
             attacks=tuple((attack, _budgets(attack, config)) for attack in attacks),
             threats=tuple(threat_model(text, config.parameters) for text in _once(config.threats)),
             seeds=_once(config.seeds),
+            only=config.only,
         )
 
     def identities(self) -> dict[str, Any]:
@@ -153,6 +156,15 @@ class Grid:
 
     def cells(self) -> Iterator[Cell]:
         """All cells, those that share networks and adversarial sets next to each other."""
+        return (cell for cell in self._product() if self._takes_part(cell))
+
+    def _takes_part(self, cell: Cell) -> bool:
+        """Whether what restricts the cell's classifier and defense allows it; a whole spec goes before its name."""
+        attack = (cell.attack.label, cell.attack.name)
+        rules = (self.only.get(each.label, self.only.get(each.name)) for each in (cell.classifier, cell.defense))
+        return all(rule is None or rule.allows(cell.dataset, attack, cell.eps) for rule in rules)
+
+    def _product(self) -> Iterator[Cell]:
         for dataset in self.datasets:
             for seed in self.seeds:
                 for classifier in self.classifiers:
@@ -197,6 +209,24 @@ def _check_budgets(config: RunConfig, attacks: tuple[Configured[Attack], ...]) -
     for name in config.attack_eps:
         if ":" in name and name not in labels:
             raise unknown("attack that budgets are given for:", name, labels)
+
+
+def _check_only(config: RunConfig) -> None:
+    """Every name under `only` is a classifier's or defense's, and what it names there exists.
+
+    Raises:
+        RequestError: one is not.
+    """
+    names = [*CLASSIFIERS, *DEFENSES]
+    for name, part in config.only.items():
+        if Spec.parse(name).name not in names:
+            raise unknown("classifier or defense under [only]:", name, names)
+        for dataset in part.datasets or ():
+            if dataset not in dataset_names():
+                raise unknown("dataset", dataset, dataset_names())
+        for attack in part.attacks or ():
+            if Spec.parse(attack).name not in ATTACKS:
+                raise unknown("attack under [only]:", attack, ATTACKS)
 
 
 def _check_overrides(config: RunConfig) -> None:

@@ -6,27 +6,38 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.literature import read_published
 from bench.progress import say
 from bench.report import Report, print_tables, table_console, write_report
+from bench.report.against_plots import write_against_plots
+from bench.report.against_tables import Against, print_against, write_against
 from bench.runs import RunFolder
 
 
-def report(path: Path, strict: bool) -> int:
+def report(path: Path, strict: bool, against: str | None = None) -> int:
     """Derive everything from the raw files of the run at `path` and print the tables.
 
     Args:
         path: the run's folder.
         strict: an invalid cell is a failure.
+        against: published figures to set beside the run's, see `bench.literature.read_published`.
 
     Returns:
         1 where `strict` finds an invalid cell, else 0.
 
     Raises:
-        RequestError: it is no run's folder, or a raw file is damaged.
+        RequestError: it is no run's folder, a raw file is damaged, or there are no such published figures.
     """
+    published = read_published(against) if against is not None else None  # a wrong name is told first
     derived = write_report(RunFolder.open(path))
-    messages = Console(stderr=True)
-    print_tables(table_console(), derived)
+    messages, output = Console(stderr=True), table_console()
+    print_tables(output, derived)
+    if published is not None:
+        name, publication = published
+        beside = Against.of(derived, name, publication)
+        write_against(path / "tables", beside)
+        write_against_plots(path / "plots", name, derived.results, publication.figures)
+        print_against(output, beside)
     say(messages, f"Tables and plots are in {path}/tables and {path}/plots")
     return 1 if strict and told_invalid(messages, derived) else 0
 

@@ -1,0 +1,37 @@
+"""`bench report RUN --against NAME`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.commands.report import report
+from bench.errors import RequestError
+from bench.runs import RunFolder
+
+
+@pytest.fixture
+def run(made: Any, tmp_path: Path) -> Path:
+    folder = RunFolder.create(tmp_path / "run", {"defenses": ["none"]})
+    cell = made.cell([1] * 5 + [0] * 15, dataset="mnist", defense="none", attack="fgsm", eps=0.3)
+    folder.save(cell.result, cell.outcome)
+    return folder.path
+
+
+def test_a_report_against_the_paper_adds_to_the_runs_own(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(run, strict=False) == 0
+    own = {path.name for path in run.rglob("*.*")}
+    assert "Table 1(a)" not in capsys.readouterr().out
+    assert report(run, strict=False, against="paper") == 0
+    added = {path.name for path in run.rglob("*.*")} - own
+    assert {"against_paper_table1a.md", "against_paper_figures.csv", "against_paper_cnn.png"} <= added
+    assert all(name.startswith("against_paper_") for name in added)
+    assert "Table 1(a)" in capsys.readouterr().out
+
+
+def test_a_wrong_name_is_told_before_anything_is_written(run: Path) -> None:
+    with pytest.raises(RequestError, match="did you mean 'paper'"):
+        report(run, strict=False, against="papre")
+    assert not (run / "tables").exists()
