@@ -7,7 +7,7 @@ ARGS ?=
 LATENCY_TOLERANCE ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test latency check clean
+.PHONY: help bench test latency reference-gpu check clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ latency: $(VENV)/.test ## Time every defense against this machine's last run (AR
 	$(BIN)/python -m pytest tests/latency --benchmark-enable --benchmark-storage=file://results/benchmarks --benchmark-autosave \
 		--benchmark-compare --benchmark-compare-fail=median:$(LATENCY_TOLERANCE)% \
 		--benchmark-sort=name --benchmark-time-unit=ms --benchmark-columns=median,iqr,min,max,rounds $(ARGS)
+
+reference-gpu: $(VENV)/.installed ## On a GPU, in under ten minutes a call: the reference latencies (DATA=FOLDER of MNIST)
+	$(BIN)/python tests/measurements/reference_gpu.py $(if $(DATA),--data $(DATA)) $(ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, strict types, import rules
 	$(BIN)/ruff format --check .

@@ -11,26 +11,46 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from eagerpy.tensor.pytorch import PyTorchTensor
 from foolbox import attacks as fb
-from foolbox.attacks.base import Attack
+from foolbox.attacks.base import Attack, FixedEpsilonAttack
+from foolbox.attacks.gradient_descent_base import BaseGradientDescent
 from foolbox.criteria import Criterion, Misclassification, TargetedMisclassification
 from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from bench.contracts import NotApplicable
 
-__all__ = ["decides_alike", "fb", "minimise", "minimise_from_start", "run"]
+__all__ = ["Keep", "check_keep", "decides_alike", "fb", "minimise", "minimise_from_start", "run"]
+
+Keep = Literal["first"]
+"""Which iterate of an untargeted iterative attack is kept; where it is None, the last.
+
+`first`: each image's first iterate that the attacked model gets wrong, the start included, else its last. The image
+leaves the batch there, which saves its other steps. It is what a loop over the whole batch finds that notes the first
+such iterate of every image, so the attacked model's accuracy is exactly that loop's and, from the same random start,
+never above what the last iterates leave it. The images are weaker against anything but the attacked model: a purifier
+behind a gray-box attack sees smaller perturbations. It is right for curves of the attacked model and for threat models
+that see the defense; under graybox and transfer it flatters a defense.
+"""
 
 _DIRECTIONS = 100
 """Draws of uniform noise in search of an adversarial starting point; foolbox draws 1000."""
 
 
 def run(
-    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, eps: float, *, targeted: bool = False
+    attack: Attack,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    eps: float,
+    *,
+    targeted: bool = False,
+    keep: Keep | None = None,
 ) -> Tensor:
     """Run the attack at one budget; where the model has `eot` = k, each gradient is the mean over k calls.
 
@@ -41,15 +61,40 @@ def run(
         labels: int64 (n,).
         eps: budget in the attack's norm, on the [0, 1] scale.
         targeted: the attack looks for the class after the true one, not for any other.
+        keep: `first`: the attack is one of foolbox's gradient descents, untargeted, and an image leaves it at its first
+            iterate that the model gets wrong, the start included.
 
     Returns:
         the clipped adversarial images, same shape, in [0, 1]; whether they fool the model is for the caller to see. An
         image that foolbox spoilt (NaN) comes back as it was.
 
     Raises:
-        ValueError: inputs foolbox would refuse without a message.
+        ValueError: inputs foolbox would refuse without a message; or see `check_keep`.
+        TypeError: the first misclassified iterate is to be kept of another attack than a gradient descent.
+        NotApplicable: the first misclassified iterate is to be kept, and the model draws randomness.
     """
-    return _called(attack, model, images, _criterion(model, images, labels, targeted), epsilons=eps)
+    criterion = _criterion(model, images, labels, targeted)
+    if keep == "first":
+        check_keep(keep, targeted)
+        if not isinstance(attack, BaseGradientDescent):
+            raise TypeError(f"{type(attack).__name__} is no gradient descent: it has no first misclassified iterate")
+        if int(getattr(model, "eot", 1)) > 1 or not decides_alike(model, images):
+            raise NotApplicable(
+                "keep=first takes decisions to be the same each time; this model draws randomness, and what it got "
+                "wrong once it may get right"
+            )
+        attack = _First(attack)
+    return _called(attack, model, images, criterion, epsilons=eps)
+
+
+def check_keep(keep: Keep | None, targeted: bool) -> None:
+    """Refuse parameters that contradict each other.
+
+    Raises:
+        ValueError: a targeted attack is to keep the first misclassified iterate, which need not be of its target.
+    """
+    if keep is not None and targeted:
+        raise ValueError(f"parameter keep={keep}: only for an untargeted attack, and targeted is true")
 
 
 def minimise(attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, *, targeted: bool = False) -> Tensor:
@@ -85,6 +130,45 @@ def decides_alike(model: nn.Module, images: Tensor) -> bool:
     """Whether the model draws no randomness, so that it decides twice alike."""
     with torch.no_grad():
         return torch.allclose(model(images), model(images), rtol=1e-3, atol=1e-3)
+
+
+class _First(FixedEpsilonAttack):
+    """A gradient descent that an image leaves at its first iterate that the model gets wrong, the start included.
+
+    An image's steps depend on no other image, and the start is drawn before any leaves, so the iterates are those of
+    the whole batch. Decisions come with the gradients: no call of the model but for them, and the last iterate is not
+    asked about, since it is kept in any case.
+    """
+
+    def __init__(self, descent: BaseGradientDescent) -> None:
+        self.descent = descent
+
+    @property
+    def distance(self) -> Any:
+        """That of the descent, in which foolbox clips."""
+        return self.descent.distance
+
+    def run(self, model: Any, inputs: Any, criterion: Any, *, epsilon: float, **kwargs: Any) -> Any:  # noqa: ARG002
+        """The images kept; see `FixedEpsilonAttack.run`."""
+        descent = self.descent
+        low, high = model.bounds
+        start = descent.get_random_start(inputs, epsilon).clip(low, high) if descent.random_start else inputs
+        optimizer = descent.get_optimizer(inputs, descent.rel_stepsize * epsilon)
+        kept: Tensor = start.raw.clone()
+        labels: Tensor = criterion.labels.raw
+        here = torch.arange(len(kept), device=kept.device)
+        for _ in range(descent.steps):
+            at = kept[here].requires_grad_(True)
+            logits = model(at)
+            (gradient,) = torch.autograd.grad(cross_entropy(logits, labels[here], reduction="sum"), at)
+            direction = descent.normalize(PyTorchTensor(_finite(gradient)), x=PyTorchTensor(at), bounds=model.bounds)
+            steps = optimizer(PyTorchTensor(torch.zeros_like(kept).index_copy(0, here, direction.raw)))
+            here = here[logits.argmax(1) == labels[here]]
+            if len(here) == 0:
+                break
+            moved = PyTorchTensor(kept[here] + steps.raw[here])
+            kept[here] = descent.project(moved, inputs[here], epsilon).clip(low, high).raw
+        return type(inputs)(kept)
 
 
 class _Started(Criterion):

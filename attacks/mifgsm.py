@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from attacks._foolbox import fb, run
+from attacks._foolbox import Keep, check_keep, fb, run
 from bench.contracts import Attack, NonNegativeFloat, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
@@ -26,17 +26,24 @@ class MIFGSM(Attack):
         rel_stepsize: size of a step as a share of eps.
         momentum: share of the gathered gradient that is kept, mu in the paper.
         targeted: towards the class after the true one; else away from the true one.
+        keep: `first`: each image's first iterate that the attacked model gets wrong, where it leaves the batch, see
+            `attacks._foolbox.Keep`; weaker against anything but that model, so that under graybox and transfer it
+            flatters a defense. None: the last iterate, as in the paper.
     """
 
     steps: PositiveInt = 10
     rel_stepsize: PositiveFloat = 0.1
     momentum: NonNegativeFloat = 1.0
     targeted: bool = False
+    keep: Keep | None = None
+
+    def __post_init__(self) -> None:
+        check_keep(self.keep, self.targeted)
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
         """Sign steps along the momentum, clipped to the ball and [0, 1] after each; see `Attack.perturb`."""
         attack = _Normalised(momentum=self.momentum, steps=self.steps, rel_stepsize=self.rel_stepsize)
-        return run(attack, model, images, labels, eps, targeted=self.targeted)
+        return run(attack, model, images, labels, eps, targeted=self.targeted, keep=self.keep)
 
     def describe(self, eps: float) -> Mapping[str, float | int | str]:
         """The step size in absolute units."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from attacks._foolbox import fb, run
+from attacks._foolbox import Keep, check_keep, fb, run
 from bench.contracts import Attack, Norm, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
@@ -30,6 +30,9 @@ class PGD(Attack):
         random_start: begin at a uniform point of the ball.
         norm: the norm that eps bounds.
         targeted: towards the class after the true one; else away from the true one.
+        keep: `first`: each image's first iterate that the attacked model gets wrong, where it leaves the batch, see
+            `attacks._foolbox.Keep`; weaker against anything but that model, so that under graybox and transfer it
+            flatters a defense. None: the last iterate, as in foolbox and Madry et al.
     """
 
     steps: PositiveInt = 40
@@ -37,11 +40,15 @@ class PGD(Attack):
     random_start: bool = True
     norm: Norm = "linf"
     targeted: bool = False
+    keep: Keep | None = None
+
+    def __post_init__(self) -> None:
+        check_keep(self.keep, self.targeted)
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
         """Gradient steps, projected on the ball and [0, 1] after each; see `Attack.perturb`."""
         attack = _BY_NORM[self.norm](steps=self.steps, rel_stepsize=self.rel_stepsize, random_start=self.random_start)
-        return run(attack, model, images, labels, eps, targeted=self.targeted)
+        return run(attack, model, images, labels, eps, targeted=self.targeted, keep=self.keep)
 
     def ball(self) -> Norm:
         """The norm chosen."""

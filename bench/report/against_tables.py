@@ -103,7 +103,7 @@ def figures_table(frame: pd.DataFrame) -> pd.DataFrame:
     table["difference"] = frame["difference"].map("{:+.3f}".format, na_action="ignore").fillna("")
     _add_ours(table, frame)
     if (frame["defense"] != "none").any():
-        table["clean, ours"] = frame["clean"].map("{:.3f}".format, na_action="ignore").fillna("")
+        table["clean, ours"] = _text(frame["clean"].map("{:.3f}".format, na_action="ignore"))
     table["note"] = frame["state"]
     return table.reset_index(drop=True)
 
@@ -127,11 +127,11 @@ def contest_table(frame: pd.DataFrame) -> pd.DataFrame:
     table["bare, published"] = frame["undefended"].map("{:.4f}".format)
     table["published"] = frame["accuracy"].map("{:.4f}".format)
     table["eps, ours"] = [three_digits(value) for value in frame["eps"]]
-    table["bare, ours"] = frame["our_undefended"].map("{:.3f}".format, na_action="ignore").fillna("")
+    table["bare, ours"] = _text(frame["our_undefended"].map("{:.3f}".format, na_action="ignore"))
     table["ours"] = [*map(_number, rows, intervals(frame, "ours"))]
     table["outcome"] = frame["outcome"]
     _add_ours(table, frame)
-    table["clean, ours"] = frame["clean"].map("{:.3f}".format, na_action="ignore").fillna("")
+    table["clean, ours"] = _text(frame["clean"].map("{:.3f}".format, na_action="ignore"))
     table["note"] = frame["state"]
     return table
 

@@ -17,6 +17,7 @@ GRADIENT = [
     "deepfool:steps=3", "deepfool:norm=linf:steps=3", "ddn:steps=4", "fmn:steps=4", "fmn:norm=linf:steps=4",
     "fmn:norm=l1:steps=4", "cw:steps=9:binary_search_steps=2:initial_const=9:stepsize=0.05",
 ]  # fmt: skip
+FIRST = ["bim:steps=3:keep=first", "mifgsm:steps=3:keep=first", "pgd:norm=l2:steps=3:keep=first"]
 
 
 class Watched(nn.Module):
@@ -105,9 +106,22 @@ class Broken(nn.Module):
         return self.model(images) + spoilt[:, None]
 
 
-@pytest.mark.parametrize("spec", GRADIENT)
+@pytest.mark.parametrize("spec", [*GRADIENT, *FIRST])
 def test_a_gradient_of_nan_spoils_no_image(linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str) -> None:
     images, labels = greys
     found = configure(ATTACKS, spec).plugin.perturb(Broken(linear).eval(), images, labels, 0.05)
     assert bool(torch.isfinite(found).all())
     assert bool((found[1:] != images[1:]).flatten(1).any(dim=1).all())
+
+
+def test_pgd_leaves_an_image_without_a_gradient_at_its_random_start(
+    linear: nn.Module, greys: tuple[Tensor, Tensor]
+) -> None:
+    images, labels = greys
+    starts = []
+    for spec in ("pgd:norm=l2:steps=3", "pgd:norm=l2:steps=3:keep=first"):  # in L-infinity sign(nan) is 0
+        torch.manual_seed(0)
+        found = configure(ATTACKS, spec).plugin.perturb(Broken(linear).eval(), images, labels, 0.05)
+        starts.append(found[0])
+    assert torch.equal(starts[0], starts[1])
+    assert not torch.equal(starts[0], images[0])

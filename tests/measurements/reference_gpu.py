@@ -24,7 +24,7 @@ BENCH = [sys.executable, "-c", "from bench.cli import main; main()"]
 def main() -> None:
     """Run the steps until done or out of time."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the MNIST archives")
+    parser.add_argument("--data", type=Path, help="folder of the MNIST archives")
     parser.add_argument("--out", type=Path, default=Path("results/reference"))
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--device", default="cuda")
@@ -34,11 +34,12 @@ def main() -> None:
     parser.add_argument("--preset", default="mnist")
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
-    name = re.sub(r"[^a-z0-9]+", "-", device_name(choose_device(options.device)).lower()).strip("-")
-    latency, precisions = (options.out / f"latency-{name}{end}" for end in ("", "-precisions"))
-    common = ["latency", "--preset", options.preset, "--data", options.data, "--device", options.device]
+    slug = re.sub(r"[^a-z0-9]+", "-", device_name(choose_device(options.device)).lower()).strip("-")
+    latency, precisions = (options.out / f"latency-{slug}{end}" for end in ("", "-precisions"))
+    common = ["latency", "--preset", options.preset, "--device", options.device]
     common += ["--defenses", options.defenses, "--batch-sizes", options.batch_sizes, "--max-seconds", "3"]
-    common += ["--cache", options.cache] if options.cache else []
+    for name, folder in (("--data", options.data), ("--cache", options.cache)):
+        common += [name, str(folder)] if folder else []
     steps: list[tuple[list[object], Path | None]] = [
         ([*BENCH, *common, "--engines", "eager,cudagraph,compile", "--out", latency], None),
         (
