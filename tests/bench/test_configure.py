@@ -29,7 +29,7 @@ def test_precedence_is_spec_over_overrides_over_defaults() -> None:
 
 def test_a_nested_spec_is_configured_and_written_out() -> None:
     found = configure(DEFENSES, "convae:attack=[pgd:steps=3]", {"pgd": {"rel_stepsize": 0.25}})
-    assert found.parameters["attack"] == "pgd:steps=3:rel_stepsize=0.25:random_start=true:norm=linf:targeted=false"
+    assert found.parameters["attack"] == "pgd:steps=3:rel_stepsize=0.25:random_start=true:norm=linf:targeted=false:keep=none"
     assert found.identity["parameters"]["attack"]["parameters"]["steps"] == 3
     assert configure(DEFENSES, found.resolved).identity == found.identity
 
@@ -55,7 +55,7 @@ def test_an_option_not_taken_is_none_and_no_part_of_the_identity() -> None:
 
 
 def test_identity_does_not_depend_on_how_it_was_written() -> None:
-    written = configure(ATTACKS, "pgd:steps=40:random_start=true:norm=linf:targeted=false")
+    written = configure(ATTACKS, "pgd:steps=40:random_start=true:norm=linf:targeted=false:keep=none")
     assert written.identity == configure(ATTACKS, "pgd").identity
     assert configure(ATTACKS, "pgd", {"pgd": {"steps": 40}}).identity == written.identity
 
