@@ -193,6 +193,14 @@ def _barely(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
     yield Verdict("suspect", (f"the nearest images to fool {other}, well within epsilon",))
 
 
+def _kept_first(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
+    """Images that left at their first misclassified iterate are weak against what the attack has not seen."""
+    if cell.result.parameters.get("attack", {}).get("keep") != "first" or cell.result.facts.sees_defense:
+        return
+    if not np.array_equal(cell.outcome["adversarial_defended"][0], cell.outcome["adversarial_undefended"]):
+        yield Verdict("suspect", ("keep=first: the images barely fool the model attacked, which is not the pipeline",))
+
+
 def _weaker(cell: Measured, other: Measured, than: str, right: Callable[[Measured], Array | None]) -> Iterator[Verdict]:
     """What there is to say where the pipeline does better under `cell` than under `other`, image by image.
 
@@ -234,5 +242,5 @@ def _is_single_step(cell: Measured) -> bool:
 
 CHECKS: tuple[Check, ...] = (
     _moved, _gradient, _within_budget, _iterative, _monotone, _full_range, _knows_more, _converged, _one_draw,
-    _barely,
+    _barely, _kept_first,
 )  # fmt: skip

@@ -151,8 +151,9 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
     elif "attack_eps" in given and isinstance(content.get("attack_eps"), Mapping):
         merged["attack_eps"] = {**content["attack_eps"], **given["attack_eps"]}
     if isinstance(content.get("only"), Mapping):
+        freed = {*given, *(["eps"] if "attack_eps" in given else [])}
         merged["only"] = {
-            name: {axis: part for axis, part in parts.items() if axis not in given}
+            name: {axis: part for axis, part in parts.items() if axis not in freed}
             if isinstance(parts, Mapping)
             else parts
             for name, parts in content["only"].items()

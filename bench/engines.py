@@ -77,8 +77,11 @@ class Captured:
             if key not in captures:
 
                 def in_place(*places: Tensor) -> State:
-                    kept = places[: len(state)]
-                    for place, value in zip(kept, step(kept, places[len(state) :]), strict=True):
+                    kept, own = places[: len(state)], {each.untyped_storage().data_ptr() for each in places}
+                    values = step(kept, places[len(state) :])
+                    # a step may hand on what it was given, in another place
+                    values = tuple(v.clone() if v.untyped_storage().data_ptr() in own else v for v in values)
+                    for place, value in zip(kept, values, strict=True):
                         place.copy_(value)
                     return kept
 
@@ -128,12 +131,14 @@ class Engine:
         summary: one line for people.
         accelerator: makes what the module's functions are handed to.
         cuda_only: it needs a GPU.
+        own_pool: its memory is set apart when it is prepared, so that what a call takes cannot be seen.
     """
 
     name: str
     summary: str
     accelerator: Callable[[], Accelerator]
     cuda_only: bool = False
+    own_pool: bool = False
 
     def check_applies(self, device: torch.device) -> None:
         """Whether it runs there.
@@ -217,7 +222,10 @@ def accelerated(module: nn.Module, engine: Engine, precision: Precision) -> Puri
     converted = precision.of(module)
     by = engine.accelerator()
     own: _Accelerable | None = converted if hasattr(converted, "accelerated") else None  # type: ignore[assignment]
-    function: Purify = own.accelerated(by) if own is not None else by.function(converted)
+    if engine.name == EAGER:  # what accuracies come from, and others are held against
+        function: Purify = converted
+    else:
+        function = own.accelerated(by) if own is not None else by.function(converted)
     if precision.converted is None:
         return function
     kind = getattr(torch, precision.converted)
@@ -229,7 +237,7 @@ ENGINES = {
     for engine in (
         Engine(EAGER, "PyTorch as it is", Eager),
         Engine("compile", "torch.compile, whole functions", Compiled),
-        Engine("cudagraph", "kernels captured once and replayed; CUDA only", Captured, cuda_only=True),
+        Engine("cudagraph", "kernels captured once and replayed; CUDA only", Captured, cuda_only=True, own_pool=True),
     )
 }
 

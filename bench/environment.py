@@ -64,7 +64,10 @@ class Watch:
         self._start = self._ticks()
 
     def conditions(self) -> dict[str, Any]:
-        """Threads, the clock in MHz as it was read at the start, and how many cores other processes kept busy since."""
+        """Threads, the clock in MHz as it was read at the start, and how many cores others kept busy since.
+
+        Others are all other processes, and the host where it takes time from a virtual machine.
+        """
         return {"threads": torch.get_num_threads(), "clock_mhz": self._clock, "busy_elsewhere": self._elsewhere()}
 
     def _elsewhere(self) -> float | None:
@@ -82,14 +85,22 @@ class Watch:
         except OSError:
             return None
         user, nice, system, _idle, _waiting, *interrupts = (int(field) for field in fields[:8])
-        busy = (user + nice + system + sum(interrupts[:2])) / os.sysconf("SC_CLK_TCK")
+        busy = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")  # the last are stolen by the host
         return time.process_time(), busy, time.perf_counter()
+
+
+def physical(device: torch.device) -> str:
+    """The device as the machine knows it, whatever number it has in this process: `cpu`, or `GPU-` and its UUID."""
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return str(device).replace(":", "")
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return f"GPU-{uuid}" if uuid is not None else f"cuda{device.index}"
 
 
 def clock_mhz(device: torch.device) -> float | None:
     """The clock as the system reports it now: of the GPU's multiprocessors, or the mean of the CPU's cores."""
     if device.type == "cuda":
-        found = _output("nvidia-smi", "--query-gpu=clocks.sm", "--format=csv,noheader,nounits", f"--id={device.index}")
+        found = _output("nvidia-smi", "--query-gpu=clocks.sm", "--format=csv,noheader,nounits", f"--id={_smi(device)}")
         return float(found) if found and found.replace(".", "", 1).isdigit() else None
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -97,6 +108,11 @@ def clock_mhz(device: torch.device) -> float | None:
         return None
     clocks = [float(line.split(":", 1)[1]) for line in lines if line.startswith("cpu MHz")]
     return round(sum(clocks) / len(clocks), 1) if clocks else None
+
+
+def _smi(device: torch.device) -> str:
+    """How nvidia-smi is asked for the device."""
+    return physical(device).removeprefix("cuda")
 
 
 def device_name(device: torch.device) -> str:
@@ -113,11 +129,11 @@ def device_name(device: torch.device) -> str:
 def _cuda(device: torch.device) -> dict[str, Any]:
     if device.type != "cuda":
         return {}
-    return {"cuda": cuda_version, "cudnn": torch.backends.cudnn.version(), "driver": _driver()}
+    return {"cuda": cuda_version, "cudnn": torch.backends.cudnn.version(), "driver": _driver(device)}
 
 
-def _driver() -> str | None:
-    return _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0")
+def _driver(device: torch.device) -> str | None:
+    return _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", f"--id={_smi(device)}")
 
 
 def _version(package: str) -> str | None:

@@ -133,7 +133,7 @@ class Grid:
         _check_only(config)
         attacks = _configured(ATTACKS, config.attacks, config)
         _check_budgets(config, attacks)
-        return cls(
+        grid = cls(
             datasets=_once(config.datasets),
             classifiers=_configured(CLASSIFIERS, config.classifiers, config),
             defenses=_configured(DEFENSES, config.defenses, config),
@@ -142,6 +142,9 @@ class Grid:
             seeds=_once(config.seeds),
             only=config.only,
         )
+        if next(grid.cells(), None) is None:
+            raise RequestError(f"nothing is left of the grid: [only] allows none of it ({', '.join(config.only)})")
+        return grid
 
     def identities(self) -> dict[str, Any]:
         """Every plugin resolved: parameters with defaults, versions, digests of files; and the meaning of a cell."""

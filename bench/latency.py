@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from bench.engines import (
     precisions_of,
 )
 from bench.environment import Watch
-from bench.errors import NotApplicable, PluginFault
+from bench.errors import BenchError, NotApplicable, PluginFault
 from bench.evaluate import Networks
 from bench.guard import plugin_call
 from bench.seeding import seeded
@@ -52,6 +52,10 @@ def subjects(settings: LatencyConfig, labels: list[dict[str, Any]], device: str)
                         yield Subject(each, target, batch_size, engine, precision, device, round_)
 
 
+class OutputFault(PluginFault):
+    """An engine ran, but what came out is of no use."""
+
+
 @dataclass(frozen=True)
 class _Pipeline:
     """Purifier and classifier, ready to be called under an engine and a precision."""
@@ -78,7 +82,7 @@ class Stopwatch:
         self._lab, self._settings = lab, settings
         self._pipelines: dict[tuple[Hashable, ...], _Pipeline] = {}
         self._outputs: dict[tuple[Hashable, ...], list[tuple[Tensor, Tensor]]] = {}
-        self._agreements: dict[tuple[Hashable, ...], Agreement] = {}
+        self._agreements: dict[tuple[Hashable, ...], Agreement | BenchError] = {}
         self._flops: dict[tuple[Hashable, ...], int | None] = {}
 
     def time(self, subject: Subject, networks: Networks, split: SplitRef) -> Timing:
@@ -116,6 +120,8 @@ class Stopwatch:
             plugin_call(f"{networks.defense.who}, timed"),
         ):
             samples = measure(lambda: call(batch), self._settings, self._lab.device)
+        if engine.own_pool:
+            samples = replace(samples, peak_memory=None)
         return Timing(
             subject,
             "ok",
@@ -147,10 +153,16 @@ class Stopwatch:
             plain = self._plain_outputs(networks, split, batch_size)
             try:
                 found = self._outputs_of(networks, split, batch_size, engine, precision)
+                who = f"{networks.defense.who} ({engine.name} {precision.name})"
+                self._agreements[key] = agreement(plain, found, who)
+            except OutputFault as fault:
+                self._agreements[key] = fault
             except PluginFault as fault:
-                raise NotApplicable(f"{engine.name} {precision.name} cannot run it: {fault}") from fault
-            self._agreements[key] = agreement(plain, found, f"{networks.defense.who} ({engine.name} {precision.name})")
-        return self._agreements[key]
+                self._agreements[key] = NotApplicable(f"{engine.name} {precision.name} cannot run it: {fault}")
+        known = self._agreements[key]
+        if isinstance(known, BenchError):
+            raise known
+        return known
 
     def _plain_outputs(self, networks: Networks, split: SplitRef, batch_size: int) -> list[tuple[Tensor, Tensor]]:
         key = (*_which(networks), batch_size)
@@ -210,7 +222,7 @@ def agreement(plain: list[tuple[Tensor, Tensor]], found: list[tuple[Tensor, Tens
     difference, alike, images = 0.0, 0, 0
     for (expected, classes), (purified, others) in zip(plain, found, strict=True):
         if purified.shape != expected.shape or not bool(torch.isfinite(purified).all()):
-            raise PluginFault(f"{who}: its output is of another shape than eager's, or not finite")
+            raise OutputFault(f"{who}: its output is of another shape than eager's, or not finite")
         difference = max(difference, float((purified - expected).abs().max()))
         alike += int((classes == others).sum())
         images += len(classes)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
+import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import torch
 from filelock import ReadWriteLock, Timeout
 
+from bench.environment import physical
 from bench.errors import StorageError
 
 logger = logging.getLogger("bench")
+
+_WAIT = 1.0
+"""Seconds between two looks at a lock that another holds."""
 
 
 @contextmanager
@@ -41,13 +47,18 @@ def alone(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def _held(device: torch.device, *, alone: bool) -> Iterator[None]:
-    lock = _lock(device)
-    acquire = lock.acquire_write if alone else lock.acquire_read
+    what = "work on the device" if alone else "it is timing"
     try:
-        acquire(blocking=False)
-    except Timeout:
-        logger.info("waiting for another process: %s", "work on the device" if alone else "it is timing")
-        acquire()
+        lock = _lock(device)
+        acquire = lock.acquire_write if alone else lock.acquire_read
+        for attempt in count():
+            with suppress(Timeout):
+                acquire(timeout=_WAIT if attempt else 0)  # in pieces, so that a signal gets through
+                break
+            if attempt == 0:
+                logger.info("waiting for another process: %s", what)
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(f"cannot lock the device: {error}") from error
     try:
         yield
     finally:
@@ -55,9 +66,6 @@ def _held(device: torch.device, *, alone: bool) -> Iterator[None]:
 
 
 def _lock(device: torch.device) -> ReadWriteLock:
-    folder = Path(tempfile.gettempdir()) / f"purification-bench-{getpass.getuser()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return ReadWriteLock(folder / f"{str(device).replace(':', '')}.db")
-    except OSError as error:
-        raise StorageError(f"cannot lock the device in {folder}: {error.strerror or error}") from error
+    folder = Path(tempfile.gettempdir()) / f"purification-bench-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return ReadWriteLock(folder / f"{physical(device)}.db")

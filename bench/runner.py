@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -137,39 +137,33 @@ class Runner:
         cells = self._representatives()
         labels = [_timing_labels(cell) for cell in cells.values()]
         wanted = list(subjects(self.config.latency, labels, str(self.lab.device)))
-        missing = [subject for subject in wanted if not self._timed(subject)]
+        missing = [subject for subject in wanted if not self._timed(subject, environment)]
         if not missing:
             return 0
         stopwatch = Stopwatch(self.lab, self.config.latency)
-        failed = 0
+        failed, told_of = 0, set[str]()
         for done, subject in enumerate(missing, start=1):
-            networks = self._networks(cells[content_key(subject.labels)])
-            if networks is not None:
-                with alone(self.lab.device):
-                    failed += not self._time(stopwatch, subject, networks, environment, f"{done} of {len(missing)}")
+            timing = replace(self._time(stopwatch, subject, cells), environment=environment)
+            self.folder.save_timing(timing)
+            failed += timing.status == "failed"
+            if timing.status == "ok":
+                logger.info("latency %d of %d: %s", done, len(missing), told(timing))
+            elif timing.reason not in told_of:
+                told_of.add(timing.reason)
+                logger.warning("not timed at batch size %d: %s", subject.batch_size, timing.reason)
         return failed
 
-    def _networks(self, cell: Cell) -> Networks | None:
-        """The networks of a cell; None where its cells have failed already."""
+    def _time(self, stopwatch: Stopwatch, subject: Subject, cells: Mapping[str, Cell]) -> Timing:
+        """Measure one timing, its networks trained or loaded first."""
         try:
-            return self._evaluator.networks(cell)
-        except (PluginFault, NotApplicable):
-            return None
-
-    def _time(
-        self, stopwatch: Stopwatch, subject: Subject, networks: Networks, environment: str, progress: str
-    ) -> bool:
-        """Measure and record one timing; whether that went well."""
-        split = self.lab.split(subject.labels["dataset"], self.config.n)
-        try:
-            timing = stopwatch.time(subject, networks, split)
+            networks = self._evaluator.networks(cells[content_key(subject.labels)])
+            split = self.lab.split(subject.labels["dataset"], self.config.n)
+            with alone(self.lab.device):
+                return stopwatch.time(subject, networks, split)
+        except NotApplicable as reason:
+            return Timing(subject, "skipped", str(reason))
         except PluginFault as fault:
-            logger.warning("not timed at batch size %d: %s", subject.batch_size, fault)
-            timing = Timing(subject, "failed", str(fault))
-        self.folder.save_timing(replace(timing, environment=environment))
-        if timing.status == "ok":
-            logger.info("latency %s: %s", progress, told(timing))
-        return timing.status != "failed"
+            return Timing(subject, "failed", str(fault))
 
     def _evaluate(self, cell: Cell) -> tuple[Result, Tensors | None]:
         networks: Networks | None = None
@@ -218,10 +212,10 @@ class Runner:
             first.setdefault(content_key(_timing_labels(cell)), cell)
         return first
 
-    def _timed(self, subject: Subject) -> bool:
-        """Whether it is recorded, and did not fail."""
+    def _timed(self, subject: Subject, environment: str) -> bool:
+        """Whether it was timed in this environment: what was not, or did not apply then, may by now."""
         found = self.folder.timing(subject.key)
-        return found is not None and found.status != "failed"
+        return found is not None and found.status == "ok" and found.environment == environment
 
 
 def _timing_labels(cell: Cell) -> dict[str, Any]:

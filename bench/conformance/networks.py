@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from bench.conformance.subject import CPU, Check, Subject
+from bench.contracts import Eager
 from bench.errors import PluginFault
 from bench.guard import plugin_call
 from bench.seeding import seeded
@@ -105,8 +106,19 @@ def _differentiable(subject: Subject) -> None:
         raise PluginFault("the gradient with respect to the images is NaN or infinite")
 
 
+def _accelerated(subject: Subject) -> None:
+    """What it hands to an engine does what it does itself."""
+    own = getattr(subject.module, "accelerated", None)
+    if own is None:
+        return
+    with seeded(CPU, "conformance", 0), torch.no_grad(), plugin_call(subject.who):  # as Subject.output
+        found = own(Eager())(subject.images.clone())
+    if not torch.allclose(found, subject.output(subject.module, subject.images), atol=_ATOL):
+        raise PluginFault("accelerated() gives other images than forward()")
+
+
 _NETWORK: tuple[Check, ...] = (
     _inference_parameters, _output, _extremes, _input_kept, _repeatable, _fit_repeatable, _reloads, _images_independent,
 )  # fmt: skip
-DEFENSE_CHECKS = (*_NETWORK, _stochastic_declared, _classifier_kept)
+DEFENSE_CHECKS = (*_NETWORK, _stochastic_declared, _classifier_kept, _accelerated)
 CLASSIFIER_CHECKS = (*_NETWORK, _differentiable)

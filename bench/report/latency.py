@@ -31,6 +31,9 @@ _ENGINES = (
 )
 
 _DRIFTED = 0.15
+_FEW = 20
+ALIKE = 0.99
+"""Share of the images that an engine must classify as eager float32 does, for that one's accuracy to be its own."""
 
 _MIB = 2**20
 
@@ -241,6 +244,8 @@ def remarks(latency: pd.DataFrame) -> str:
     for title, doubtful, number in (
         (f"medians of rounds more than {_DRIFTED:.0%} apart", ok["drift"] > _DRIFTED, " ({drift:.0%})"),
         ("not stable after the warm-up", ok["stable"].isin([False]), ""),
+        (f"fewer than {_FEW} calls, so p95 is nearly the slowest", ok["calls"] < _FEW, " ({calls})"),
+        ("classified otherwise than by eager float32", ok["alike"] < ALIKE, " ({alike:.1%} alike)"),
         ("other processes kept cores busy", ok["busy_elsewhere"] > BUSY, " ({busy_elsewhere:.1f})"),
         ("CUDA events disagree with the host's clock", _apart(ok), " ({cuda_p50_ms:.3g} and {p50_ms:.3g} ms)"),
     ):

@@ -13,11 +13,12 @@ from matplotlib.lines import Line2D
 
 from bench.metrics import pareto_front
 from bench.report.drawing import COLORS, MARKERS, distances_to_ends, legend, over_seeds, save, style
-from bench.report.latency import timed, way, ways
+from bench.report.latency import ALIKE, timed, way, ways
 from bench.timings import TARGETS
 
 _WHERE = ["dataset", "classifier"]
 _FRONT: dict[str, Any] = {"color": "black", "linewidth": 1.0, "linestyle": "--"}
+_HOLLOW = {"markerfacecolor": "none"}
 _ENGINE_MARKERS = MARKERS + "h<>p"
 _ENGINE_LINES = ("-", "--", ":", "-.")
 _QUARTILES = ["p25_ms", "p50_ms", "p75_ms"]
@@ -38,7 +39,7 @@ def accuracy_latency(
     """
     found = timed(latency, "pipeline")
     both = rows.merge(
-        found[[*_WHERE, "defense", "engine", "precision", "device", "batch_size", *_QUARTILES]],
+        found[[*_WHERE, "defense", "engine", "precision", "device", "batch_size", "alike", *_QUARTILES]],
         on=[*_WHERE, "defense"],
     )
     devices = both["device"].unique()
@@ -60,8 +61,8 @@ def latency_over_batch(folder: Path, latency: pd.DataFrame) -> None:
 def accuracy_latency_figure(rows: pd.DataFrame, title: str, accuracy: str) -> Figure:
     """An accuracy against the pipeline's latency on one device; error bars: Wilson interval, interquartile range.
 
-    One point for each defense and engine; the accuracy is that of eager float32. The step line is the Pareto front:
-    what accuracy a given time buys.
+    One point for each defense and engine; the accuracy is that of eager float32, so an engine that classifies otherwise
+    is hollow and no part of the front. The step line is the Pareto front: what accuracy a given time buys.
     """
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -75,7 +76,7 @@ def accuracy_latency_figure(rows: pd.DataFrame, title: str, accuracy: str) -> Fi
             yerr=distances_to_ends(row[accuracy], row[f"{accuracy}_low"], row[f"{accuracy}_high"]),
             capsize=3,
             elinewidth=1,
-            **{**looks.of_row(row), "linestyle": ""},
+            **{**looks.of_row(row), "linestyle": "", **({} if _same_output(row) else _HOLLOW)},
         )
     batch, device = int(rows["batch_size"].iloc[0]), rows["device"].iloc[0]
     what = "worst-case accuracy" if accuracy == "worst_case" else "robust accuracy"
@@ -83,9 +84,15 @@ def accuracy_latency_figure(rows: pd.DataFrame, title: str, accuracy: str) -> Fi
     axes.set(xscale="log", ylim=(-0.02, 1.02), ylabel=what, title=title)
     axes.set_xlabel(f"latency of purifier and classifier, ms a call, batch {batch} ({device})")
     axes.grid(alpha=0.3, which="both")
-    _front(axes, points["p50_ms"].tolist(), points[accuracy].tolist())
+    sound = points[[_same_output(row) for row in points.to_dict("records")]]
+    _front(axes, sound["p50_ms"].tolist(), sound[accuracy].tolist())
     legend(figure, axes, [*looks.handles(line=False), Line2D([], [], **_FRONT, label="Pareto front")])
     return figure
+
+
+def _same_output(row: Mapping[Hashable, Any]) -> bool:
+    """Whether the accuracy of eager float32 is this engine's too."""
+    return bool(pd.isna(row["alike"])) or row["alike"] >= ALIKE
 
 
 def _front(axes: Axes, latency: Sequence[float], accuracy: Sequence[float]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -266,6 +267,19 @@ class TestBarely:
     def test_of_the_pipeline_itself_it_is_what_was_asked(self) -> None:
         assert str(verdict(cell(50, attack="ddn", facts=self.search))) == "ok"
         assert str(verdict(cell(50, attack="ddn", threat="graybox", bare=50, facts=self.search))) == "ok"  # no defense
+
+
+class TestKeptFirst:
+    @staticmethod
+    def kept(found: Measured) -> Measured:
+        return Measured(replace(found.result, parameters={"attack": {"keep": "first"}}), found.outcome)
+
+    def test_images_that_barely_fool_the_classifier_say_little_of_a_purifier(self) -> None:
+        assert "keep=first" in str(verdict(self.kept(cell(80, threat="graybox"))))
+
+    def test_of_the_attacked_model_they_say_all(self) -> None:
+        assert "keep=first" not in str(verdict(self.kept(cell(80))))
+        assert "keep=first" not in str(verdict(self.kept(cell(50, threat="graybox"))))  # no defense
 
 
 def test_every_reason_is_told_and_the_worst_level_counts() -> None:

@@ -29,7 +29,10 @@ def test_precedence_is_spec_over_overrides_over_defaults() -> None:
 
 def test_a_nested_spec_is_configured_and_written_out() -> None:
     found = configure(DEFENSES, "convae:attack=[pgd:steps=3]", {"pgd": {"rel_stepsize": 0.25}})
-    assert found.parameters["attack"] == "pgd:steps=3:rel_stepsize=0.25:random_start=true:norm=linf:targeted=false:keep=none"
+    assert (
+        found.parameters["attack"]
+        == "pgd:steps=3:rel_stepsize=0.25:random_start=true:norm=linf:targeted=false:keep=none"
+    )
     assert found.identity["parameters"]["attack"]["parameters"]["steps"] == 3
     assert configure(DEFENSES, found.resolved).identity == found.identity
 

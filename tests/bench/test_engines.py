@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from bench import engines
-from bench.contracts import Accelerator, State
+from bench.contracts import Accelerator, Eager, State
 from bench.engines import (
     ENGINES,
     PRECISIONS,
     Captured,
     Compiled,
-    Eager,
+    Engine,
     accelerated,
     engines_of,
     precisions_of,
@@ -84,6 +84,17 @@ def test_a_loop_is_its_step_so_many_times(by: Accelerator, replay: type[Replay])
             assert torch.allclose(value, expected, atol=1e-6)
 
 
+def test_a_captured_step_may_hand_on_what_it_was_given(replay: type[Replay]) -> None:
+    """As Nesterov's does: the last point becomes the one before."""
+
+    def fibonacci(state: State, _: State) -> State:
+        return state[0] + state[1], state[0]
+
+    start = (torch.ones(2), torch.zeros(2))
+    found = Captured().loop(fibonacci, 6)(start, (torch.zeros(1),))
+    assert [value.tolist() for value in found] == [[13.0, 13.0], [8.0, 8.0]]
+
+
 def test_a_capture_is_made_once_for_each_shape_and_its_results_stay(replay: type[Replay]) -> None:
     function = Captured().function(lambda images: images * 2)
     first = function(IMAGES)
@@ -139,8 +150,10 @@ class Own(Whole):
 def test_a_module_may_say_what_an_engine_takes_hold_of() -> None:
     with torch.no_grad():
         plain = accelerated(Whole(), ENGINES["eager"], PRECISIONS["float32"])(IMAGES)
-        own = accelerated(Own(), ENGINES["eager"], PRECISIONS["float32"])(IMAGES)
+        own = accelerated(Own(), Engine("other", "for a test", Eager), PRECISIONS["float32"])(IMAGES)
+        eager = accelerated(Own(), ENGINES["eager"], PRECISIONS["float32"])(IMAGES)
     assert torch.allclose(plain + 1, own)
+    assert torch.equal(plain, eager)  # what accuracies come from
 
 
 def test_bfloat16_converts_weights_and_images_and_leaves_the_module_as_it_is() -> None:

@@ -85,6 +85,12 @@ def test_an_axis_from_the_command_line_is_not_restricted() -> None:
     content = only(median={"eps": [0.2], "datasets": ["mnist"]})
     assert kept(content, eps=("0.3",)) == {"none": 4, "median": 2, "median:size=5": 2}
     assert kept(content, datasets=("digits",), eps=("0.3",)) == {"none": 2, "median": 2, "median:size=5": 2}
+    assert kept(content, datasets=("digits",), attacks=("fgsm",), attack_eps={"fgsm": ("0.3",)})["median"] == 1
+
+
+def test_a_grid_of_which_nothing_is_left_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"nothing is left of the grid: \[only\] .*median"):
+        kept(only(median={"eps": [0.3]}), defenses=("median",))
 
 
 @pytest.mark.parametrize(

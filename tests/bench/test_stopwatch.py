@@ -136,6 +136,39 @@ def test_an_engine_that_cannot_run_it_is_skipped_with_the_reason(lab: Lab, netwo
     assert "graph break" in timing.reason
 
 
+def test_what_an_engine_cannot_do_is_tried_once(lab: Lab, networks: Networks, engine: Any) -> None:
+    tried: list[int] = []
+
+    def refuses(output: Tensor) -> Tensor:
+        tried.append(1)
+        raise RuntimeError("graph break")
+
+    engine(refuses)
+    stopwatch = Stopwatch(lab, SETTINGS)
+    for target in ("purifier", "pipeline"):
+        found = stopwatch.time(subject(engine="wrong", target=target), networks, lab.split("digits", 6))
+        assert found.status == "skipped"
+    assert len(tried) == 1
+
+
+def test_a_defense_that_cannot_be_trained_fails(bench: Any, tiny: Path, plugins: Path) -> None:
+    command = ("latency", "--config", tiny, "--plugin", plugins / "faulty.py", "--batch-sizes", "1", "--out", "out")
+    done = bench(*command, "--defenses", "none,broken:how=fit")
+    assert done.code == 1
+    assert "cannot learn this" in done.err
+    assert "2 timings failed" in done.err
+
+
+def test_times_of_another_environment_are_measured_anew(
+    bench: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("latency", "--config", tiny, "--defenses", "none", "--batch-sizes", "1", "--out", "out")
+    assert bench(*command).code == 0
+    monkeypatch.setattr("bench.commands.request.describe", lambda _: {"threads": 99})
+    assert "latency 2 of 2" in bench(*command).err
+    assert "of 2" not in bench(*command).err
+
+
 @pytest.mark.parametrize("way", [{"engine": "cudagraph"}, {"precision": "tf32"}])
 def test_what_needs_cuda_is_skipped_here(lab: Lab, networks: Networks, way: dict[str, str]) -> None:
     timing = timed(lab, networks, **way)

@@ -18,6 +18,7 @@ from bench.catalog import cards
 from bench.discovery import discover
 from bench.environment import choose_device, device_name
 from bench.errors import BenchError
+from bench.occupancy import alone
 from tests.latency.baseline import last_of_each, machine_folder, set_aside, share_of_a_core
 from tests.latency.ratios import References
 
@@ -75,6 +76,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = [card.name for card in cards(tuple(_option(metafunc.config, "plugin", ()))) if card.family == "defense"]
     metafunc.parametrize("defense", names)
     metafunc.parametrize("batch_size", BATCH_SIZES)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _alone(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Nothing else of this package runs on the device while something is measured."""
+    if _benchmarks(pytestconfig).disabled:
+        yield
+        return
+    with alone(choose_device(_option(pytestconfig, "device", "auto"))):
+        yield
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "defenses"))
 import plain
 
 from bench.contracts import DataInfo
+from bench.environment import choose_device
 from bench.timing import timer
 from defenses.defensegan import DefenseGAN, _Projection
 from defenses.puvae import PuVAE, _PuVAE
@@ -170,7 +171,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 def lines(given: argparse.Namespace) -> Iterator[str]:
     """The tables, line by line."""
-    device = torch.device(given.device)
+    device = choose_device(given.device)
     torch.manual_seed(0)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     yield f"{where}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, untrained weights, "

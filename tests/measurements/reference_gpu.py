@@ -65,11 +65,13 @@ def carried_out(command: list[str], output: Path | None, seconds: float) -> bool
     """Run a command; its standard output goes to the file, where one is given. False if the time was too short."""
     try:
         done = subprocess.run(
-            command, timeout=seconds, check=True, stdout=subprocess.PIPE if output else None, text=True
+            command, timeout=seconds, check=False, stdout=subprocess.PIPE if output else None, text=True
         )
     except subprocess.TimeoutExpired:
         return False
-    if output is not None:
+    if done.returncode:  # what failed is told and recorded there; the other steps do not need it
+        print(f"exit code {done.returncode}: {' '.join(command)}", file=sys.stderr)  # noqa: T201
+    elif output is not None:
         output.write_text(done.stdout)
     return True
 

@@ -17,6 +17,8 @@ class _Break(nn.Module):
         super().__init__()
         self.how = how
         self.calls = 0
+        if how == "engine":
+            self.accelerated = lambda by: by.function(lambda images: images * 0.5)
 
     def forward(self, images: Tensor) -> object:
         self.calls += 1
@@ -51,7 +53,7 @@ class _Break(nn.Module):
 
 How = Literal[
     "raises", "nan", "shape", "range", "dtype", "none", "black", "in_place", "random", "batch",
-    "fit", "loss", "state", "bfloat16", "latency", "ok",
+    "fit", "loss", "state", "bfloat16", "latency", "engine", "ok",
 ]  # fmt: skip
 
 
