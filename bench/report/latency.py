@@ -244,7 +244,7 @@ def remarks(latency: pd.DataFrame) -> str:
     for title, doubtful, number in (
         (f"medians of rounds more than {_DRIFTED:.0%} apart", ok["drift"] > _DRIFTED, " ({drift:.0%})"),
         ("not stable after the warm-up", ok["stable"].isin([False]), ""),
-        (f"fewer than {_FEW} calls, so p95 is nearly the slowest", ok["calls"] < _FEW, " ({calls})"),
+        (f"fewer than {_FEW} calls, so p95 is nearly the slowest", ok["calls"] < _FEW, " ({calls:.0f})"),
         ("classified otherwise than by eager float32", ok["alike"] < ALIKE, " ({alike:.1%} alike)"),
         ("other processes kept cores busy", ok["busy_elsewhere"] > BUSY, " ({busy_elsewhere:.1f})"),
         ("CUDA events disagree with the host's clock", _apart(ok), " ({cuda_p50_ms:.3g} and {p50_ms:.3g} ms)"),

@@ -37,7 +37,7 @@ def accuracy_latency(
         latency: of the run.
         accuracy: name of the column.
     """
-    found = timed(latency, "pipeline")
+    found = timed(latency, "pipeline").astype({"alike": float})  # a column of None alone is not numeric
     both = rows.merge(
         found[[*_WHERE, "defense", "engine", "precision", "device", "batch_size", "alike", *_QUARTILES]],
         on=[*_WHERE, "defense"],
@@ -92,7 +92,8 @@ def accuracy_latency_figure(rows: pd.DataFrame, title: str, accuracy: str) -> Fi
 
 def _same_output(row: Mapping[Hashable, Any]) -> bool:
     """Whether the accuracy of eager float32 is this engine's too."""
-    return bool(pd.isna(row["alike"])) or row["alike"] >= ALIKE
+    alike = row.get("alike")
+    return bool(pd.isna(alike)) or alike >= ALIKE
 
 
 def _front(axes: Axes, latency: Sequence[float], accuracy: Sequence[float]) -> None:

@@ -22,6 +22,18 @@ from bench.timings import Agreement, Samples, Subject, Timing
 MIB = 2**20
 
 
+@pytest.fixture(autouse=True)
+def few_calls_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hand-made timings have a handful; a test of its own looks at the remark on that."""
+    monkeypatch.setattr("bench.report.latency._FEW", 1)
+
+
+def test_rows_of_few_calls_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.report.latency._FEW", 20)
+    found = remarks(latency_frame([timing([1.0] * 19), timing([1.0] * 20, defense="enough")]))
+    assert found == "fewer than 20 calls, so p95 is nearly the slowest: d pipeline, batch 1 (19)"
+
+
 def timing(milliseconds: Sequence[float] | float = 1.0, **changes: Any) -> Timing:
     """Of defense `d`, its pipeline at batch 1 in eager float32 unless said otherwise; one number stands for 5 calls."""
     calls = [milliseconds] * 5 if isinstance(milliseconds, float) else milliseconds
@@ -207,6 +219,7 @@ def test_what_is_missing_or_doubtful_is_said_once() -> None:
         "2 timings skipped: engine cudagraph needs CUDA",
         "medians of rounds more than 15% apart: drifting pipeline, batch 1 (20%)",
         "not stable after the warm-up: restless pipeline, batch 8, compile",
+        "classified otherwise than by eager float32: d pipeline, batch 1, eager bfloat16 (96.9% alike)",
         "other processes kept cores busy: disturbed pipeline, batch 1 (0.7)",
         "CUDA events disagree with the host's clock: queued pipeline, batch 1 (1 and 9 ms)",
     ]
