@@ -78,7 +78,7 @@ def failures(family: str, spec: str) -> list[str]:
         ("in_place", "changes the images it is given"),
         ("random", "set stochastic = True"),
         ("batch", "depends on the other images"),
-        ("engine", "accelerated() gives other images than forward()"),
+        ("engine", r"accelerated\(\) gives other images than forward"),
         ("fit", "raised ValueError: cannot learn this"),
         ("loss", "diverged to nan"),
     ],
