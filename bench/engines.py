@@ -33,10 +33,8 @@ class Compiled(Eager):
         """See `Accelerator.function`. Random numbers are drawn as eager does."""
         import torch
 
-        own: dict[str, Any] = {
-            "recompile_limit": _SHAPES,
-            "isolate_recompiles": True,
-        }  # else all modules of a class share one limit
+        # else all modules of a class share one limit; older releases do not know these
+        own: dict[str, Any] = {"recompile_limit": _SHAPES, "isolate_recompiles": True}
         known = inspect.signature(torch.compile).parameters
         compiled: Callable[P, R] = torch.compile(
             function,

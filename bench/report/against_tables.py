@@ -16,7 +16,7 @@ from bench.progress import say
 from bench.report.against import contest_frame, figures_frame, latency_against
 from bench.report.against_curves import curves_frame
 from bench.report.derived import Report
-from bench.report.tables import MARKS, Shown, print_table
+from bench.report.tables import MARKS, Shown, print_table, write_shown
 from bench.report.text import intervals, three_digits
 
 _SCALES = "printed on: the scale of the printed epsilon, where [-1, 1] makes it half as large on ours; eps: on ours"
@@ -157,11 +157,7 @@ def write_against(folder: Path, against: Against) -> None:
         frame: pd.DataFrame = getattr(against, name)
         write_text(folder / f"against_{against.name}_{name}.csv", frame.to_csv(index=False, float_format="%.9g"))
     for each in against_tables(against):
-        markdown = each.frame.to_markdown(index=False, disable_numparse=True) + "\n"
-        latex = each.frame.to_latex(index=False, escape=True, float_format="%g")
-        lines = each.below.splitlines()
-        write_text(folder / f"{each.name}.md", markdown + "".join(f"\n{line}\n" for line in lines))
-        write_text(folder / f"{each.name}.tex", latex + "".join(f"% {line}\n" for line in lines))
+        write_shown(folder, each)
 
 
 def print_against(console: Console, against: Against) -> None:

@@ -93,7 +93,7 @@ def accuracy_latency_figure(rows: pd.DataFrame, title: str, accuracy: str) -> Fi
 def _same_output(row: Mapping[Hashable, Any]) -> bool:
     """Whether the accuracy of eager float32 is this engine's too."""
     alike = row.get("alike")
-    return bool(pd.isna(alike)) or alike >= ALIKE
+    return alike is None or bool(pd.isna(alike)) or alike >= ALIKE
 
 
 def _front(axes: Axes, latency: Sequence[float], accuracy: Sequence[float]) -> None:

@@ -206,11 +206,16 @@ def write_tables(folder: Path, report: Report) -> None:
         if name in always or not frame.empty:
             write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.9g"))
     for each in tables(report):
-        markdown = each.frame.to_markdown(index=False, disable_numparse=True) + "\n"
-        latex = each.frame.to_latex(index=False, escape=True, float_format="%g")
-        lines = each.below.splitlines()
-        write_text(folder / f"{each.name}.md", markdown + "".join(f"\n{line}\n" for line in lines))
-        write_text(folder / f"{each.name}.tex", latex + "".join(f"% {line}\n" for line in lines))
+        write_shown(folder, each)
+
+
+def write_shown(folder: Path, each: Shown) -> None:
+    """A table for people as Markdown and LaTeX."""
+    markdown = each.frame.to_markdown(index=False, disable_numparse=True) + "\n"
+    latex = each.frame.to_latex(index=False, escape=True, float_format="%g")
+    lines = each.below.splitlines()
+    write_text(folder / f"{each.name}.md", markdown + "".join(f"\n{line}\n" for line in lines))
+    write_text(folder / f"{each.name}.tex", latex + "".join(f"% {line}\n" for line in lines))
 
 
 def table_console() -> Console:
