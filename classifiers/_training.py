@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Adam
@@ -36,6 +37,7 @@ def train(
     learning_rate: float,
     adversarial: Spec | None,
     eps: float | None,
+    autocast: bool = False,
 ) -> None:
     """Minimise the cross-entropy of the weights that require a gradient.
 
@@ -48,6 +50,7 @@ def train(
         adversarial: the attack on the module under training whose images replace each batch (Madry et al., ICLR 2018,
             arXiv:1706.06083, equation 2.1); None for clean images.
         eps: its budget; it grows linearly over the first part of the training, unlike in the paper.
+        autocast: run the forward pass in bfloat16 where that is safe; weights, gradients' sums and loss stay float32.
     """
     optimizer = Adam([weight for weight in module.parameters() if weight.requires_grad], lr=learning_rate)
     steps = context.steps_in(epochs, batch_size)
@@ -56,7 +59,9 @@ def train(
         if adversarial is not None and eps is not None:
             budget = eps * min(1.0, step / (_RAMP * steps))
             images = context.adversarial(adversarial, images, labels, budget, model=module)
-        loss = cross_entropy(module(images), labels)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=autocast):
+            logits = module(images)
+        loss = cross_entropy(logits.float(), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
