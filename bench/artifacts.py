@@ -98,12 +98,18 @@ def read_artifact(path: Path) -> Artifact:
 class ArtifactStore:
     """Artifacts by kind and content key below one folder.
 
+    Args:
+        root: the folder.
+        given: artifacts elsewhere, which are taken instead of the folder's and never written: by kind, and by the first
+            32 digits of the key.
+
     Raises:
         RequestError: the folder cannot be made or written to.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, given: Mapping[str, Mapping[str, Path]] | None = None) -> None:
         self.root = root
+        self._given = given or {}
         try:
             root.mkdir(parents=True, exist_ok=True)
             writable = os.access(root, os.W_OK | os.X_OK)
@@ -114,22 +120,30 @@ class ArtifactStore:
         sweep_partials(root)
 
     def path(self, kind: str, key: str) -> Path:
-        """Where the artifact of that key lies, or would."""
+        """Where the artifact of that key lies in the folder, or would."""
         return self.root / kind / f"{key[:32]}.safetensors"
 
     def digest(self, kind: str, key: str) -> str | None:
         """The digest of a stored artifact, from its header alone; None where there is none."""
-        try:
-            with safe_open(self.path(kind, key), framework="numpy") as file:
-                return (file.metadata() or {}).get("digest")
-        except (SafetensorError, OSError):
-            return None
+        return _digest_in(self._given_path(kind, key) or self.path(kind, key))
+
+    def find(self, kind: str, digest: str) -> Path | None:
+        """A file whose header names that digest; None where there is none."""
+        files = [*self._given.get(kind, {}).values(), *sorted((self.root / kind).glob("*.safetensors"))]
+        return next((path for path in files if _digest_in(path) == digest), None)
 
     def load(self, kind: str, key: str) -> Artifact | None:
-        """The stored artifact, verified; None where there is none, or a damaged one."""
+        """The stored artifact, verified; None where there is none, or a damaged one.
+
+        Raises:
+            RequestError: one that was given is damaged.
+        """
+        given = self._given_path(kind, key)
         try:
-            return read_artifact(self.path(kind, key))
-        except (FileNotFoundError, ValueError):
+            return read_artifact(given or self.path(kind, key))
+        except (FileNotFoundError, ValueError) as damage:
+            if given:
+                raise RequestError(f"{given} can no longer be read: {damage}") from None
             return None
 
     def get_or_make(self, kind: str, key: str, make: Callable[[], tuple[Tensors, Meta]]) -> tuple[Artifact, bool]:
@@ -150,6 +164,18 @@ class ArtifactStore:
             except ValueError as damage:
                 logger.warning("damaged artifact %s: %s; it is made again", path, damage)
             return write_artifact(path, *make()), False
+
+    def _given_path(self, kind: str, key: str) -> Path | None:
+        return self._given.get(kind, {}).get(key[:32])
+
+
+def _digest_in(path: Path) -> str | None:
+    """What the header of a file says of its content; None where there is no such file."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return (file.metadata() or {}).get("digest")
+    except (SafetensorError, OSError):
+        return None
 
 
 @contextmanager

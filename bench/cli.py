@@ -55,6 +55,13 @@ ConfigFile = Annotated[Path | None, _axis("--config", "A TOML file instead of a 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=_WHERE)]
 Data = Annotated[Path | None, _axis("--data", "Folder of data sets [BENCH_DATA, or the user's cache].", _WHERE)]
 Cache = Annotated[Path | None, _axis("--cache", "Folder of trained networks [BENCH_CACHE, likewise].", _WHERE)]
+Pretrained = Annotated[
+    bool,
+    typer.Option("--pretrained", help="Take the trained networks that come with the package.", rich_help_panel=_WHERE),
+]
+Weights = Annotated[
+    Path | None, _axis("--weights", "Take networks from this folder, which `bench export` made; else train.", _WHERE)
+]
 Out = Annotated[Path | None, _axis("--out", "The run's folder [results/runs/<preset>-<hash>].", _WHERE)]
 
 
@@ -84,6 +91,8 @@ def run_command(
     device: Device = "auto",
     data: Data = None,
     cache: Cache = None,
+    pretrained: Pretrained = False,
+    weights: Weights = None,
     out: Out = None,
 ) -> None:
     """Train, attack, evaluate, time and report a grid. Lists are comma-separated; the same command resumes."""
@@ -101,7 +110,7 @@ def run_command(
     }
     scalars = {"n": n, "batch_size": batch_size, "draws": draws, "convergence": convergence}
     timed = {"engines": engines, "precisions": precisions}
-    places = Places(device=device, data=data, cache=cache, out=out)
+    places = Places(device, data, cache, out, _weights(pretrained, weights))
     raise typer.Exit(run(Request(axes, scalars, timed, preset, config, tuple(plugin or ()), places), strict))
 
 
@@ -127,6 +136,8 @@ def latency_command(
     device: Device = "auto",
     data: Data = None,
     cache: Cache = None,
+    pretrained: Pretrained = False,
+    weights: Weights = None,
     out: Out = None,
 ) -> None:
     """Time inference alone: purifier, and purifier with classifier. The same command resumes; --out measures anew."""
@@ -143,7 +154,7 @@ def latency_command(
         "min_seconds": min_seconds,
         "max_seconds": max_seconds,
     }
-    places = Places(device=device, data=data, cache=cache, out=out)
+    places = Places(device, data, cache, out, _weights(pretrained, weights))
     raise typer.Exit(latency(Request(axes, {}, timed, preset, config, tuple(plugin or ()), places)))
 
 
@@ -227,6 +238,29 @@ def doctor_command(
     from bench.commands.doctor import doctor
 
     doctor(data, cache)
+
+
+@app.command("export")
+def export_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; networks that it holds already stay.")],
+    cache: Cache = None,
+) -> None:
+    """Hand on a run's trained networks: safetensors, digests, a model card. `bench run --weights FOLDER` takes them."""
+    from bench.commands.export import export
+
+    export(run, to, cache)
+
+
+def _weights(pretrained: bool, folder: Path | None) -> Path | None:
+    """The folder of weights that the two options name."""
+    if not pretrained:
+        return folder
+    if folder is not None:
+        raise RequestError("give --pretrained or --weights, not both")
+    from bench.weights import pretrained as of_the_package
+
+    return of_the_package()
 
 
 class _OneLine(logging.Handler):

@@ -47,7 +47,7 @@ def alone(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def _held(device: torch.device, *, alone: bool) -> Iterator[None]:
-    what = "work on the device" if alone else "it is timing"
+    what = "it works on the device" if alone else "it is timing, or will be next"
     try:
         lock = _lock(device)
         acquire = lock.acquire_write if alone else lock.acquire_read

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.artifacts import Tensors
 from bench.config import RunConfig
+from bench.contracts import Network
 from bench.crafting import described
 from bench.errors import NotApplicable, PluginFault
 from bench.evaluate import Evaluator, Networks
@@ -100,7 +101,8 @@ class Runner:
             return None
         task = self._evaluator.defense_task(cell, classifier)
         defense = self._stored(task)
-        plan.networks[task.key] = (title, defense is not None)
+        if type(cell.defense.plugin).fit is not Network.fit:  # else there is nothing to train
+            plan.networks[task.key] = (title, defense is not None)
         return defense
 
     def run(self, environment: str) -> Iterator[Result]:

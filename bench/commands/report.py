@@ -9,6 +9,7 @@ from rich.console import Console
 from bench.literature import read_published
 from bench.progress import say
 from bench.report import Report, print_tables, table_console, write_report
+from bench.report.against_images import write_against_images
 from bench.report.against_plots import write_against_plots
 from bench.report.against_tables import Against, print_against, write_against
 from bench.runs import RunFolder
@@ -37,6 +38,7 @@ def report(path: Path, strict: bool, against: str | None = None) -> int:
         beside = Against.of(derived, name, publication)
         write_against(path / "tables", beside)
         write_against_plots(path / "plots", name, derived.results, publication.figures)
+        write_against_images(path / "plots", name, derived.cells, beside.figures, beside.contest)
         print_against(output, beside)
     say(messages, f"Tables and plots are in {path}/tables and {path}/plots")
     return 1 if strict and told_invalid(messages, derived) else 0

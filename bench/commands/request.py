@@ -25,18 +25,28 @@ from bench.runs import RunFolder
 from bench.spec import split_list
 from bench.stages.base import Lab
 from bench.stages.executor import LocalExecutor
+from bench.weights import Weights
 
 DEFAULT_PRESET = "quick"
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run computes, reads and writes; None for the default."""
+    """Where a run computes, reads and writes; None for the default.
+
+    Attributes:
+        device: it computes on.
+        data: folder of data sets.
+        cache: folder of artifacts.
+        out: the run's folder.
+        weights: a folder of trained networks that are taken instead of training them.
+    """
 
     device: str
     data: Path | None
     cache: Path | None
     out: Path | None
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -100,12 +110,16 @@ def prepare(request: Request, messages: Console, command: str = "") -> Prepared:
     places = request.places
     device = choose_device(places.device)
     grid = Grid.of(config)
-    lab = Lab(device, ArtifactStore(cache_folder(places.cache)), data_folder(places.data), reporter(messages))
+    weights = Weights.open(places.weights) if places.weights else None
+    store = ArtifactStore(cache_folder(places.cache), {"network": weights.paths} if weights else None)
+    lab = Lab(device, store, data_folder(places.data), reporter(messages))
     for dataset in grid.datasets:
         lab.dataset(dataset).test_images(config.n)
     resolved = {"device": device.type, "plugins": grid.identities(), **config.model_dump(mode="json")}
     if command:
         resolved["command"] = command
+    if weights:
+        resolved["weights"] = weights.digest  # others give other numbers, which must not mix with these
     title = "-".join(filter(None, (command, name)))
     folder = RunFolder.create(places.out or RUNS / f"{title}-{content_key(resolved)[:8]}", {"preset": name, **resolved})
     runner = Runner(grid, config, lab, LocalExecutor(lab), folder)

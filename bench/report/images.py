@@ -1,70 +1,166 @@
-"""Pictures of the first test images: clean, adversarial, purified."""
+"""Pictures of the first test images: clean, adversarial, purified; and adversarial ones over epsilon."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bench.measured import Measured
 
 _SAMPLES = 8
+_OVER_EPS = 3
+_WRONG = "#D55E00"
+_UNIT = (0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """Images side by side, with what they are.
+
+    Attributes:
+        label: beside them.
+        images: (n, c, h, w).
+        scale: the values of black and white, or of the two colors where it reaches below zero.
+        wrong: which of them are misclassified, (n,), to be framed; None where nobody was asked.
+    """
+
+    label: str
+    images: NDArray[Any]
+    scale: tuple[float, float] = _UNIT
+    wrong: NDArray[Any] | None = None
+
+
+def original(cell: Measured) -> Strip:
+    """The clean images, as the bare classifier sees them."""
+    return Strip("original", pictures(cell, "sample_clean"), wrong=cell.outcome["clean_undefended"] != cell.labels)
+
+
+def adversarial(cell: Measured, label: str) -> Strip:
+    """The adversarial images, as the bare classifier sees them."""
+    images = pictures(cell, "sample_adversarial")
+    return Strip(label, images, wrong=cell.outcome["adversarial_undefended"] != cell.labels)
+
+
+def purified(cell: Measured, label: str) -> Strip:
+    """What the defense makes of the adversarial images in its first draw, as the classifier sees that."""
+    return Strip(label, pictures(cell, "sample_purified"), wrong=~cell.right[0])
 
 
 def image_figures(cells: Sequence[Measured]) -> Iterator[tuple[str, Figure]]:
     """A name and a figure for each dataset, classifier, attack and threat: largest epsilon, first seed."""
-    groups: dict[tuple[str, ...], list[Measured]] = {}
-    first = min((cell.result.labels["seed"] for cell in cells), default=0)
-    for cell in cells:
-        if cell.result.labels["seed"] != first:
-            continue
-        key = tuple(str(cell.result.labels[name]) for name in ("dataset", "classifier", "attack", "threat", "seed"))
-        groups.setdefault(key, []).append(cell)
-    for (dataset, classifier, attack, threat, seed), group in groups.items():
+    for (dataset, classifier, attack, threat, seed), group in _first_seed(cells).items():
         eps = max(cell.eps for cell in group)
-        title = f"{dataset}, {classifier}, {attack} eps {eps:g} ({threat})"
+        title = f"{dataset}, {classifier}, {attack} eps {eps:g} ({threat}); framed: misclassified"
         name = "_".join([dataset, classifier, attack, threat, f"seed{seed}"])
-        yield name, _samples([cell for cell in group if cell.eps == eps], title)
+        yield name, strips_figure(list(_samples([cell for cell in group if cell.eps == eps])), title)
 
 
-def _samples(cells: Sequence[Measured], title: str) -> Figure:
-    """Rows: original, adversarial, perturbation, and what each defense makes of the adversarial image."""
-    clean, adversarial = (_pictures(cells[0], name) for name in ("sample_clean", "sample_adversarial"))
-    delta = adversarial - clean
-    largest = max(float(np.abs(delta).max()), 1e-6)
-    images_row = (0.0, 1.0)
-    rows = [("original", clean, images_row), ("adversarial", adversarial, images_row)]
-    rows.append((f"perturbation\n(colors: ±{largest:.2g})", delta, (-largest, largest)))
-    for cell in cells:
-        defense, attacked = cell.result.labels["defense"], _pictures(cell, "sample_adversarial")
-        if not np.array_equal(attacked, adversarial):
-            rows.append((f"adversarial\nfor {defense}", attacked, images_row))
-        rows.append((str(defense), _pictures(cell, "sample_purified"), images_row))
-    columns = min(_SAMPLES, len(clean))
-    margin = max(1.8, 0.4 + 0.085 * max(len(line) for label, _, _ in rows for line in label.splitlines()))
-    figure = Figure(figsize=(1.0 * columns + margin, 1.05 * len(rows) + 0.4), layout="compressed")
-    for axes, (label, images, scale) in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows, strict=True):
-        _show(axes, images[:columns], scale)
-        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+def epsilon_figures(cells: Sequence[Measured]) -> Iterator[tuple[str, Figure]]:
+    """A name and a figure for each dataset, classifier and attack that knows of no defense, at three epsilons or more.
+
+    The adversarial images of growing epsilon, each over its perturbation: where an image no longer shows its class,
+    no defense can be held to it.
+    """
+    blind = [cell for cell in cells if not cell.result.facts.sees_defense and cell.eps > 0]
+    for (dataset, classifier, attack, threat, seed), group in _first_seed(blind).items():
+        budgets = {cell.eps: cell for cell in reversed(group)}  # of several defenses the first
+        if len(budgets) >= _OVER_EPS:
+            title = f"{dataset}, {classifier}, {attack} ({threat}); framed: misclassified without defense"
+            name = "_".join([dataset, classifier, attack, threat, f"seed{seed}"])
+            yield name, _over_eps([budgets[eps] for eps in sorted(budgets)], title)
+
+
+def strips_figure(strips: Sequence[Strip], title: str) -> Figure:
+    """Rows of images under a title."""
+    columns = min(_SAMPLES, len(strips[0].images))
+    margin = max(1.8, 0.4 + 0.085 * max(len(line) for strip in strips for line in strip.label.splitlines()))
+    figure = Figure(figsize=(1.0 * columns + margin, 1.05 * len(strips) + 0.4), layout="compressed")
+    for axes, strip in zip(np.atleast_1d(figure.subplots(len(strips), 1)), strips, strict=True):
+        _show(axes, strip, columns)
+        axes.set_ylabel(strip.label, rotation=0, ha="right", va="center", fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure
 
 
-def _pictures(cell: Measured, name: str) -> NDArray[Any]:
-    """Stored pictures, in [0, 1]."""
+def pictures(cell: Measured, name: str) -> NDArray[Any]:
+    """Stored pictures (n, c, h, w), in [0, 1]."""
     return cell.outcome[name].astype(np.float32) / 255
 
 
-def _show(axes: Axes, images: NDArray[Any], scale: tuple[float, float]) -> None:
-    """Images (n, c, h, w) side by side, a blank column between two; a scale around zero is drawn in two colors."""
-    low, high = scale
+def _first_seed(cells: Sequence[Measured]) -> dict[tuple[str, ...], list[Measured]]:
+    """The cells of the first seed, by dataset, classifier, attack, threat and seed."""
+    groups: dict[tuple[str, ...], list[Measured]] = {}
+    first = min((cell.result.labels["seed"] for cell in cells), default=0)
+    for cell in cells:
+        if cell.result.labels["seed"] == first:
+            key = tuple(str(cell.result.labels[name]) for name in ("dataset", "classifier", "attack", "threat", "seed"))
+            groups.setdefault(key, []).append(cell)
+    return groups
+
+
+def _samples(cells: Sequence[Measured]) -> Iterator[Strip]:
+    """Original, adversarial, perturbation, and what each defense makes of the adversarial image."""
+    attacked = adversarial(cells[0], "adversarial")
+    yield original(cells[0])
+    yield attacked
+    yield _perturbation(cells[0])
+    for cell in cells:
+        defense, own = str(cell.result.labels["defense"]), adversarial(cell, "")
+        if not np.array_equal(own.images, attacked.images):
+            yield Strip(f"adversarial\nfor {defense}", own.images, wrong=own.wrong)
+        yield purified(cell, defense)
+
+
+def _perturbation(cell: Measured) -> Strip:
+    delta = pictures(cell, "sample_adversarial") - pictures(cell, "sample_clean")
+    largest = max(float(np.abs(delta).max()), 1e-6)
+    return Strip(f"perturbation\n(colors: ±{largest:.2g})", delta, (-largest, largest))
+
+
+def _over_eps(cells: Sequence[Measured], title: str) -> Figure:
+    """Columns: the original, then one per epsilon; two rows per image."""
+    attacked = [adversarial(cell, f"{cell.eps:g}") for cell in cells]
+    moved = [_perturbation(cell) for cell in cells]
+    images = min(_OVER_EPS, len(attacked[0].images))
+    figure = Figure(figsize=(0.9 * (len(cells) + 1) + 1.0, 1.8 * images + 0.6), layout="compressed")
+    grid = figure.subplots(2 * images, len(cells) + 1, squeeze=False)
+    for index in range(images):
+        above, below = grid[2 * index], grid[2 * index + 1]
+        for column, (image, delta) in enumerate(zip(attacked, moved, strict=True), start=1):
+            _show(above[column], _one(image, index), 1)
+            _show(below[column], _one(delta, index), 1)
+        _show(above[0], _one(original(cells[0]), index), 1)
+        below[0].axis("off")
+        above[0].set_ylabel("image", fontsize=8)
+        below[1].set_ylabel("change", fontsize=8)
+    for axes, label in zip(grid[0], ["original", *(strip.label for strip in attacked)], strict=True):
+        axes.set_title(label, fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _one(strip: Strip, index: int) -> Strip:
+    chosen = slice(index, index + 1)
+    return Strip(strip.label, strip.images[chosen], strip.scale, None if strip.wrong is None else strip.wrong[chosen])
+
+
+def _show(axes: Axes, strip: Strip, columns: int) -> None:
+    """Images side by side, a blank column between two; a scale around zero is drawn in two colors."""
+    images, (low, high) = strip.images[:columns], strip.scale
     apart = np.pad(images, [(0, 0), (0, 0), (0, 0), (0, 1)], constant_values=np.nan)
-    strip = np.concatenate(list(apart), axis=2)[..., :-1]
-    colored = np.moveaxis((np.nan_to_num(strip, nan=high) - low) / (high - low), 0, -1)
-    pixels = strip[0] if len(strip) == 1 else colored
+    joined = np.concatenate(list(apart), axis=2)[..., :-1]
+    colored = np.moveaxis((np.nan_to_num(joined, nan=high) - low) / (high - low), 0, -1)
+    pixels = joined[0] if len(joined) == 1 else colored
     axes.imshow(pixels, cmap="gray" if low == 0 else "RdBu_r", vmin=low, vmax=high, interpolation="nearest")
     axes.set(xticks=[], yticks=[], frame_on=False)
+    height, width = images.shape[-2:]
+    for index in np.flatnonzero([] if strip.wrong is None else strip.wrong[: len(images)]):
+        corner = (index * (width + 1), 0)
+        axes.add_patch(Rectangle(corner, width - 1, height - 1, fill=False, edgecolor=_WRONG, linewidth=1.8))

@@ -19,7 +19,7 @@ from bench.report.drawing import (
     trim,
 )
 from bench.report.frames import NO_NORM
-from bench.report.images import image_figures
+from bench.report.images import epsilon_figures, image_figures
 from bench.report.latency_plots import accuracy_latency, latency_over_batch
 from bench.report.scaling_plots import scaling_figures
 from bench.report.side_by_side import cross_attack_figure, worst_case_figure
@@ -43,6 +43,8 @@ def write_plots(folder: Path, report: Report) -> None:
         save(folder, f"cross_attack_{dataset}_{classifier}_{name}", figure)
     for name, figure in image_figures(report.cells):
         save(folder, f"images_{name}", figure)
+    for name, figure in epsilon_figures(report.cells):
+        save(folder, f"images_eps_{name}", figure)
 
 
 def _over_eps(folder: Path, report: Report, ok: pd.DataFrame) -> None:
