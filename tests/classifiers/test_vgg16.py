@@ -75,3 +75,16 @@ def test_imagenet_weights_that_cannot_be_had_say_what_to_do(monkeypatch: pytest.
 def test_impossible_parameters_are_refused(changes: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         VGG16(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_mixed_precision_is_for_training_alone(autocast: bool) -> None:
+    seen: list[torch.dtype] = []
+    plugin = VGG16(epochs=1, batch_size=4, autocast=autocast)
+    module = plugin.build(INFO).train()
+    last = module.get_submodule("head")[-1]  # type: ignore[index]
+    last.register_forward_hook(lambda layer, _, output: seen.append(output.dtype) if layer.training else None)
+    plugin.fit(module, context())
+    assert set(seen) == {torch.bfloat16 if autocast else torch.float32}
+    assert {weight.dtype for weight in module.parameters()} == {torch.float32}
+    assert module.eval()(torch.rand(2, *INFO.shape)).dtype == torch.float32
