@@ -2,7 +2,8 @@
 
 Trains the networks of the MNIST preset where the cache lacks them, times every defense at every batch size under eager,
 compile and CUDA graphs in float32, under eager and CUDA graphs in TF32 and bfloat16, holds the times against the floor,
-and Defense-GAN and PuVAE against loops written straight from the papers. Leaves run folders and Markdown files.
+and Defense-GAN and PuVAE against loops written straight from the papers; then the paper's tables, in several calls.
+Leaves run folders and Markdown files.
 """
 
 from __future__ import annotations
@@ -31,15 +32,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=9.5, help="stop by then; the next call goes on")
     parser.add_argument("--defenses", default=DEFENSES)
     parser.add_argument("--batch-sizes", default="1,8,32,128,512")
-    parser.add_argument("--preset", default="mnist")
+    parser.add_argument("--preset", default="mnist", help="of the networks that are timed")
+    parser.add_argument("--paper", default="paper", help="preset of the paper's tables")
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
     slug = re.sub(r"[^a-z0-9]+", "-", device_name(choose_device(options.device)).lower()).strip("-")
     latency, precisions = (options.out / f"latency-{slug}{end}" for end in ("", "-precisions"))
     common = ["latency", "--preset", options.preset, "--device", options.device]
     common += ["--defenses", options.defenses, "--batch-sizes", options.batch_sizes, "--max-seconds", "3"]
-    for name, folder in (("--data", options.data), ("--cache", options.cache)):
-        common += [name, str(folder)] if folder else []
+    places = [part for name in ("data", "cache") if (at := getattr(options, name)) for part in (f"--{name}", str(at))]
+    common += places
+    paper = options.out / f"{options.paper}-{slug}"
     steps: list[tuple[list[object], Path | None]] = [
         ([*BENCH, *common, "--engines", "eager,cudagraph,compile", "--out", latency], None),
         (
@@ -54,6 +57,8 @@ def main() -> None:
         ([sys.executable, HERE / "floor.py", latency, "--device", options.device], latency / "floor.md"),
         ([sys.executable, HERE / "floor.py", precisions, "--device", options.device], precisions / "floor.md"),
         ([sys.executable, HERE / "plain_loops.py", "--device", options.device], latency / "plain_loops.md"),
+        ([*BENCH, "run", "--preset", options.paper, "--device", options.device, *places, "--out", paper], None),
+        ([*BENCH, "report", paper, "--against", "paper"], paper / "against.txt"),
     ]
     for command, output in steps:
         left = deadline - time.monotonic()
