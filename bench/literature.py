@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import RequestError, unknown
+from bench.shipped import shipped
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Budget = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -133,7 +132,7 @@ class Publication(_Read):
 
 def published_names() -> list[str]:
     """The files of results/published, without their ending."""
-    return sorted(Path(entry.name).stem for entry in _folder().iterdir() if entry.name.endswith(".json"))
+    return sorted(path.stem for path in shipped("published").glob("*.json"))
 
 
 def read_published(name: str) -> tuple[str, Publication]:
@@ -149,13 +148,7 @@ def read_published(name: str) -> tuple[str, Publication]:
         return Path(name).stem, _parse(name, _text(Path(name)))
     if name not in published_names():
         raise unknown("published figures", name, published_names())
-    return name, _parse(f"{name}.json", (_folder() / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def _folder() -> Traversable:
-    """In an installation a package beside this module, which is results/published of the repository."""
-    installed = resources.files("bench") / "published"
-    return installed if installed.is_dir() else Path(__file__).parents[1] / "results" / "published"
+    return name, _parse(f"{name}.json", (shipped("published") / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def _text(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.artifacts import read_artifact
 from bench.errors import RequestError
 from bench.keys import content_key
+from bench.shipped import shipped
 
 MANIFEST = "manifest.json"
 
@@ -143,9 +143,8 @@ class Weights:
 
 
 def pretrained() -> Path:
-    """The folder of the weights that come with the package, which is results/pretrained of the repository."""
-    installed = Path(str(resources.files("bench"))) / "pretrained"
-    return installed if installed.is_dir() else Path(__file__).parents[1] / "results" / "pretrained"
+    """The folder of the weights that come with the package."""
+    return shipped("pretrained")
 
 
 def _check(path: Path, entry: Entry) -> None:
