@@ -127,23 +127,24 @@ class ArtifactStore:
         """The digest of a stored artifact, from its header alone; None where there is none."""
         return _digest_in(self._given_path(kind, key) or self.path(kind, key))
 
-    def find(self, kind: str, digest: str) -> Path | None:
-        """A file whose header names that digest; None where there is none."""
-        files = [*self._given.get(kind, {}).values(), *sorted((self.root / kind).glob("*.safetensors"))]
-        return next((path for path in files if _digest_in(path) == digest), None)
+    def find(self, kind: str, digest: str) -> dict[str, Path]:
+        """The files whose header names that digest, by the first 32 digits of their key."""
+        files = {path.stem: path for path in sorted((self.root / kind).glob("*.safetensors"))}
+        files.update(self._given.get(kind, {}))
+        return {key: path for key, path in files.items() if _digest_in(path) == digest}
 
     def load(self, kind: str, key: str) -> Artifact | None:
         """The stored artifact, verified; None where there is none, or a damaged one.
 
         Raises:
-            RequestError: one that was given is damaged.
+            StorageError: one that was given can no longer be read.
         """
         given = self._given_path(kind, key)
         try:
             return read_artifact(given or self.path(kind, key))
         except (FileNotFoundError, ValueError) as damage:
             if given:
-                raise RequestError(f"{given} can no longer be read: {damage}") from None
+                raise StorageError(f"{given} can no longer be read: {damage}") from None
             return None
 
     def get_or_make(self, kind: str, key: str, make: Callable[[], tuple[Tensors, Meta]]) -> tuple[Artifact, bool]:

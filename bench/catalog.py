@@ -20,8 +20,8 @@ FAMILIES = {"defense": "defenses", "attack": "attacks", "classifier": "classifie
 
 DATASETS = {
     "digits": "scikit-learn's 8x8 scans scaled to 28x28; needs no download",
-    "mnist": "handwritten digits, 28x28, through torchvision",
-    "fashion_mnist": "articles of clothing, 28x28, through torchvision",
+    "mnist": "handwritten digits, 28x28, through torchvision (LeCun, Cortes and Burges; CC BY-SA 3.0)",
+    "fashion_mnist": "articles of clothing, 28x28, through torchvision (arXiv:1708.07747; MIT licence)",
 }
 """The data sets and what they are; `bench.datasets` loads them."""
 

@@ -245,11 +245,13 @@ def export_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
     to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; networks that it holds already stay.")],
     cache: Cache = None,
+    pretrained: Pretrained = False,
+    weights: Weights = None,
 ) -> None:
     """Hand on a run's trained networks: safetensors, digests, a model card. `bench run --weights FOLDER` takes them."""
     from bench.commands.export import export
 
-    export(run, to, cache)
+    export(run, to, cache, _weights(pretrained, weights))
 
 
 def _weights(pretrained: bool, folder: Path | None) -> Path | None:

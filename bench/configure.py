@@ -64,7 +64,7 @@ class Configured(Generic[P]):
     @property
     def resolved(self) -> Spec:
         """The spec with every parameter written out, so that it needs no overrides to mean the same."""
-        return Spec(self.name, tuple((name, _text(value)) for name, value in self.parameters.items()))
+        return Spec.of(self.name, self.parameters)
 
     def __hash__(self) -> int:
         return hash(self.spec)
@@ -181,10 +181,6 @@ def _plain(value: Any) -> Json:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return str(value)
-
-
-def _text(value: Json) -> str:
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
 def _foreign_source(cls: type) -> dict[str, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import RequestError, unknown
+from bench.schema import Read, first_fault
 from bench.shipped import shipped
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -18,13 +19,7 @@ Text = Annotated[str, Field(min_length=1)]
 Scale = Literal["[0, 1]", "[-1, 1]", "unstated"]
 
 
-class _Read(BaseModel):
-    """Part of a file: nothing beyond what is named, no coercion, never changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Source(_Read):
+class Source(Read):
     """Where figures were printed.
 
     Attributes:
@@ -46,7 +41,7 @@ class Source(_Read):
     note: str
 
 
-class Figure(_Read):
+class Figure(Read):
     """A printed accuracy, latency, or both; None stands for what is not said.
 
     Attributes:
@@ -103,7 +98,7 @@ class Figure(_Read):
         return self
 
 
-class Publication(_Read):
+class Publication(Read):
     """A file of published figures.
 
     Attributes:
@@ -165,10 +160,4 @@ def _parse(source: str, text: str) -> Publication:
     try:
         return Publication.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        given = f" = {first['input']!r}" if isinstance(first["input"], int | float | str) and where else ""
-        message = first["msg"].removeprefix("Value error, ")
-        raise RequestError(
-            f"published figures {source}: {where}{given}{': ' if where else ''}{message[0].lower()}{message[1:]}"
-        ) from None
+        raise RequestError(f"published figures {source}: {first_fault(error)}") from None

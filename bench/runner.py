@@ -73,13 +73,15 @@ class Runner:
             substitute = self._stored(substitute_task)
             title = f"substitute classifier {substitute_task.plugin.label} {where}"
             plan.networks[substitute_task.key] = (title, substitute is not None)
-        missing = substitute_task is not None and substitute is None
-        if classifier is None or defense is None or missing:
+        uses = cell.threat.kind.uses
+        missing = ("purifier" in uses and defense is None) or ("substitute" in uses and substitute is None)
+        if classifier is None or missing:
             sees = cell.threat.kind.sees_defense
             labels = {name: value for name, value in cell.labels().items() if name != "defense" or sees}
             plan.crafted[content_key(labels)] = False
         else:
-            craft = self._evaluator.craft_task(cell, Networks(classifier, defense, substitute))
+            unused = Trained(cell.defense, classifier.info, "", "")
+            craft = self._evaluator.craft_task(cell, Networks(classifier, defense or unused, substitute))
             plan.crafted[craft.key] = self.lab.store.digest(craft.kind, craft.key) is not None
 
     @staticmethod

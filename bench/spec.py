@@ -7,7 +7,9 @@ A value that holds one of `: , = [ ]` stands in square brackets, so a spec can b
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bench.errors import RequestError
 
@@ -47,8 +49,22 @@ class Spec:
             parameters[key] = _unwrap(value)
         return cls(head, tuple(parameters.items()))
 
+    @classmethod
+    def of(cls, name: str, parameters: Mapping[str, Any]) -> Spec:
+        """The spec of these parameters, values as JSON; a plugin among them has `name` and `parameters` of its own."""
+        return cls(name, tuple((key, _text(value)) for key, value in parameters.items()))
+
     def __str__(self) -> str:
         return ":".join([self.name, *(f"{key}={_wrap(value)}" for key, value in self.parameters)])
+
+
+def _text(value: Any) -> str:
+    """A JSON value as a spec writes it."""
+    if isinstance(value, Mapping):
+        return str(Spec.of(value["name"], value["parameters"]))
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(_text, value))
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
 def split_list(text: str) -> list[str]:

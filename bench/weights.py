@@ -1,91 +1,105 @@
-"""Trained networks that are handed on in a folder: safetensors files, a manifest with their digests, a model card."""
+"""Trained networks that are handed on in a folder: safetensors files, and a manifest that says what each of them is."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from bench.artifacts import read_artifact
 from bench.errors import RequestError
-from bench.keys import content_key
+from bench.keys import artifact_key, content_key
+from bench.schema import Read, first_fault
 from bench.shipped import shipped
+
+KIND = "network"
+"""Of the artifacts that trained networks are."""
 
 MANIFEST = "manifest.json"
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Hexadecimal = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Read(BaseModel):
-    """Part of a manifest: nothing beyond what is named, no coercion, never changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Score(_Read):
+class Score(Read):
     """An accuracy on test images, with its 95 % Wilson interval.
 
     Attributes:
+        classifier: spec of the classifier.
+        defense: spec of the purifier in front of it; None for the bare classifier.
+        settings: the purifier's parameters that its training does not depend on.
         images: `clean`, or attack, epsilon and threat model.
-        of: `classifier` alone, or `pipeline`, that is purifier and classifier.
         n: test images.
-        value: the share that is right; the mean over draws where the defense is randomised.
+        draws: of a randomised defense.
+        value: the share that is right; the mean over draws.
         low: end of the interval.
         high: likewise.
+        verdict: of the checks on the run, with reasons; None for clean images.
+        machine: device and PyTorch that measured it.
     """
 
+    classifier: str
+    defense: str | None
+    settings: dict[str, Any]
     images: Annotated[str, Field(min_length=1)]
-    of: Literal["classifier", "pipeline"]
     n: Annotated[int, Field(gt=0)]
+    draws: Annotated[int, Field(gt=0)]
     value: Share
     low: Share
     high: Share
+    verdict: str | None
+    machine: str
+
+    @property
+    def place(self) -> str:
+        """What it is an accuracy of; a later one of the same place replaces it."""
+        return content_key(self.model_dump(include={"classifier", "defense", "settings", "images", "n"}))
 
 
-class Entry(_Read):
+class Entry(Read):
     """One network.
 
     Attributes:
         file: its name in the folder.
+        sha256: of the file.
+        size: of the file, in bytes.
         key: under which a run asks for it: of plugin, parameters, training images, seed and what it is trained against;
             the name of its file in a cache.
-        digest: SHA-256 of the weights.
+        digest: SHA-256 over names, types, shapes and values of the weights.
         family: `classifier` or `defense`.
+        role: `substitute` for a classifier that only attackers use; else empty.
         name: of the plugin.
-        dataset: whose training images it is trained on.
+        spec: with all parameters that it was trained with.
+        dataset: whose training images it was trained on.
         seed: of its training.
-        parameters: all of those that it is trained with.
-        against: digest of the classifier that it is trained with; None for none.
-        preset: of the run it is from.
+        against: digest of the classifier that it was trained with; None for none.
         device: the kind it was trained on, `cpu` or `cuda`.
         seconds: that took.
-        size: of the file, in bytes.
-        evaluated: device and PyTorch of the run that the scores are from.
-        scores: what that run measured.
+        scores: what runs measured.
     """
 
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+\.safetensors$")]
+    sha256: Digest
+    size: int
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    digest: Hexadecimal
+    digest: Digest
     family: Literal["classifier", "defense"]
+    role: Literal["", "substitute"]
     name: str
+    spec: str
     dataset: str
     seed: int
-    parameters: dict[str, Any]
-    against: Hexadecimal | None
-    preset: str
+    against: Digest | None
     device: str
     seconds: float
-    size: int
-    evaluated: str
     scores: list[Score]
 
 
-class Manifest(_Read):
+class Manifest(Read):
     """All networks of a folder.
 
     Attributes:
@@ -96,6 +110,27 @@ class Manifest(_Read):
     version: Literal[1] = 1
     networks: list[Entry]
 
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """That of a folder of weights.
+
+        Raises:
+            RequestError: there is none, or it is not of this form.
+        """
+        path = folder / MANIFEST
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RequestError(
+                f"{folder} holds no weights: it has no {MANIFEST}, which `bench export` writes"
+            ) from None
+        except OSError as error:
+            raise RequestError(f"cannot read {path}: {error.strerror or error}") from None
+        except UnicodeDecodeError as error:
+            raise RequestError(f"{path} is not UTF-8: {error.reason}") from None
+        except ValidationError as error:
+            raise RequestError(f"{path}: {first_fault(error)}") from None
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -103,7 +138,7 @@ class Weights:
 
     Attributes:
         folder: where they lie.
-        entries: by file, in the manifest's order.
+        entries: by key.
     """
 
     folder: Path
@@ -111,35 +146,27 @@ class Weights:
 
     @classmethod
     def open(cls, folder: Path) -> Weights:
-        """Read the manifest and check every file against its digest.
+        """Read the manifest and check every file against it.
 
         Raises:
-            RequestError: there is no manifest, it is not one, or a file is missing or differs from its digest.
+            RequestError: there is no manifest, it is not one, or a file is missing or is not what it says.
         """
-        try:
-            text = (folder / MANIFEST).read_text(encoding="utf-8")
-            manifest = Manifest.model_validate_json(text)
-        except (OSError, UnicodeDecodeError):
-            raise RequestError(
-                f"{folder} holds no weights: it has no {MANIFEST}, which `bench export` writes"
-            ) from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise RequestError(f"{folder / MANIFEST}: {where}: {first['msg'].lower()}") from None
-        for entry in manifest.networks:
-            _check(folder / entry.file, entry)
-        return cls(folder, {entry.file: entry for entry in manifest.networks})
+        entries: dict[str, Entry] = {}
+        for entry in Manifest.read(folder).networks:
+            check(folder, entry)
+            if entries.setdefault(entry.key, entry) is not entry:
+                raise RequestError(f"{folder / MANIFEST}: {entry.file} and {entries[entry.key].file} have one key")
+        return cls(folder, entries)
 
     @property
     def paths(self) -> dict[str, Path]:
         """The files by key."""
-        return {entry.key: self.folder / entry.file for entry in self.entries.values()}
+        return {key: self.folder / entry.file for key, entry in self.entries.items()}
 
     @property
     def digest(self) -> str:
         """Of all of them together."""
-        return content_key({entry.key: entry.digest for entry in self.entries.values()})
+        return content_key({key: entry.digest for key, entry in self.entries.items()})
 
 
 def pretrained() -> Path:
@@ -147,15 +174,26 @@ def pretrained() -> Path:
     return shipped("pretrained")
 
 
-def _check(path: Path, entry: Entry) -> None:
+def check(folder: Path, entry: Entry) -> None:
+    """Hold a file against its entry.
+
+    Raises:
+        RequestError: it is missing, damaged, or another network than the entry says.
+    """
+    path = folder / entry.file
     try:
         artifact = read_artifact(path)
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
-        raise RequestError(f"the weights {path} are missing: the manifest beside them names them") from None
-    except ValueError as damage:
+        raise RequestError(f"the weights {path} are missing: {folder / MANIFEST} names them") from None
+    except (OSError, ValueError) as damage:
         raise RequestError(f"the weights {path} are damaged: {damage}") from None
-    if artifact.digest != entry.digest:
+    for what, ours, theirs in (("digest", artifact.digest, entry.digest), ("SHA-256", found, entry.sha256)):
+        if ours != theirs:
+            raise RequestError(
+                f"the weights {path} are not those of the manifest: their {what} is {ours[:12]}, not {theirs[:12]}"
+            )
+    if artifact_key(KIND, artifact.meta["identity"])[:32] != entry.key:
         raise RequestError(
-            f"the weights {path} are not those of the manifest: their digest is {artifact.digest[:12]}, "
-            f"not {entry.digest[:12]}"
+            f"the weights {path} were trained as something else than the manifest says, or by an old version"
         )

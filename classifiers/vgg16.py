@@ -50,6 +50,7 @@ class VGG16(Classifier):
         batch_size: images in a training batch.
         learning_rate: of Adam, decayed to zero on a cosine.
         autocast: train in mixed precision (bfloat16 products, float32 weights); inference is float32 all the same.
+            None for no.
         adversarial: spec of an attack for adversarial training (arXiv:1706.06083): each batch is replaced by its
             adversarial version, crafted on the network as it is then. None for clean images.
         eps: its budget on the [0, 1] scale, given with `adversarial`; it grows to that over the first 30 % of training.
@@ -64,7 +65,7 @@ class VGG16(Classifier):
     epochs: PositiveInt = 8
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 3e-4
-    autocast: bool = False
+    autocast: bool | None = None
     adversarial: AttackSpec | None = None
     eps: Fraction | None = None
 
@@ -109,7 +110,7 @@ class VGG16(Classifier):
             learning_rate=self.learning_rate,
             adversarial=self.adversarial,
             eps=self.eps,
-            autocast=self.autocast,
+            autocast=bool(self.autocast),
         )
 
     def _freeze(self, features: nn.Module) -> None:

@@ -2,205 +2,214 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import pandas as pd
 from rich.console import Console
 
-from bench.artifacts import ArtifactStore, read_artifact
+from bench.artifacts import Artifact, ArtifactStore, digest_of, read_artifact
 from bench.atomic import write_bytes, write_text
-from bench.catalog import DATASETS
+from bench.checks import Verdict, verdicts
 from bench.commands.places import cache_folder
 from bench.errors import RequestError
 from bench.measured import Measured, measured
-from bench.metrics import Accuracy, cell_metrics
+from bench.metrics import cell_metrics
 from bench.progress import say
+from bench.report.model_card import model_card
 from bench.runs import RunFolder
-from bench.weights import MANIFEST, Entry, Manifest, Score, Weights
+from bench.spec import Spec
+from bench.weights import KIND, MANIFEST, Entry, Manifest, Score, Weights, check
 
-_KIND = "network"
+Role = Literal["classifier", "substitute", "defense"]
+ROLES: tuple[Role, ...] = ("classifier", "substitute", "defense")
+
+_EMPTY = digest_of({})
+"""Of a network without weights: there is nothing to hand on."""
 
 
-def export(run: Path, to: Path, cache: Path | None) -> None:
+def export(run: Path, to: Path, cache: Path | None, weights: Path | None) -> None:
     """Copy the networks of a run into a folder of weights, with a manifest and a model card.
 
-    Networks that the folder has from other runs stay; those it has already are replaced.
+    Networks that the folder has from other runs stay, and accuracies add up. One that was trained anew replaces its
+    earlier self; defenses that were trained with that are left out then, since no run can ask for them any more.
 
     Args:
         run: the run's folder.
         to: the folder of weights, new or there already.
         cache: where the run's networks lie; None for the default.
+        weights: the folder of weights that the run took networks from.
 
     Raises:
-        RequestError: it is no run's folder, holds no trained network, one has left the cache, or the weights
-            in the folder are damaged.
+        RequestError: it is no run's folder, holds no trained network, one has left the cache, or `to` is something else
+            than a folder of weights, or its weights are damaged.
         StorageError: the folder cannot be written.
     """
-    folder, store = RunFolder.open(run), ArtifactStore(cache_folder(cache))
-    kept = dict(Weights.open(to).entries) if (to / MANIFEST).is_file() else {}
-    found = list(_networks(folder, store))
+    earlier = _entries_in(to)
+    given = {KIND: Weights.open(weights).paths} if weights else None
+    found = list(_Export(RunFolder.open(run), ArtifactStore(cache_folder(cache), given)).networks())
     if not found:
         raise RequestError(f"{run} has no finished cells with trained networks")
+    kept = {entry.key: entry for entry in earlier}
     for entry, path in found:
         write_bytes(to / entry.file, path.read_bytes())
-        kept[entry.file] = entry
-    networks = sorted(kept.values(), key=lambda entry: (entry.dataset, entry.family, entry.name, entry.file))
+        kept[entry.key] = _merged(kept.get(entry.key), entry)
+    orphans = _without_classifier(kept.values())
+    networks = sorted(
+        (entry for entry in kept.values() if entry not in orphans),
+        key=lambda entry: (entry.dataset, entry.family, entry.role, entry.name, entry.file),
+    )
+    for entry in networks:
+        check(to, entry)
     write_text(to / MANIFEST, Manifest(networks=networks).model_dump_json(indent=1) + "\n")
     write_text(to / "README.md", model_card(networks))
-    total = sum(entry.size for entry in Weights.open(to).entries.values())
-    say(Console(stderr=True), f"{len(found)} networks in {to}, which now holds {len(kept)} ({total / 1e6:.1f} MB)")
+    for entry in earlier:
+        if entry.file not in {each.file for each in networks}:
+            (to / entry.file).unlink(missing_ok=True)
+    console = Console(stderr=True)
+    for entry in orphans:
+        say(console, f"left out: {entry.file}, trained with a classifier that has been replaced")
+    total = sum(entry.size for entry in networks) / 1e6
+    say(console, f"{len(found)} networks of the run in {to}, which now holds {len(networks)} ({total:.1f} MB)")
 
 
-def _networks(folder: RunFolder, store: ArtifactStore) -> Iterator[tuple[Entry, Path]]:
-    """Every network of the run that has weights, and its file in the cache."""
-    cells, config = measured(folder), folder.config()
-    environments = folder.environments()
-    for family in ("classifier", "defense"):
-        digests = dict.fromkeys(cell.result.networks[family] for cell in cells)
-        for digest in digests:
-            having = [cell for cell in cells if cell.result.networks[family] == digest]
-            labels = having[0].result.labels
-            path = store.find(_KIND, digest)
-            if path is None:
-                raise RequestError(
-                    f"the {family} {labels[family]} of this run is not in the cache {store.root}: "
-                    "give the run's with --cache, or start the run again"
-                )
-            artifact = read_artifact(path)
-            if not artifact.tensors:
-                continue
-            identity, machine = artifact.meta["identity"], environments[having[0].result.environment]
-            plugin = identity["plugin"]
-            yield (
-                Entry(
-                    file=f"{labels['dataset']}-{plugin['name']}-{path.stem[:8]}.safetensors",
-                    key=path.stem,
-                    digest=digest,
-                    family=family,
-                    name=plugin["name"],
-                    dataset=labels["dataset"],
-                    seed=identity["seed"],
-                    parameters=plugin["parameters"],
-                    against=identity["against"]["weights"] if identity["against"] else None,
-                    preset=config["preset"],
-                    device=artifact.meta["device"],
-                    seconds=artifact.meta["seconds"],
-                    size=path.stat().st_size,
-                    evaluated=f"{machine['device']['name']}, PyTorch {machine['packages']['torch']}",
-                    scores=_scores(family, having),
-                ),
-                path,
-            )
+def _entries_in(folder: Path) -> list[Entry]:
+    """What a folder of weights holds; nothing where there is none yet."""
+    if (folder / MANIFEST).is_file():
+        return Manifest.read(folder).networks
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RequestError(f"{folder} exists and is no folder of weights: choose another")
+    return []
 
 
-def _scores(family: str, cells: Sequence[Measured]) -> list[Score]:
-    """Clean accuracy, and that under each attack: of a classifier alone, or through a defense."""
+def _merged(earlier: Entry | None, entry: Entry) -> Entry:
+    """The entry, with the scores that the same weights had before."""
+    if earlier is None or earlier.digest != entry.digest:
+        return entry
+    scores = {score.place: score for score in (*earlier.scores, *entry.scores)}
+    return entry.model_copy(update={"scores": list(scores.values())})
+
+
+def _without_classifier(entries: Iterable[Entry]) -> list[Entry]:
+    """Those that were trained with a classifier that is not among them."""
+    listed = list(entries)
+    there = {entry.digest for entry in listed}
+    return [entry for entry in listed if entry.against is not None and entry.against not in there]
+
+
+@dataclass(frozen=True)
+class _Export:
+    """Finds the networks of a run.
+
+    Attributes:
+        folder: of the run.
+        store: where its networks lie.
+    """
+
+    folder: RunFolder
+    store: ArtifactStore
+
+    def networks(self) -> Iterator[tuple[Entry, Path]]:
+        """Every network of the run that has weights, and its file."""
+        cells = measured(self.folder)
+        judged, machines = verdicts(cells), self.folder.environments()
+        groups: dict[tuple[Role, str, int], list[Measured]] = {}
+        for cell in cells:
+            for role in ROLES:
+                digest = cell.result.networks.get(role, _EMPTY)
+                if digest != _EMPTY:
+                    groups.setdefault((role, digest, int(cell.result.labels["seed"])), []).append(cell)
+        for (role, digest, seed), having in groups.items():
+            key, path, artifact = self._artifact(role, digest, seed, having[0])
+            trained = artifact.meta["identity"]["plugin"]["parameters"]
+            scores = list(_scores(role, having, trained, judged, machines))
+            yield _entry(key, path, artifact, having[0], role, scores), path
+
+    def _artifact(self, role: Role, digest: str, seed: int, cell: Measured) -> tuple[str, Path, Artifact]:
+        """The network of that digest that was trained with that seed, in that role."""
+        label = cell.result.labels.get(role, role)
+        for key, path in self.store.find(KIND, digest).items():
+            try:
+                artifact = read_artifact(path)
+            except ValueError as damage:
+                raise RequestError(f"the {role} {label} at {path} is damaged: {damage}: start the run again") from None
+            identity = artifact.meta["identity"]
+            wanted = role if role == "substitute" else ""
+            if (identity["seed"], identity.get("role", "")) == (seed, wanted):
+                return key, path, artifact
+        raise RequestError(
+            f"the {role} {label} of this run is not in the cache {self.store.root}: give the run's own with --cache, "
+            "and what it took networks from with --pretrained or --weights; or start the run again"
+        )
+
+
+def _entry(key: str, path: Path, artifact: Artifact, cell: Measured, role: Role, scores: list[Score]) -> Entry:
+    identity, dataset = artifact.meta["identity"], cell.result.labels["dataset"]
+    plugin, content = identity["plugin"], path.read_bytes()
+    return Entry(
+        file=f"{dataset}-{plugin['name']}-{key[:8]}-{artifact.digest[:8]}.safetensors",
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        key=key,
+        digest=artifact.digest,
+        family="defense" if role == "defense" else "classifier",
+        role="substitute" if role == "substitute" else "",
+        name=plugin["name"],
+        spec=str(Spec.of(plugin["name"], plugin["parameters"])),
+        dataset=dataset,
+        seed=identity["seed"],
+        against=identity["against"]["weights"] if identity["against"] else None,
+        device=str(artifact.meta["device"]).partition(":")[0],
+        seconds=artifact.meta["seconds"],
+        scores=scores,
+    )
+
+
+def _scores(
+    role: Role,
+    cells: Iterable[Measured],
+    trained: Collection[str],
+    judged: Mapping[str, Verdict],
+    machines: Mapping[str, Mapping[str, Any]],
+) -> Iterator[Score]:
+    """Clean accuracy, and that under each attack: of a classifier alone, or through a defense; none of a substitute."""
     found: dict[str, Score] = {}
-    for cell in cells:
-        metrics, labels = cell_metrics(cell.outcome), cell.result.labels
-        clean, attacked = metrics.clean, metrics.robust
-        if family == "classifier":
-            if cell.result.facts.threat != "graybox":
-                continue
-            clean, attacked = metrics.undefended_clean, metrics.undefended
-        for images, accuracy in (
-            ("clean", clean),
-            (f"{labels['attack']} {labels['eps']:g}, {labels['threat']}", attacked),
-        ):
-            if accuracy is not None:
-                found.setdefault(images, _score(images, family, cell.result.n, accuracy))
-    return list(found.values())
+    for cell in cells if role != "substitute" else ():
+        for score in _of_cell(cell, role == "defense", trained, judged[cell.result.key], machines):
+            found.setdefault(score.place, score)
+    yield from found.values()
 
 
-def _score(images: str, family: str, n: int, accuracy: Accuracy) -> Score:
-    of: Any = "classifier" if family == "classifier" else "pipeline"
-    return Score(images=images, of=of, n=n, value=accuracy.value, low=accuracy.low, high=accuracy.high)
-
-
-def model_card(networks: Sequence[Entry]) -> str:
-    """What a folder of weights holds, as Markdown: training and measured accuracy of each network."""
-    made = pd.DataFrame(
-        [
-            {
-                "file": f"{entry.file} ({entry.size / 1e6:.2f} MB)",
-                "network": f"{entry.family} `{entry.name}`",
-                "trained on": entry.dataset,
-                "preset": entry.preset,
-                "seed": entry.seed,
-                "device": entry.device,
-                "minutes": f"{entry.seconds / 60:.1f}",
-                "SHA-256 of the weights": f"`{entry.digest[:16]}`",
-            }
-            for entry in networks
-        ]
-    )
-    scores = pd.DataFrame(
-        [
-            {
-                "file": entry.file,
-                "test images": f"{score.images} (n = {score.n})",
-                "accuracy of": score.of,
-                "accuracy": f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]",
-                "measured on": entry.evaluated,
-            }
-            for entry in networks
-            for score in entry.scores
-        ]
-    )
-    parameters = "\n".join(
-        f"- {entry.file}: " + ", ".join(f"{name} {_shown(value)}" for name, value in entry.parameters.items())
-        for entry in networks
-    )
-    return _CARD.format(
-        manifest=MANIFEST,
-        presets=" and ".join(f"`{name}`" for name in dict.fromkeys(entry.preset for entry in networks)),
-        command="\n".join(
-            f"bench run --preset {preset} --datasets {dataset} --seeds {seed} --data FOLDER"
-            for preset, dataset, seed in dict.fromkeys((e.preset, e.dataset, e.seed) for e in networks)
-        ),
-        data="\n".join(f"- {name}: {DATASETS[name]}" for name in dict.fromkeys(entry.dataset for entry in networks)),
-        made=made.to_markdown(index=False),
-        scores=scores.to_markdown(index=False),
-        parameters=parameters,
-    )
-
-
-def _shown(value: Any) -> str:
-    """A parameter's value; a plugin inside a plugin by its name."""
-    return str(value["name"]) if isinstance(value, dict) and "name" in value else str(value)
-
-
-_CARD = """# Trained networks
-
-Classifiers and purification defenses of the presets {presets}, as safetensors. `bench export` writes this folder; a run
-takes its networks from it with `--weights FOLDER` (or `--pretrained`, where it comes with the package) instead of
-training them, after every file has been held against its digest in `{manifest}`.
-
-**Use**: to evaluate these defenses without training them, and to begin a comparison from the very same networks. They
-are networks for the images of a benchmark; none of them is fit to protect anything.
-
-**Data**: all training images of these data sets; the test images were used for the accuracies below alone.
-
-{data}
-
-**Command** that trains and evaluates them, where no option changed the preset (the parameters are below). Other
-machines round otherwise, and get other weights.
-
-```
-{command}
-```
-
-{made}
-
-## Accuracy
-
-With 95 % Wilson intervals. `classifier` is the bare network, `pipeline` the purifier and its classifier.
-
-{scores}
-
-## Parameters
-
-{parameters}
-"""
+def _of_cell(
+    cell: Measured,
+    defended: bool,
+    trained: Collection[str],
+    verdict: Verdict,
+    machines: Mapping[str, Mapping[str, Any]],
+) -> Iterator[Score]:
+    """Both scores of a cell; what is attacked without knowledge of the bare classifier says nothing of it."""
+    result, metrics, labels = cell.result, cell_metrics(cell.outcome), cell.result.labels
+    attack = f"{labels['attack']} {labels['eps']:g}, {labels['threat']}"
+    clean = (metrics.clean if defended else metrics.undefended_clean, "clean", None)
+    attacked = (metrics.robust if defended else metrics.undefended, attack, str(verdict) if defended else None)
+    machine = machines.get(result.environment, {})
+    device, packages = machine.get("device", {}), machine.get("packages", {})
+    parameters = result.parameters.get("defense", {}) if defended else {}
+    for accuracy, images, level in (clean, attacked):
+        if accuracy is None or (images != "clean" and not defended and result.facts.threat != "graybox"):
+            continue
+        yield Score(
+            classifier=str(labels["classifier"]),
+            defense=str(labels["defense"]) if defended else None,
+            settings={name: value for name, value in parameters.items() if name not in trained and value is not None},
+            images=images,
+            n=result.n,
+            draws=len(cell.outcome["adversarial_defended"]) if defended else 1,
+            value=accuracy.value,
+            low=accuracy.low,
+            high=accuracy.high,
+            verdict=level,
+            machine=f"{device.get('name', 'unknown device')}, PyTorch {packages.get('torch', 'unknown')}",
+        )

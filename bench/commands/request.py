@@ -80,11 +80,13 @@ class Prepared:
         runner: of its grid, into its folder.
         environment: id of this machine's environment in the folder.
         device: for people.
+        weights: that networks are taken from, where some are given.
     """
 
     runner: Runner
     environment: str
     device: str
+    weights: Weights | None
 
     @property
     def folder(self) -> RunFolder:
@@ -123,7 +125,8 @@ def prepare(request: Request, messages: Console, command: str = "") -> Prepared:
     title = "-".join(filter(None, (command, name)))
     folder = RunFolder.create(places.out or RUNS / f"{title}-{content_key(resolved)[:8]}", {"preset": name, **resolved})
     runner = Runner(grid, config, lab, LocalExecutor(lab), folder)
-    return Prepared(runner, folder.save_environment(describe(device)), f"{device} ({device_name(device)})")
+    environment = folder.save_environment(describe(device))
+    return Prepared(runner, environment, f"{device} ({device_name(device)})", weights)
 
 
 def configuration(request: Request) -> tuple[str, RunConfig]:

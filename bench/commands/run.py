@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console
 
 from bench.commands.report import told_invalid
-from bench.commands.request import Request, prepare
+from bench.commands.request import Prepared, Request, prepare
+from bench.errors import RequestError
 from bench.progress import say
 from bench.report import print_tables, table_console, write_report
 from bench.report.frames import title_of
 from bench.runner import Plan
+from bench.weights import Weights
 
 
 def run(request: Request, strict: bool = False) -> int:
@@ -30,7 +30,7 @@ def run(request: Request, strict: bool = False) -> int:
     messages, output = Console(stderr=True), table_console()
     prepared = prepare(request, messages)
     runner, path = prepared.runner, prepared.folder.path
-    show_plan(messages, runner.plan(), prepared.device, path)
+    show_plan(messages, runner.plan(), prepared)
 
     failed = 0
     for result in runner.run(prepared.environment):
@@ -47,19 +47,32 @@ def run(request: Request, strict: bool = False) -> int:
     return 1 if failed or untimed or invalid else 0
 
 
-def show_networks(plan: Plan) -> str:
-    """Which networks are there and which are trained first, as lines."""
+def show_networks(plan: Plan, weights: Weights | None) -> str:
+    """Which networks are there and which are trained first, as lines.
+
+    Raises:
+        RequestError: there are networks to be had, and none of the given weights is one of them.
+    """
     to_train = [title for title, cached in plan.networks.values() if not cached]
-    return f"  networks: {len(plan.networks) - len(to_train)} cached, {len(to_train)} to train" + "".join(
+    taken = [key for key in plan.networks if weights and key[:32] in weights.entries]
+    if weights and plan.networks and not taken:
+        there = ", ".join(f"{entry.name} on {entry.dataset}, seed {entry.seed}" for entry in weights.entries.values())
+        raise RequestError(
+            f"none of the weights in {weights.folder} is one that this run asks for, with its data set, parameters, "
+            f"seed and classifier; there are: {there}"
+        )
+    given = f"{len(taken)} from {weights.folder}, " if weights else ""
+    cached = len(plan.networks) - len(to_train) - len(taken)
+    return f"  networks: {given}{cached} cached, {len(to_train)} to train" + "".join(
         f"\n    - {title}" for title in to_train
     )
 
 
-def show_plan(console: Console, plan: Plan, device: str, path: Path) -> None:
+def show_plan(console: Console, plan: Plan, prepared: Prepared) -> None:
     """What is going to happen, in three lines."""
-    crafted = sum(plan.crafted.values())
+    crafted, networks = sum(plan.crafted.values()), show_networks(plan, prepared.weights)
     say(
         console,
-        f"Plan: {plan.cells} cells on {device}, {plan.recorded} already recorded in {path}\n{show_networks(plan)}"
-        f"\n  adversarial sets: {crafted} cached, {len(plan.crafted) - crafted} to craft",
+        f"Plan: {plan.cells} cells on {prepared.device}, {plan.recorded} already recorded in {prepared.folder.path}"
+        f"\n{networks}\n  adversarial sets: {crafted} cached, {len(plan.crafted) - crafted} to craft",
     )

@@ -13,7 +13,7 @@ from bench.report.against_curves import family, scales_of, undefended_curves
 
 MISSING = "not in this run"
 
-_PRINTED = ("source", "table", "dataset", "attack", "epsilon", "defense")
+_PRINTED = ("source", "table", "dataset", "attack", "threat", "epsilon", "defense")
 _OURS = ("classifier", "our_attack", "our_defense", "seed", "n")
 FIGURES = (
     *(*_PRINTED, "remark", "scale", "eps", "accuracy", "evidence"),

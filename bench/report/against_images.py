@@ -13,7 +13,7 @@ from bench.measured import Measured
 from bench.report.drawing import save
 from bench.report.images import Strip, adversarial, original, purified, strips_figure
 
-_PLACE = ["dataset", "classifier", "our_attack", "defense", "seed"]
+_PLACE = ["dataset", "classifier", "our_attack", "threat", "defense", "seed"]
 
 
 def write_against_images(
@@ -47,19 +47,21 @@ def recreated_figures(
         labels = dict(zip(_PLACE, place, strict=True))
         strips = list(_strips(cells, labels, rows))
         if strips:
-            title = "{dataset}, {classifier}, {our_attack} (graybox); framed: misclassified".format(**labels)
+            title = "{defense} on {dataset}, {classifier}, {our_attack} ({threat}); framed: misclassified".format(
+                **labels
+            )
             yield "_".join(str(part) for part in place), strips_figure(strips, title)
 
 
 def _strips(cells: Sequence[Measured], labels: dict[str, Any], rows: pd.DataFrame) -> Iterator[Strip]:
     """The originals; at each epsilon the attacked images, then each defense's."""
     first = True
-    for eps, at in rows.sort_values("eps").groupby("eps"):
+    for eps, at in rows.groupby(rows["eps"].round(9)):
         found = [
             cell
             for cell in cells
-            if cell.eps == eps
-            and cell.result.labels["threat"] == "graybox"
+            if round(cell.eps, 9) == eps
+            and str(cell.result.labels["threat"]).partition(":")[0] == labels["threat"]
             and cell.result.labels["attack"] == labels["our_attack"]
             and cell.result.labels["defense"] in set(at["our_defense"])
             and all(cell.result.labels[name] == labels[name] for name in ("dataset", "classifier", "seed"))

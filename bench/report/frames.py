@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -84,9 +85,9 @@ def title_of(labels: Mapping[str, Any]) -> str:
     return " ".join(f"{name} {value}" if name in ("eps", "seed") else str(value) for name, value in labels.items())
 
 
-def interval_columns(name: str, value: Accuracy | None) -> dict[str, float | None]:
-    """A share and the ends of its interval as three columns."""
-    ends = (None, None, None) if value is None else (value.value, value.low, value.high)
+def interval_columns(name: str, value: Accuracy | None) -> dict[str, float]:
+    """A share and the ends of its interval as three columns, NaN where there is none."""
+    ends = 3 * (math.nan,) if value is None else (value.value, value.low, value.high)
     return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
 
 

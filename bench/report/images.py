@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from bench.measured import Measured
 
 _SAMPLES = 8
-_OVER_EPS = 3
+_BUDGETS = 3
+"""So many epsilons make a picture over them."""
+
+_IMAGES = 3
+"""Images in it."""
+
 _WRONG = "#D55E00"
 _UNIT = (0.0, 1.0)
 
@@ -71,7 +76,7 @@ def epsilon_figures(cells: Sequence[Measured]) -> Iterator[tuple[str, Figure]]:
     blind = [cell for cell in cells if not cell.result.facts.sees_defense and cell.eps > 0]
     for (dataset, classifier, attack, threat, seed), group in _first_seed(blind).items():
         budgets = {cell.eps: cell for cell in reversed(group)}  # of several defenses the first
-        if len(budgets) >= _OVER_EPS:
+        if len(budgets) >= _BUDGETS:
             title = f"{dataset}, {classifier}, {attack} ({threat}); framed: misclassified without defense"
             name = "_".join([dataset, classifier, attack, threat, f"seed{seed}"])
             yield name, _over_eps([budgets[eps] for eps in sorted(budgets)], title)
@@ -81,7 +86,8 @@ def strips_figure(strips: Sequence[Strip], title: str) -> Figure:
     """Rows of images under a title."""
     columns = min(_SAMPLES, len(strips[0].images))
     margin = max(1.8, 0.4 + 0.085 * max(len(line) for strip in strips for line in strip.label.splitlines()))
-    figure = Figure(figsize=(1.0 * columns + margin, 1.05 * len(strips) + 0.4), layout="compressed")
+    width = max(1.0 * columns + margin, _width_of(title))
+    figure = Figure(figsize=(width, 1.05 * len(strips) + 0.4), layout="compressed")
     for axes, strip in zip(np.atleast_1d(figure.subplots(len(strips), 1)), strips, strict=True):
         _show(axes, strip, columns)
         axes.set_ylabel(strip.label, rotation=0, ha="right", va="center", fontsize=9)
@@ -126,20 +132,22 @@ def _perturbation(cell: Measured) -> Strip:
 
 def _over_eps(cells: Sequence[Measured], title: str) -> Figure:
     """Columns: the original, then one per epsilon; two rows per image."""
-    attacked = [adversarial(cell, f"{cell.eps:g}") for cell in cells]
+    attacked = [adversarial(cell, f"eps {cell.eps:g}") for cell in cells]
     moved = [_perturbation(cell) for cell in cells]
-    images = min(_OVER_EPS, len(attacked[0].images))
-    figure = Figure(figsize=(0.9 * (len(cells) + 1) + 1.0, 1.8 * images + 0.6), layout="compressed")
+    scale = max((strip.scale for strip in moved), key=lambda ends: ends[1])
+    images = min(_IMAGES, len(attacked[0].images))
+    width = max(0.9 * (len(cells) + 1) + 1.0, _width_of(title))
+    figure = Figure(figsize=(width, 1.8 * images + 0.6), layout="compressed")
     grid = figure.subplots(2 * images, len(cells) + 1, squeeze=False)
     for index in range(images):
         above, below = grid[2 * index], grid[2 * index + 1]
         for column, (image, delta) in enumerate(zip(attacked, moved, strict=True), start=1):
             _show(above[column], _one(image, index), 1)
-            _show(below[column], _one(delta, index), 1)
+            _show(below[column], _one(replace(delta, scale=scale), index), 1)
         _show(above[0], _one(original(cells[0]), index), 1)
         below[0].axis("off")
         above[0].set_ylabel("image", fontsize=8)
-        below[1].set_ylabel("change", fontsize=8)
+        below[1].set_ylabel(f"change\n(±{scale[1]:.2g})", fontsize=8)
     for axes, label in zip(grid[0], ["original", *(strip.label for strip in attacked)], strict=True):
         axes.set_title(label, fontsize=9)
     figure.suptitle(title, fontsize=10)
@@ -148,7 +156,13 @@ def _over_eps(cells: Sequence[Measured], title: str) -> Figure:
 
 def _one(strip: Strip, index: int) -> Strip:
     chosen = slice(index, index + 1)
-    return Strip(strip.label, strip.images[chosen], strip.scale, None if strip.wrong is None else strip.wrong[chosen])
+    wrong = None if strip.wrong is None else strip.wrong[chosen]
+    return replace(strip, images=strip.images[chosen], wrong=wrong)
+
+
+def _width_of(title: str) -> float:
+    """Inches that a title takes."""
+    return 0.3 + 0.085 * len(title)
 
 
 def _show(axes: Axes, strip: Strip, columns: int) -> None:

@@ -18,12 +18,9 @@ from bench.contracts import DataInfo, Defense, Network
 from bench.datasets import Dataset, Split, load_dataset
 from bench.errors import StorageError
 from bench.guard import Guarded, plugin_call
-from bench.keys import content_key
+from bench.keys import artifact_key
 from bench.progress import Reporter
 from bench.spec import Spec
-
-FORMAT = 1
-"""Raise it when a stage changes so that its earlier artifacts no longer count."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +176,7 @@ class Task(ABC):
     @cached_property
     def key(self) -> str:
         """The content key; all randomness of the task is derived from it."""
-        return content_key({"kind": self.kind, "format": FORMAT, **self.identity()})
+        return artifact_key(self.kind, self.identity())
 
 
 def weights_of(module: nn.Module) -> Tensors:

@@ -50,19 +50,32 @@ def test_samples_are_of_the_largest_epsilon(made: Any) -> None:
 
 def test_three_budgets_are_shown_side_by_side(made: Any) -> None:
     budgets = (0.1, 0.2, 0.3)
-    cells = [made.cell([1, 1], defense=name, eps=eps) for name in ("none", "convae") for eps in budgets]
+    cells = [made.cell([1, 1], moved=eps, defense=name, eps=eps) for name in ("none", "convae") for eps in budgets]
     seen = [made.cell([1, 1], threat="whitebox", eps=eps) for eps in budgets]
     ((name, figure),) = epsilon_figures([*cells, *seen])
     assert name == "digits_cnn_fgsm_graybox_seed0"
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
-    assert titles == ["original", "0.1", "0.2", "0.3"]
+    assert titles == ["original", "eps 0.1", "eps 0.2", "eps 0.3"]
+    scales = {axes.get_images()[0].get_clim() for axes in figure.axes if axes.images and axes.images[0].norm.vmin < 0}
+    assert len(scales) == 1  # a small change looks small beside a large one
+    figure.draw_without_rendering()
+    assert figure.get_window_extent().x1 >= figure._suptitle.get_window_extent().x1  # type: ignore[attr-defined]
     assert list(epsilon_figures(cells[:2])) == []
     assert list(epsilon_figures([])) == []
 
 
 def place(columns: tuple[str, ...], **changes: Any) -> pd.DataFrame:
     row = {**{"dataset": "digits", "classifier": "cnn", "our_attack": "fgsm", "defense": "convae", "seed": 0.0}}
-    row.update({"epsilon": "0.60", "scale": "[-1, 1]", "eps": 0.3, "our_defense": "convae:width=8", **changes})
+    row.update(
+        {
+            "threat": "graybox",
+            "epsilon": "0.60",
+            "scale": "[-1, 1]",
+            "eps": 0.3,
+            "our_defense": "convae:width=8",
+            **changes,
+        }
+    )
     return pd.DataFrame([row], columns=list(columns))
 
 
@@ -72,7 +85,7 @@ def test_published_pictures_have_the_printed_and_the_equal_epsilon(made: Any) ->
     printed = pd.concat([place(FIGURES), place(FIGURES, eps=0.6, scale="[0, 1]", our_defense="", seed=np.nan)])
     equal = pd.concat([place(CONTEST, eps=0.1), place(CONTEST, eps=0.1, our_defense="convae")])
     ((name, figure),) = recreated_figures(cells, printed, equal)
-    assert name == "digits_cnn_fgsm_convae_0"
+    assert name == "digits_cnn_fgsm_graybox_convae_0"
     assert labels(figure) == [
         "original",
         "attacked, eps 0.1\n(as strong as theirs)",
@@ -83,3 +96,7 @@ def test_published_pictures_have_the_printed_and_the_equal_epsilon(made: Any) ->
     ]
     assert frames(figure)[2] == 1
     assert list(recreated_figures([], printed, equal)) == []
+    seen = [made.cell([1, 0], defense="convae:width=8", eps=0.3, threat="whitebox")]
+    assert list(recreated_figures(seen, printed, equal)) == []
+    ((name, _),) = recreated_figures(seen, printed.assign(threat="whitebox"), equal)
+    assert name == "digits_cnn_fgsm_whitebox_convae_0"
