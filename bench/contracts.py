@@ -119,6 +119,9 @@ class FitContext(Protocol):
             images (batch_size, channels, height, width) in [0, 1] and int64 labels (batch_size,).
         """
 
+    def steps(self, total: int) -> Iterator[int]:
+        """Steps 1 to `total` with a progress bar, for a plugin that draws its batches from something of its own."""
+
     def adversarial(
         self, attack: Spec, images: Tensor, labels: Tensor, eps: float, model: nn.Module | None = None
     ) -> Tensor:

@@ -74,13 +74,18 @@ class TrainingContext:
             raise ValueError("batches() takes exactly one of steps and epochs")
         batch_size = min(batch_size, len(self.labels))
         total = steps if steps is not None else self.steps_in(epochs or 0, batch_size)
+        order = self._orders(batch_size)
+        for _ in self.steps(total):
+            index = next(order)
+            yield self.images[index], self.labels[index]
+
+    def steps(self, total: int) -> Iterator[int]:
+        """See `FitContext.steps`."""
         total = min(total, self._max_steps) if self._max_steps is not None else total
         self._every = max(1, total // _HISTORY_POINTS)
-        order = self._orders(batch_size)
         with self._progress.step(self._title, total) as step:
             for self._step in range(1, total + 1):
-                index = next(order)
-                yield self.images[index], self.labels[index]
+                yield self._step
                 self._record(step, last=self._step == total)
 
     def adversarial(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -44,6 +45,9 @@ class ConvAE(Defense):
         steps: training batches.
         batch_size: images in a training batch.
         learning_rate: of Adam, decayed to zero on a cosine.
+        pool: attack so many training images once, before training, and draw every batch from these pairs; at most all
+            of them. Faster where the classifier is large, and the same pairs where the attack draws no randomness. None
+            to attack each batch afresh.
     """
 
     uses_classifier: ClassVar[bool] = True
@@ -55,6 +59,7 @@ class ConvAE(Defense):
     steps: PositiveInt = 2000
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
+    pool: PositiveInt | None = None
 
     def build(self, data: DataInfo) -> nn.Module:
         """The auto-encoder; images (n, c, h, w) to images of the same shape."""
@@ -64,15 +69,30 @@ class ConvAE(Defense):
         """Minimise the squared error between clean images and the reconstructions of their adversarial versions."""
         optimizer = Adam(module.parameters(), lr=self.learning_rate)
         schedule = CosineAnnealingLR(optimizer, self.steps)
-        for step, (images, labels) in enumerate(context.batches(self.batch_size, steps=self.steps)):
-            attack = self.attack[step % len(self.attack)]
-            adversarial = context.adversarial(attack, images, labels, self.eps)
+        for adversarial, images in self._pairs(context):
             loss = mse_loss(module(adversarial), images)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
             context.report(mse=loss)
+
+    def _pairs(self, context: FitContext) -> Iterator[tuple[Tensor, Tensor]]:
+        """A batch of adversarial images and the clean ones for each training step."""
+        if self.pool is None:
+            yield from self._attacked(context, self.steps)
+            return
+        batches = min(-(-self.pool // self.batch_size), context.steps_in(1, self.batch_size))
+        attacked = list(self._attacked(context, max(1, batches)))
+        adversarial, images = (torch.cat(parts) for parts in zip(*attacked, strict=True))
+        for _ in context.steps(self.steps):
+            chosen = torch.randint(len(images), (min(self.batch_size, len(images)),), device=images.device)
+            yield adversarial[chosen], images[chosen]
+
+    def _attacked(self, context: FitContext, batches: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Training batches, attacked on the classifier by one attack after the other."""
+        for step, (images, labels) in enumerate(context.batches(self.batch_size, steps=batches)):
+            yield context.adversarial(self.attack[step % len(self.attack)], images, labels, self.eps), images
 
 
 class _UNet(nn.Module):

@@ -62,6 +62,44 @@ def test_it_learns_to_undo_the_attack_it_is_trained_on() -> None:
     assert float(((recovered - context.images) ** 2).mean()) < 0.5 * float(((attacked - context.images) ** 2).mean())
 
 
+@pytest.mark.parametrize(("pool", "crafted"), [(16, 2), (20, 3), (10_000, 8), (1, 1)])
+def test_a_pool_is_attacked_once_and_every_batch_drawn_from_it(pool: int, crafted: int) -> None:
+    context = linear_problem()
+    settings = ConvAE(width=2, steps=30, batch_size=8, eps=0.2, pool=pool)
+    module, seen, attacks = settings.build(context.data).train(), [], []
+    module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    craft = context.adversarial
+
+    def watched(*arguments: Any) -> Tensor:
+        attacks.append(craft(*arguments))
+        return attacks[-1]
+
+    context.adversarial = watched  # type: ignore[assignment, method-assign]
+    settings.fit(module, context)
+    assert len(attacks) == crafted
+    assert [images.shape for images in seen] == 30 * [(8, 1, 8, 8)]
+    from_pool = {image.numpy().tobytes() for image in torch.cat(attacks)}
+    drawn = {image.numpy().tobytes() for image in torch.cat(seen)}
+    assert drawn <= from_pool
+    assert len(from_pool) == 8 * crafted  # no image twice
+    assert len(drawn) > 0.9 * len(from_pool)
+
+
+def test_a_pool_trains_as_well_on_pairs_of_the_same_attack() -> None:
+    context = linear_problem()
+    settings = ConvAE(width=8, steps=120, batch_size=32, eps=0.2, learning_rate=3e-3, pool=64)
+    module = settings.build(context.data).train()
+    settings.fit(module, context)
+    attacked = context.adversarial(Spec("fgsm"), context.images, context.labels, 0.2)
+    with torch.no_grad():
+        recovered = module.eval()(attacked)
+    assert float(((recovered - context.images) ** 2).mean()) < 0.5 * float(((attacked - context.images) ** 2).mean())
+
+
+def test_without_a_pool_the_identity_is_as_it_was() -> None:
+    assert "pool" not in configure(DEFENSES, "convae").identity["parameters"]
+
+
 def test_the_attacks_of_a_mixture_take_turns() -> None:
     settings = configure(DEFENSES, "convae:width=2:steps=5:batch_size=4:attack=[fgsm,pgd:steps=3]").plugin
     assert isinstance(settings, ConvAE)
