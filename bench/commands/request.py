@@ -25,7 +25,7 @@ from bench.runs import RunFolder
 from bench.spec import split_list
 from bench.stages.base import Lab
 from bench.stages.executor import LocalExecutor
-from bench.weights import Weights
+from bench.weights import KIND, Weights
 
 DEFAULT_PRESET = "quick"
 
@@ -113,7 +113,7 @@ def prepare(request: Request, messages: Console, command: str = "") -> Prepared:
     device = choose_device(places.device)
     grid = Grid.of(config)
     weights = Weights.open(places.weights) if places.weights else None
-    store = ArtifactStore(cache_folder(places.cache), {"network": weights.paths} if weights else None)
+    store = ArtifactStore(cache_folder(places.cache), {KIND: weights.paths} if weights else None)
     lab = Lab(device, store, data_folder(places.data), reporter(messages))
     for dataset in grid.datasets:
         lab.dataset(dataset).test_images(config.n)

@@ -51,11 +51,11 @@ def show_networks(plan: Plan, weights: Weights | None) -> str:
     """Which networks are there and which are trained first, as lines.
 
     Raises:
-        RequestError: there are networks to be had, and none of the given weights is one of them.
+        RequestError: the run has not begun, needs networks, and none of the given weights is one of them.
     """
     to_train = [title for title, cached in plan.networks.values() if not cached]
     taken = [key for key in plan.networks if weights and key[:32] in weights.entries]
-    if weights and plan.networks and not taken:
+    if weights and plan.networks and not taken and not plan.recorded:  # what is left of a run may need others only
         there = ", ".join(f"{entry.name} on {entry.dataset}, seed {entry.seed}" for entry in weights.entries.values())
         raise RequestError(
             f"none of the weights in {weights.folder} is one that this run asks for, with its data set, parameters, "

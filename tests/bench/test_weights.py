@@ -16,12 +16,14 @@ import pytest
 import torch
 
 from bench.artifacts import ArtifactStore, read_artifact, write_artifact
+from bench.commands.run import show_networks
 from bench.config import resolve
 from bench.contracts import Network
 from bench.errors import RequestError, StorageError
 from bench.grid import Grid
 from bench.presets import read_preset
 from bench.report.model_card import model_card
+from bench.runner import Plan
 from bench.runs import RunFolder
 from bench.weights import MANIFEST, Manifest, Weights, pretrained
 
@@ -208,6 +210,14 @@ def test_a_network_that_has_left_the_cache_is_told(bench: Callable[..., Any], ru
     assert done.code == 2
     assert "the classifier cnn of this run is not in the cache empty" in done.err
     assert not Path("elsewhere").exists()
+
+
+def test_the_rest_of_a_run_may_need_other_networks_alone() -> None:
+    weights = Weights.open(pretrained())
+    needed = {64 * "0": ("defense x on digits", False)}
+    assert "0 from" in show_networks(Plan(cells=2, recorded=1, networks=needed), weights)
+    with pytest.raises(RequestError, match="none of the weights"):
+        show_networks(Plan(cells=2, networks=needed), weights)
 
 
 def _changed(folder: Path, name: str) -> None:
