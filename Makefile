@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# Percent by which a median may exceed the last run: medians of runs on one shared virtual machine differed by up to 70 %.
+# Percent by which a median may exceed the last run: medians of runs on one shared virtual machine differed by up to 61 %.
 LATENCY_TOLERANCE ?= 100
 
 .DEFAULT_GOAL := help
@@ -40,7 +40,7 @@ latency: $(VENV)/.test ## Time every defense against this machine's last run (AR
 		--benchmark-compare --benchmark-compare-fail=median:$(LATENCY_TOLERANCE)% \
 		--benchmark-sort=name --benchmark-time-unit=ms --benchmark-columns=median,iqr,min,max,rounds $(ARGS)
 
-reference-gpu: $(VENV)/.installed ## On a GPU, in under ten minutes a call: the reference latencies (DATA=FOLDER of MNIST)
+reference-gpu: $(VENV)/.installed ## On a GPU, in under ten minutes a call: reference latencies and the preset paper (DATA=FOLDER)
 	$(BIN)/python tests/measurements/reference_gpu.py $(if $(DATA),--data $(DATA)) $(ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, strict types, import rules

@@ -88,7 +88,7 @@ def read_artifact(path: Path) -> Artifact:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         text, digest, seal = header["meta"], header["digest"], header["seal"]
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:  # TypeError: a type NumPy lacks
         raise ValueError(f"unreadable ({type(error).__name__}: {error})") from error
     if digest_of(tensors) != digest or _seal(digest, text) != seal:
         raise ValueError("its content does not match its digest")

@@ -201,6 +201,15 @@ def _kept_first(cell: Measured, _: Sequence[Measured]) -> Iterator[Verdict]:
         yield Verdict("suspect", ("keep=first: the images barely fool the model attacked, which is not the pipeline",))
 
 
+def _one_network(cell: Measured, siblings: Sequence[Measured]) -> Iterator[Verdict]:
+    """The pipeline is one: a network that was trained anew between two cells is another."""
+    ours = cell.result.networks
+    for role, digest in ours.items():
+        if role != "substitute" and any(other.result.networks.get(role, digest) != digest for other in siblings):
+            reason = f"other cells of this pipeline were computed with another {role} of that name"
+            yield Verdict("invalid", (f"{reason}: run it anew into another folder (--out)",))
+
+
 def _weaker(cell: Measured, other: Measured, than: str, right: Callable[[Measured], Array | None]) -> Iterator[Verdict]:
     """What there is to say where the pipeline does better under `cell` than under `other`, image by image.
 
@@ -242,5 +251,5 @@ def _is_single_step(cell: Measured) -> bool:
 
 CHECKS: tuple[Check, ...] = (
     _moved, _gradient, _within_budget, _iterative, _monotone, _full_range, _knows_more, _converged, _one_draw,
-    _barely, _kept_first,
+    _barely, _kept_first, _one_network,
 )  # fmt: skip

@@ -257,7 +257,7 @@ def export_command(
 def _weights(pretrained: bool, folder: Path | None) -> Path | None:
     """The folder of weights that the two options name."""
     if not pretrained:
-        return folder
+        return folder and folder.expanduser()
     if folder is not None:
         raise RequestError("give --pretrained or --weights, not both")
     from bench.weights import pretrained as of_the_package

@@ -244,4 +244,4 @@ def _check_overrides(config: RunConfig) -> None:
             raise unknown("plugin under [parameters]:", name, names)
     for name in config.attack_eps:
         if Spec.parse(name).name not in ATTACKS:
-            raise unknown("attack under [attack_eps]:", name, ATTACKS)
+            raise unknown("attack in the budgets (--eps NAME=VALUE, [attack_eps]):", name, ATTACKS)

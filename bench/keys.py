@@ -24,7 +24,7 @@ def artifact_key(kind: str, identity: Mapping[str, Any]) -> str:
         kind: of the task that makes it.
         identity: all that changes it, as JSON.
     """
-    return content_key({"kind": kind, "format": FORMAT, **identity})
+    return content_key({**identity, "kind": kind, "format": FORMAT})
 
 
 def derived_seed(*parts: object) -> int:

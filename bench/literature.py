@@ -8,10 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import RequestError, unknown
-from bench.schema import Read, first_fault
+from bench.schema import Fraction, Read, first_fault
 from bench.shipped import shipped
 
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Budget = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from bench.artifacts import Tensors
 from bench.config import RunConfig
-from bench.contracts import Network
 from bench.crafting import described
 from bench.errors import NotApplicable, PluginFault
 from bench.evaluate import Evaluator, Networks
@@ -17,30 +16,13 @@ from bench.grid import Cell, Grid
 from bench.keys import content_key
 from bench.latency import Stopwatch, subjects, told
 from bench.occupancy import alone
+from bench.plan import Plan, Planner
 from bench.runs import Result, RunFolder, Status
-from bench.stages.base import Lab, Trained
+from bench.stages.base import Lab
 from bench.stages.executor import Executor
-from bench.stages.train import Train
 from bench.timings import Subject, Timing
 
 logger = logging.getLogger("bench")
-
-
-@dataclass
-class Plan:
-    """What a run will do, before it does it.
-
-    Attributes:
-        cells: how many in all.
-        recorded: how many the run's folder already holds.
-        networks: by key, (title, cached) of every network the remaining cells need.
-        crafted: by key, whether an adversarial set that the remaining cells need is cached.
-    """
-
-    cells: int = 0
-    recorded: int = 0
-    networks: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    crafted: dict[str, bool] = field(default_factory=dict)
 
 
 class Runner:
@@ -51,61 +33,8 @@ class Runner:
         self._evaluator = Evaluator(executor, lab, config)
 
     def plan(self) -> Plan:
-        """Count what there is to do; nothing is computed. Loads the data, so that a missing set is told first."""
-        plan = Plan()
-        for cell in self.grid.cells():
-            plan.cells += 1
-            if self._recorded(cell):
-                plan.recorded += 1
-            elif self._applies(cell):
-                self._plan(cell, plan)
-        return plan
-
-    def _plan(self, cell: Cell, plan: Plan) -> None:
-        """Note what one cell needs. What depends on a network still to be trained has no key yet, and is not cached."""
-        where = f"on {cell.dataset}, seed {cell.seed}"
-        task = self._evaluator.classifier_task(cell)
-        classifier = self._stored(task)
-        plan.networks[task.key] = (f"classifier {cell.classifier.label} {where}", classifier is not None)
-        defense = self._plan_defense(cell, classifier, plan, where)
-        substitute_task, substitute = self._evaluator.substitute_task(cell), None
-        if substitute_task is not None:
-            substitute = self._stored(substitute_task)
-            title = f"substitute classifier {substitute_task.plugin.label} {where}"
-            plan.networks[substitute_task.key] = (title, substitute is not None)
-        uses = cell.threat.kind.uses
-        missing = ("purifier" in uses and defense is None) or ("substitute" in uses and substitute is None)
-        if classifier is None or missing:
-            sees = cell.threat.kind.sees_defense
-            labels = {name: value for name, value in cell.labels().items() if name != "defense" or sees}
-            plan.crafted[content_key(labels)] = False
-        else:
-            unused = Trained(cell.defense, classifier.info, "", "")
-            craft = self._evaluator.craft_task(cell, Networks(classifier, defense or unused, substitute))
-            plan.crafted[craft.key] = self.lab.store.digest(craft.kind, craft.key) is not None
-
-    @staticmethod
-    def _applies(cell: Cell) -> bool:
-        try:
-            cell.threat.check_applies(cell.attack)
-        except NotApplicable:
-            return False
-        return True
-
-    def _plan_defense(self, cell: Cell, classifier: Trained | None, plan: Plan, where: str) -> Trained | None:
-        """Note the cell's defense; returns it where the cache has it."""
-        needs_classifier = cell.defense.plugin.uses_classifier
-        against = cell.classifier.label if needs_classifier else ""
-        title = f"defense {cell.defense.label} {where}" + (f", against {against}" if needs_classifier else "")
-        if classifier is None and needs_classifier:
-            unkeyed = {"plugin": cell.defense.training_identity, "against": against, "where": where}
-            plan.networks[content_key(unkeyed)] = (title, False)
-            return None
-        task = self._evaluator.defense_task(cell, classifier)
-        defense = self._stored(task)
-        if type(cell.defense.plugin).fit is not Network.fit:  # else there is nothing to train
-            plan.networks[task.key] = (title, defense is not None)
-        return defense
+        """Count what there is to do; nothing is computed."""
+        return Planner(self.grid, self._evaluator, self.lab).plan(lambda cell: self._recorded(cell) is not None)
 
     def run(self, environment: str) -> Iterator[Result]:
         """Run every cell and yield its record as soon as it is written.
@@ -203,11 +132,6 @@ class Runner:
         """The cell's record, where there is one and it did not fail: a failure is tried again."""
         found = self.folder.result(self._evaluator.cell_key(cell))
         return found if found is not None and found.status != "failed" else None
-
-    def _stored(self, task: Train) -> Trained | None:
-        """The network, where the cache has it."""
-        digest = self.lab.store.digest(task.kind, task.key)
-        return Trained(task.plugin, task.split.info, task.key, digest) if digest else None
 
     def _representatives(self) -> dict[str, Cell]:
         """One cell per dataset, classifier and defense, by their key: latency depends on nothing else."""

@@ -141,6 +141,14 @@ class RunFolder:
         """All environments by id."""
         return {path.stem: _read_object(path) for path in sorted((self.path / "environments").glob("*.json"))}
 
+    def machines(self) -> dict[str, str]:
+        """Device and PyTorch of all environments, in words, by id."""
+        return {
+            name: f"{found.get('device', {}).get('name', 'unknown device')}, "
+            f"PyTorch {found.get('packages', {}).get('torch', 'unknown')}"
+            for name, found in self.environments().items()
+        }
+
     def save(self, result: Result, outcome: Tensors | None) -> None:
         """Write a cell: first the outcome, then the record, so that a record never lacks its outcome."""
         if outcome is not None:
@@ -218,7 +226,10 @@ class RunFolder:
         try:
             facts = content.pop("facts")
             facts["stronger_than"] = tuple(facts["stronger_than"])
-            return Result(**content, facts=Facts(**facts))
+            found = Result(**content, facts=Facts(**facts))
+            for label in (*_AXES, "eps"):
+                found.labels[label]
+            return found
         except (TypeError, KeyError) as error:
             raise RequestError(f"{path} is not a record of a cell ({error})") from None
 

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from bench.artifacts import read_artifact
 from bench.errors import RequestError
 from bench.keys import artifact_key, content_key
-from bench.schema import Read, first_fault
+from bench.schema import Fraction, Read, first_fault
 from bench.shipped import shipped
 
 KIND = "network"
@@ -21,7 +21,6 @@ KIND = "network"
 
 MANIFEST = "manifest.json"
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -48,9 +47,9 @@ class Score(Read):
     images: Annotated[str, Field(min_length=1)]
     n: Annotated[int, Field(gt=0)]
     draws: Annotated[int, Field(gt=0)]
-    value: Share
-    low: Share
-    high: Share
+    value: Fraction
+    low: Fraction
+    high: Fraction
     verdict: str | None
     machine: str
 
@@ -163,11 +162,6 @@ class Weights:
         """The files by key."""
         return {key: self.folder / entry.file for key, entry in self.entries.items()}
 
-    @property
-    def digest(self) -> str:
-        """Of all of them together."""
-        return content_key({key: entry.digest for key, entry in self.entries.items()})
-
 
 def pretrained() -> Path:
     """The folder of the weights that come with the package."""
@@ -193,7 +187,8 @@ def check(folder: Path, entry: Entry) -> None:
             raise RequestError(
                 f"the weights {path} are not those of the manifest: their {what} is {ours[:12]}, not {theirs[:12]}"
             )
-    if artifact_key(KIND, artifact.meta["identity"])[:32] != entry.key:
+    identity = artifact.meta.get("identity") if isinstance(artifact.meta, Mapping) else None
+    if not isinstance(identity, Mapping) or artifact_key(KIND, identity)[:32] != entry.key:
         raise RequestError(
             f"the weights {path} were trained as something else than the manifest says, or by an old version"
         )

@@ -70,6 +70,8 @@ class VGG16(Classifier):
     eps: Fraction | None = None
 
     def __post_init__(self) -> None:
+        if self.autocast is False:
+            object.__setattr__(self, "autocast", None)  # the same training, so the same network
         if self.frozen > _CONVOLUTIONS:
             raise ValueError(f"parameter frozen={self.frozen}: there are {_CONVOLUTIONS} convolutions")
         if self.size < 32:

@@ -32,10 +32,12 @@ class ConvAE(Defense):
     """U-shaped convolutional auto-encoder trained to undo assumed attacks (the reproduced paper, section 3.3).
 
     The paper gives the shape (U, GELU, Gaussian noise on the latent code, mean squared error between the clean image
-    and the reconstruction of its adversarial version) but no sizes: widths, noise level and training budget are ours.
-    The last layer is linear and clamped to [0, 1] at inference only: with a sigmoid the network tends to collapse to
-    black images. The noise is added in training only, so the trained purifier is deterministic. The paper trains on one
-    attack, the default here; a mixture, whose attacks take turns batch by batch, is our addition.
+    and the reconstruction of its adversarial version) but no sizes: widths, noise level and training budget are ours,
+    as are the skip connections. (The author's code, github.com/Shreyasi2002/Adversarial_Attack_Defense, is a smaller
+    one: strided convolutions of 8, 16 and 32 channels to ten numbers, N(0, 1) noise on these at inference too, and a
+    sigmoid at the end.) The last layer is linear and clamped to [0, 1] at inference only: with a sigmoid the network
+    tends to collapse to black images. The noise is added in training only, so the trained purifier is deterministic.
+    The paper trains on one attack, the default here; a mixture, whose attacks take turns batch by batch, is ours.
 
     Attributes:
         attack: specs of the attacks trained against, such as `[fgsm,pgd:steps=10]`, crafted on the bare classifier.
@@ -45,9 +47,9 @@ class ConvAE(Defense):
         steps: training batches.
         batch_size: images in a training batch.
         learning_rate: of Adam, decayed to zero on a cosine.
-        pool: attack so many training images once, before training, and draw every batch from these pairs; at most all
-            of them. Faster where the classifier is large, and the same pairs where the attack draws no randomness. None
-            to attack each batch afresh.
+        pool: attack so many training images, in whole batches, once before training, and draw every batch from these
+            pairs; at most all of them. Faster where the classifier is large, and the same pairs where the attack draws
+            no randomness. None to attack each batch afresh.
     """
 
     uses_classifier: ClassVar[bool] = True
@@ -85,6 +87,7 @@ class ConvAE(Defense):
         batches = min(-(-self.pool // self.batch_size), context.steps_in(1, self.batch_size))
         attacked = list(self._attacked(context, max(1, batches)))
         adversarial, images = (torch.cat(parts) for parts in zip(*attacked, strict=True))
+        del attacked
         for _ in context.steps(self.steps):
             chosen = torch.randint(len(images), (min(self.batch_size, len(images)),), device=images.device)
             yield adversarial[chosen], images[chosen]

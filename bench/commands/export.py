@@ -6,15 +6,16 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 
-from bench.artifacts import Artifact, ArtifactStore, digest_of, read_artifact
-from bench.atomic import write_bytes, write_text
+from bench.artifacts import Artifact, ArtifactStore, digest_of, locked, read_artifact
+from bench.atomic import is_partial, write_bytes, write_text
 from bench.checks import Verdict, verdicts
 from bench.commands.places import cache_folder
 from bench.errors import RequestError
+from bench.keys import content_key
 from bench.measured import Measured, measured
 from bench.metrics import cell_metrics
 from bench.progress import say
@@ -25,6 +26,8 @@ from bench.weights import KIND, MANIFEST, Entry, Manifest, Score, Weights, check
 
 Role = Literal["classifier", "substitute", "defense"]
 ROLES: tuple[Role, ...] = ("classifier", "substitute", "defense")
+
+_ANEW = "run it anew into another folder (--out)"
 
 _EMPTY = digest_of({})
 """Of a network without weights: there is nothing to hand on."""
@@ -47,11 +50,32 @@ def export(run: Path, to: Path, cache: Path | None, weights: Path | None) -> Non
             than a folder of weights, or its weights are damaged.
         StorageError: the folder cannot be written.
     """
-    earlier = _entries_in(to)
+    _entries_in(to)  # what is wrong with the folder is told first
     given = {KIND: Weights.open(weights).paths} if weights else None
-    found = list(_Export(RunFolder.open(run), ArtifactStore(cache_folder(cache), given)).networks())
+    store = ArtifactStore(cache_folder(cache), given)
+    found = list(_Export(RunFolder.open(run), store).networks())
     if not found:
         raise RequestError(f"{run} has no finished cells with trained networks")
+    lock = store.root / f"export-{content_key({'folder': str(to.resolve())})[:16]}.lock"
+    with locked(lock, f"the weights in {to}"):
+        networks, orphans = _write(to, found)
+    console = Console(stderr=True)
+    for entry in orphans:
+        say(console, f"left out: {entry.file}, trained with a classifier that has been replaced")
+    total = sum(entry.size for entry in networks) / 1e6
+    say(console, f"{len(found)} networks of the run in {to}, which now holds {len(networks)} ({total:.1f} MB)")
+
+
+def _write(to: Path, found: Iterable[tuple[Entry, Path]]) -> tuple[list[Entry], list[Entry]]:
+    """Add networks to a folder of weights; returns what it now holds, and what of both had to be left out.
+
+    Killed at any moment, it leaves a folder of weights that a manifest describes.
+    """
+    earlier = _entries_in(to)
+    for entry in earlier:
+        check(to, entry)
+    if not earlier:
+        _describe(to, [])
     kept = {entry.key: entry for entry in earlier}
     for entry, path in found:
         write_bytes(to / entry.file, path.read_bytes())
@@ -63,23 +87,24 @@ def export(run: Path, to: Path, cache: Path | None, weights: Path | None) -> Non
     )
     for entry in networks:
         check(to, entry)
-    write_text(to / MANIFEST, Manifest(networks=networks).model_dump_json(indent=1) + "\n")
-    write_text(to / "README.md", model_card(networks))
+    _describe(to, networks)
     for entry in earlier:
         if entry.file not in {each.file for each in networks}:
             (to / entry.file).unlink(missing_ok=True)
-    console = Console(stderr=True)
-    for entry in orphans:
-        say(console, f"left out: {entry.file}, trained with a classifier that has been replaced")
-    total = sum(entry.size for entry in networks) / 1e6
-    say(console, f"{len(found)} networks of the run in {to}, which now holds {len(networks)} ({total:.1f} MB)")
+    return networks, orphans
+
+
+def _describe(to: Path, networks: list[Entry]) -> None:
+    write_text(to / MANIFEST, Manifest(networks=networks).model_dump_json(indent=1) + "\n")
+    if networks:
+        write_text(to / "README.md", model_card(networks))
 
 
 def _entries_in(folder: Path) -> list[Entry]:
     """What a folder of weights holds; nothing where there is none yet."""
     if (folder / MANIFEST).is_file():
         return Manifest.read(folder).networks
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(not is_partial(entry) for entry in folder.iterdir())):
         raise RequestError(f"{folder} exists and is no folder of weights: choose another")
     return []
 
@@ -114,7 +139,7 @@ class _Export:
     def networks(self) -> Iterator[tuple[Entry, Path]]:
         """Every network of the run that has weights, and its file."""
         cells = measured(self.folder)
-        judged, machines = verdicts(cells), self.folder.environments()
+        judged, machines = verdicts(cells), self.folder.machines()
         groups: dict[tuple[Role, str, int], list[Measured]] = {}
         for cell in cells:
             for role in ROLES:
@@ -134,14 +159,14 @@ class _Export:
             try:
                 artifact = read_artifact(path)
             except ValueError as damage:
-                raise RequestError(f"the {role} {label} at {path} is damaged: {damage}: start the run again") from None
+                raise RequestError(f"the {role} {label} at {path} is damaged: {damage}: {_ANEW}") from None
             identity = artifact.meta["identity"]
             wanted = role if role == "substitute" else ""
             if (identity["seed"], identity.get("role", "")) == (seed, wanted):
                 return key, path, artifact
         raise RequestError(
             f"the {role} {label} of this run is not in the cache {self.store.root}: give the run's own with --cache, "
-            "and what it took networks from with --pretrained or --weights; or start the run again"
+            f"and what it took networks from with --pretrained or --weights; or {_ANEW}"
         )
 
 
@@ -172,7 +197,7 @@ def _scores(
     cells: Iterable[Measured],
     trained: Collection[str],
     judged: Mapping[str, Verdict],
-    machines: Mapping[str, Mapping[str, Any]],
+    machines: Mapping[str, str],
 ) -> Iterator[Score]:
     """Clean accuracy, and that under each attack: of a classifier alone, or through a defense; none of a substitute."""
     found: dict[str, Score] = {}
@@ -187,15 +212,13 @@ def _of_cell(
     defended: bool,
     trained: Collection[str],
     verdict: Verdict,
-    machines: Mapping[str, Mapping[str, Any]],
+    machines: Mapping[str, str],
 ) -> Iterator[Score]:
     """Both scores of a cell; what is attacked without knowledge of the bare classifier says nothing of it."""
     result, metrics, labels = cell.result, cell_metrics(cell.outcome), cell.result.labels
     attack = f"{labels['attack']} {labels['eps']:g}, {labels['threat']}"
     clean = (metrics.clean if defended else metrics.undefended_clean, "clean", None)
     attacked = (metrics.robust if defended else metrics.undefended, attack, str(verdict) if defended else None)
-    machine = machines.get(result.environment, {})
-    device, packages = machine.get("device", {}), machine.get("packages", {})
     parameters = result.parameters.get("defense", {}) if defended else {}
     for accuracy, images, level in (clean, attacked):
         if accuracy is None or (images != "clean" and not defended and result.facts.threat != "graybox"):
@@ -211,5 +234,5 @@ def _of_cell(
             low=accuracy.low,
             high=accuracy.high,
             verdict=level,
-            machine=f"{device.get('name', 'unknown device')}, PyTorch {packages.get('torch', 'unknown')}",
+            machine=machines.get(result.environment, "unknown"),
         )

@@ -16,8 +16,10 @@ from bench.discovery import discover
 from bench.engines import engines_of, precisions_of
 from bench.environment import choose_device, describe, device_name
 from bench.errors import RequestError
+from bench.evaluate import Evaluator
 from bench.grid import Grid
 from bench.keys import content_key
+from bench.plan import Plan, Planner
 from bench.presets import read_preset
 from bench.progress import reporter
 from bench.runner import Runner
@@ -120,13 +122,36 @@ def prepare(request: Request, messages: Console, command: str = "") -> Prepared:
     resolved = {"device": device.type, "plugins": grid.identities(), **config.model_dump(mode="json")}
     if command:
         resolved["command"] = command
-    if weights:
-        resolved["weights"] = weights.digest  # others give other numbers, which must not mix with these
+    executor = LocalExecutor(lab)
+    if weights:  # others give other numbers, which must not mix with these
+        planned = Planner(grid, Evaluator(executor, lab, config), lab).plan(lambda _: False)
+        resolved["weights"] = content_key(taken(weights, planned, name))
     title = "-".join(filter(None, (command, name)))
     folder = RunFolder.create(places.out or RUNS / f"{title}-{content_key(resolved)[:8]}", {"preset": name, **resolved})
-    runner = Runner(grid, config, lab, LocalExecutor(lab), folder)
+    runner = Runner(grid, config, lab, executor, folder)
     environment = folder.save_environment(describe(device))
     return Prepared(runner, environment, f"{device} ({device_name(device)})", weights)
+
+
+def taken(weights: Weights, plan: Plan, name: str) -> dict[str, str]:
+    """The digests of the weights that a whole grid asks for, by key.
+
+    Args:
+        weights: those given.
+        plan: of the whole grid.
+        name: of the preset or configuration.
+
+    Raises:
+        RequestError: it asks for none of them.
+    """
+    found = {key: entry.digest for key, entry in weights.entries.items() if key in {key[:32] for key in plan.networks}}
+    if not found:
+        there = ", ".join(f"{entry.name} on {entry.dataset}, seed {entry.seed}" for entry in weights.entries.values())
+        raise RequestError(
+            f"none of the weights in {weights.folder} is one that this run ({name}) asks for, with its data set, "
+            f"parameters, seed and classifier; there are: {there or 'none at all'}"
+        )
+    return found
 
 
 def configuration(request: Request) -> tuple[str, RunConfig]:
@@ -155,6 +180,8 @@ def budgets(items: Iterable[str] | None) -> dict[str, Any]:
     named: dict[str, tuple[str, ...]] = {}
     for item in items or ():
         attack, equals, value = item.rpartition("=")
+        if equals and not attack:
+            raise RequestError(f"--eps {item}: there is no attack before the '='")
         if equals:
             named[attack] = (*named.get(attack, ()), value)
         else:

@@ -6,11 +6,10 @@ from rich.console import Console
 
 from bench.commands.report import told_invalid
 from bench.commands.request import Prepared, Request, prepare
-from bench.errors import RequestError
+from bench.plan import Plan
 from bench.progress import say
 from bench.report import print_tables, table_console, write_report
 from bench.report.frames import title_of
-from bench.runner import Plan
 from bench.weights import Weights
 
 
@@ -48,19 +47,9 @@ def run(request: Request, strict: bool = False) -> int:
 
 
 def show_networks(plan: Plan, weights: Weights | None) -> str:
-    """Which networks are there and which are trained first, as lines.
-
-    Raises:
-        RequestError: the run has not begun, needs networks, and none of the given weights is one of them.
-    """
+    """Which networks are there and which are trained first, as lines."""
     to_train = [title for title, cached in plan.networks.values() if not cached]
     taken = [key for key in plan.networks if weights and key[:32] in weights.entries]
-    if weights and plan.networks and not taken and not plan.recorded:  # what is left of a run may need others only
-        there = ", ".join(f"{entry.name} on {entry.dataset}, seed {entry.seed}" for entry in weights.entries.values())
-        raise RequestError(
-            f"none of the weights in {weights.folder} is one that this run asks for, with its data set, parameters, "
-            f"seed and classifier; there are: {there}"
-        )
     given = f"{len(taken)} from {weights.folder}, " if weights else ""
     cached = len(plan.networks) - len(to_train) - len(taken)
     return f"  networks: {given}{cached} cached, {len(to_train)} to train" + "".join(

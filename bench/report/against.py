@@ -9,19 +9,22 @@ import numpy as np
 import pandas as pd
 
 from bench.literature import Figure
-from bench.report.against_curves import family, scales_of, undefended_curves
+from bench.report.against_curves import family, is_invalid, scales_of, undefended_curves
 
 MISSING = "not in this run"
 
 _PRINTED = ("source", "table", "dataset", "attack", "threat", "epsilon", "defense")
-_OURS = ("classifier", "our_attack", "our_defense", "seed", "n")
+_OURS = ("classifier", "our_attack", "our_defense", "training", "seed", "n")
+TRAININGS = ("", "this attack and epsilon", "this attack, other epsilon", "another attack")
+"""What a defense was trained for, beside what it is tested on; nothing where it names no attack."""
+
 FIGURES = (
     *(*_PRINTED, "remark", "scale", "eps", "accuracy", "evidence"),
     *(*_OURS, "ours", "ours_low", "ours_high", "difference", "clean", "verdict", "state"),
 )
 CONTEST = (
-    *(*_PRINTED, "undefended", "accuracy", *_OURS, "eps"),
-    *("our_undefended", "ours", "ours_low", "ours_high", "clean", "verdict", "outcome", "state"),
+    *(*_PRINTED, "remark", "undefended", "accuracy", *_OURS, "eps"),
+    *("our_undefended", "undefended_verdict", "ours", "ours_low", "ours_high", "clean", "verdict", "outcome", "state"),
 )
 LATENCY = (
     *(
@@ -73,8 +76,8 @@ def contest_frame(results: pd.DataFrame, figures: Sequence[Figure]) -> pd.DataFr
 
     Where that is, is the smallest epsilon of the run at which our undefended accuracy is at most the published one:
     whatever the scale of the printed epsilon and the strength of the classifier, the defenses then face as much.
-    `outcome` is `above` where our whole interval lies above the published figure, `below` likewise, else `level`; none
-    where the verdict is that our number is no measure.
+    Cells whose verdict is `invalid` say nothing of that. `outcome` is `above` where our whole interval lies above the
+    published figure, `below` likewise, else `level`; with a `?` where our number is suspect, none where it is invalid.
     """
     levels = undefended_curves(figures)
     rows: list[dict[str, Any]] = []
@@ -97,7 +100,7 @@ def latency_against(latency: pd.DataFrame, figures: Iterable[Figure]) -> pd.Data
         figures: the published ones.
     """
     rows: list[dict[str, Any]] = []
-    single = latency[(latency["batch_size"] == 1) & (latency["status"] == "ok")]
+    single = latency[(latency["batch_size"] == 1) & (latency["status"] != "skipped")]
     for figure in figures:
         if figure.latency_s is None:
             continue
@@ -123,48 +126,79 @@ def _alike(results: pd.DataFrame, figure: Figure, norm: str | None) -> pd.DataFr
     return results[chosen]
 
 
-def _at(results: pd.DataFrame, figure: Figure, eps: float) -> Iterator[dict[str, Any]]:
+def _at(results: pd.DataFrame, figure: Figure, eps: float) -> list[dict[str, Any]]:
     """Our numbers at a figure's place, or why there are none."""
     if eps > 1:
-        yield {"state": "an epsilon above 1 is none on [0, 1]"}
-        return
+        return [{"state": "an epsilon above 1 is none on [0, 1]"}]
     bare, found = figure.defense == "none", _alike(results, figure, figure.norm)
     if not bare:
         found = found[family(found["defense"]) == figure.defense]
     if not figure.clean:
         found = found[np.isclose(found["eps"].astype(float), eps, rtol=0, atol=1e-9)]
-    ok = found[found["status"] == "ok"]
-    if ok.empty:
-        yield {"state": _missing(found)}
-        return
+    if found.empty:
+        return [{"state": MISSING}]
     same = ["classifier", "seed", *([] if figure.clean else ["attack"]), *([] if bare else ["defense"])]
-    # every cell of a classifier and an attack holds the same undefended accuracy
-    for row in ok.drop_duplicates(same).to_dict("records"):
-        yield _ours(row, bare, figure.clean)
+    return _nearest_first(_group(rows, bare, figure.clean) for _, rows in found.groupby(same, sort=False))
+
+
+def _group(rows: pd.DataFrame, bare: bool, clean: bool) -> dict[str, Any]:
+    """The number of cells that hold the same one, or why none of them has it."""
+    ok = rows[rows["status"] == "ok"]
+    if ok.empty:
+        return {**_labels(_first(rows), bare, clean), "state": _missing(rows)}
+    # every cell of a classifier and an attack holds the same undefended accuracy, and that of `none` its verdict too
+    none = ok[ok["defense"] == "none"]
+    return _ours(_first(none if bare and not none.empty else ok), bare, clean)
+
+
+def _nearest_first(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By how near what the defense was trained for is to what it is tested on."""
+    return sorted(rows, key=lambda row: TRAININGS.index(row.get("training", "")))
+
+
+def _training(row: Row) -> str:
+    """How the attack that the cell's defense was trained for compares with the one it is tested on."""
+    if not isinstance(row["trained_for"], str):
+        return ""
+    names, at, budget = row["trained_for"].partition(" @ ")
+    if str(row["attack"]).partition(":")[0] not in {name.partition(":")[0] for name in names.split(",")}:
+        return TRAININGS[3]
+    return TRAININGS[1] if at and np.isclose(float(budget), row["eps"], rtol=0, atol=1e-9) else TRAININGS[2]
+
+
+def _first(rows: pd.DataFrame) -> Row:
+    return rows.head(1).to_dict("records")[0]
 
 
 def _missing(found: pd.DataFrame) -> str:
     """Why none of the cells has a number."""
-    first = found.head(1).to_dict("records")
-    return f"{first[0]['status']}: {first[0]['reason']}" if first else MISSING
+    if found.empty:
+        return MISSING
+    first = _first(found)
+    return f"{first['status']}: {first['reason']}"
 
 
 def _ours(row: Row, bare: bool, clean: bool) -> dict[str, Any]:
     of_clean = "undefended_clean_accuracy" if bare else "clean_accuracy"
     name = of_clean if clean else "undefended_accuracy" if bare else "robust_accuracy"
+    other = bare and row["defense"] != "none"  # whose verdict is on its own number
     return {
-        **_labels(row, bare),
-        "our_attack": "" if clean else row["attack"],
+        **_labels(row, bare, clean),
         **{f"ours{end}": row[f"{name}{end}"] for end in ("", "_low", "_high")},
         "clean": row[of_clean],
-        "verdict": "" if bare or clean else row["verdict"],
+        "verdict": "" if clean or other else row["verdict"],
         "state": "",
     }
 
 
-def _labels(row: Row, bare: bool = False) -> dict[str, Any]:
+def _labels(row: Row, bare: bool = False, clean: bool = False) -> dict[str, Any]:
     names = {name: row[name] for name in ("classifier", "seed", "n")}
-    return {**names, "our_attack": row["attack"], "our_defense": "none" if bare else row["defense"]}
+    return {
+        **names,
+        "our_attack": "" if clean else row["attack"],
+        "our_defense": "none" if bare else row["defense"],
+        "training": "" if bare or clean else _training(row),
+    }
 
 
 def _defended(figures: Iterable[Figure]) -> Iterator[tuple[dict[str, Any], Figure]]:
@@ -185,33 +219,48 @@ def _equal(results: pd.DataFrame, figure: Figure, level: float) -> Iterator[dict
     """Our defended rows at the smallest epsilon that leaves the undefended classifier at most `level`."""
     alike = _alike(results, figure, figure.norm)
     alike = alike[alike["eps"] > 0]
-    if (alike["status"] != "ok").all():
-        yield {"state": _missing(alike)}
+    if alike.empty:
+        yield {"state": MISSING}
     for _, curve in alike.groupby(["classifier", "attack", "seed"], sort=False):
-        labels = {**_labels(curve.to_dict("records")[0], bare=True), "our_defense": ""}
-        weak = curve[curve["undefended_accuracy"] <= level]
+        labels = {**_labels(_first(curve), bare=True), "our_defense": ""}
+        bare = pd.DataFrame([{"eps": eps, **_group(rows, True, False)} for eps, rows in curve.groupby("eps")])
+        known = bare[(bare["state"] == "") & ~is_invalid(bare["verdict"])] if "ours" in bare else bare[:0]
+        weak = known[known["ours"] <= level] if len(known) else known
         if weak.empty:
-            least = curve["undefended_accuracy"].min()
-            yield {**labels, "state": f"no epsilon of this run: undefended {least:.3f} at the least"}
+            yield {**labels, "state": _too_weak(curve, known)}
             continue
-        eps = weak["eps"].min()
-        at = {"eps": eps, "our_undefended": weak.loc[weak["eps"] == eps, "undefended_accuracy"].iloc[0]}
-        there = curve[(curve["eps"] == eps) & (family(curve["defense"]) == figure.defense)]
-        ok = there[there["status"] == "ok"].to_dict("records")
-        for row in ok:
-            yield {**_ours(row, bare=False, clean=False), **at}
-        if not ok:
-            yield {**labels, **at, "state": _missing(there)}
+        found = _first(weak)
+        unknown = [f"{eps:g}" for eps in bare["eps"] if eps < found["eps"] and eps not in known["eps"].to_numpy()]
+        at = {"eps": found["eps"], "our_undefended": found["ours"], "undefended_verdict": found["verdict"]}
+        note = f"nothing is known of the undefended accuracy at {', '.join(unknown)}" if unknown else ""
+        there = curve[(curve["eps"] == found["eps"]) & (family(curve["defense"]) == figure.defense)]
+        rows = _nearest_first(_group(rows, False, False) for _, rows in there.groupby("defense", sort=False))
+        for row in rows or [{**labels, "state": MISSING}]:
+            yield {**row, **at, "state": "; ".join(filter(None, (row["state"], note)))}
+
+
+def _too_weak(curve: pd.DataFrame, known: pd.DataFrame) -> str:
+    """Why no epsilon of a curve is strong enough."""
+    if known.empty:
+        return (
+            _missing(curve[curve["status"] != "ok"]) if (curve["status"] != "ok").any() else "every verdict is invalid"
+        )
+    return f"no epsilon of this run: undefended {known['ours'].min():.3f} at the least"
 
 
 def _outcome(row: Row) -> str:
-    if pd.isna(row["ours"]) or str(row["verdict"]).startswith("invalid"):
+    """Beside the published figure, which is taken as exact."""
+    verdict = str(row["verdict"])
+    if pd.isna(row["ours"]) or verdict.startswith("invalid"):
         return ""
-    return "above" if row["ours_low"] > row["accuracy"] else "below" if row["ours_high"] < row["accuracy"] else "level"
+    found = "above" if row["ours_low"] > row["accuracy"] else "below" if row["ours_high"] < row["accuracy"] else "level"
+    return f"{found} ?" if verdict.startswith("suspect") else found
 
 
 def _timed(row: Row, seconds: float) -> dict[str, Any]:
     names = ("classifier", "target", "engine", "precision", "device", "calls")
+    labels = {**{name: row[name] for name in names}, "our_defense": row["defense"]}
+    if row["status"] != "ok":
+        return {**labels, "state": f"{row['status']}: {row['reason']}"}
     times = {f"{name}_seconds": row[f"{name}_ms"] / 1e3 for name in ("p25", "p50", "p75")}
-    ratio = seconds / times["p50_seconds"]
-    return {**{name: row[name] for name in names}, "our_defense": row["defense"], **times, "ratio": ratio, "state": ""}
+    return {**labels, **times, "ratio": seconds / times["p50_seconds"], "state": ""}

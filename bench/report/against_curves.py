@@ -73,10 +73,21 @@ def family(labels: pd.Series[Any]) -> pd.Series[Any]:
     return labels.map(lambda label: str(label).partition(":")[0])
 
 
+def is_invalid(verdicts: pd.Series[Any]) -> pd.Series[Any]:
+    """Which verdicts say that a number is no measure."""
+    return verdicts.map(lambda verdict: str(verdict).startswith("invalid"))
+
+
 def _curves(results: pd.DataFrame, dataset: str, attack: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Our undefended curve of each classifier and attack of that name, seeds averaged: labels, and rows over eps."""
+    """Our undefended curve of each classifier and attack of that name, seeds averaged: labels, and rows over eps.
+
+    Where the cell of `none` is invalid there is no point.
+    """
     chosen = (results["status"] == "ok") & (results["dataset"] == dataset) & (results["threat"] == "graybox")
     chosen &= (family(results["attack"]) == attack) & (results["norm"] == "linf") & (results["eps"] > 0)
+    void = chosen & (results["defense"] == "none") & is_invalid(results["verdict"])
+    point = ["classifier", "attack", "seed", "eps"]
+    chosen &= ~results.set_index(point).index.isin(results[void].set_index(point).index)
     for (classifier, label), rows in results[chosen].groupby(["classifier", "attack"], sort=False):
         labels = {"classifier": classifier, "our_attack": label, "n": rows["n"].iloc[0]}
         yield labels, over_seeds(rows, "eps").sort_values("eps")

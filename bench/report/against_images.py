@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 
 from bench.measured import Measured
 from bench.report.drawing import save
-from bench.report.images import Strip, adversarial, original, purified, strips_figure
+from bench.report.images import Strip, adversarial, original, purifications, strips_figure
 
 _PLACE = ["dataset", "classifier", "our_attack", "threat", "defense", "seed"]
 
@@ -66,11 +66,12 @@ def _strips(cells: Sequence[Measured], labels: dict[str, Any], rows: pd.DataFram
             and cell.result.labels["defense"] in set(at["our_defense"])
             and all(cell.result.labels[name] == labels[name] for name in ("dataset", "classifier", "seed"))
         ]
-        for index, cell in enumerate(found):
-            if first:
-                yield original(cell)
-                first = False
-            if index == 0:
-                why = "\n".join(dict.fromkeys(at["why"]))
-                yield adversarial(cell, f"attacked, eps {eps:g}\n({why})")
-            yield purified(cell, f"recreated by\n{cell.result.labels['defense']}")
+        if not found:
+            continue
+        if first:
+            yield original(found[0])
+            first = False
+        why = "\n".join(dict.fromkeys(at["why"]))
+        attacked = adversarial(found[0], f"attacked, eps {eps:g}\n({why})")
+        yield attacked
+        yield from purifications(found, attacked, "recreated by\n{}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+import json
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,17 @@ from bench.report.text import intervals, three_digits
 
 _SCALES = "printed on: the scale of the printed epsilon, where [-1, 1] makes it half as large on ours; eps: on ours"
 _MARKED = "?: suspect, !: invalid, reasons in accuracy.md"
-_LATENCY = "times: published over our median, in brackets our quartiles; two machines, so no measure of a defense"
+_LATENCY = "ours: median [quartiles]; times: published over our median; two machines, so no measure of a defense"
 _CURVES = (
     "distance: mean absolute difference over the matched epsilons; fits: by the distance over the shared ones, those "
-    "that the run has on both scales"
+    "that the run has on both scales; a weaker attack moves a curve as another scale does, so this alone does not "
+    "tell the scale"
 )
 _CONTEST = (
     "at the smallest epsilon of this run that leaves the undefended classifier no more than the published one had; "
-    "above, below: our whole 95 % Wilson interval is; bare: undefended"
+    "above, below: our whole 95 % Wilson interval is, the published figure taken as exact; bare: undefended"
 )
+_TRAINED = "trained for: beside what it is tested on; the nearest stands first, and answers the published figure"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,7 @@ class Against:
         contest: one row per published defense, under an attack as strong.
         latency: one row per published latency.
         notes: what a reader must know of the sources.
+        setting: what a reader must know of this run.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Against:
     contest: pd.DataFrame
     latency: pd.DataFrame
     notes: tuple[str, ...]
+    setting: str
 
     @classmethod
     def of(cls, report: Report, name: str, publication: Publication) -> Against:
@@ -63,6 +68,7 @@ class Against:
             contest=contest_frame(report.results, figures),
             latency=latency_against(report.latency, figures),
             notes=tuple(source.note for source in publication.sources.values() if source.note),
+            setting=setting(report),
         )
 
 
@@ -72,14 +78,20 @@ def against_tables(against: Against) -> Iterator[Shown]:
     for table, rows in against.figures.groupby(against.figures["table"].fillna(""), sort=False):
         stem = "".join(letter for letter in str(table) if letter.isalnum())
         title = f"Table {table} of {name}, and this run" if table else f"Figures of {name}, and this run"
-        marked = _MARKED if (rows["defense"] != "none").any() else ""
-        yield Shown(f"against_{name}_table{stem}", title, figures_table(rows), _lines(_SCALES, marked, *rows["remark"]))
+        below = _lines(_SCALES, _MARKED, _trained(rows), *rows["remark"], against.setting)
+        yield Shown(f"against_{name}_table{stem}", title, figures_table(rows), below)
     if not against.curves.empty:
         title = f"Undefended curves of {name}, and how far this run's are"
-        yield Shown(f"against_{name}_curves", title, curves_table(against.curves), _lines(_CURVES, *against.notes))
+        yield Shown(
+            f"against_{name}_curves",
+            title,
+            curves_table(against.curves),
+            _lines(_CURVES, *against.notes, against.setting),
+        )
     if not against.contest.empty:
-        title, below = f"Defenses of {name} under an attack as strong", _lines(_CONTEST, _MARKED)
-        yield Shown(f"against_{name}_contest", title, contest_table(against.contest), below)
+        title, rows = f"Defenses of {name} under an attack as strong", against.contest
+        below = _lines(_CONTEST, _MARKED, _trained(rows), *rows["remark"], against.setting)
+        yield Shown(f"against_{name}_contest", title, contest_table(rows), below)
     if not against.latency.empty:
         title = f"Seconds a call of {name}, and this run's at batch size 1"
         below = _lines(_LATENCY, *against.latency["remark"])
@@ -91,6 +103,31 @@ def _lines(*lines: str) -> str:
     return "\n".join(dict.fromkeys(filter(None, lines)))
 
 
+def _trained(rows: pd.DataFrame) -> str:
+    return _TRAINED if rows["training"].fillna("").any() else ""
+
+
+def setting(report: Report) -> str:
+    """Classifiers with their parameters, images, seeds and machines of a run, as a line."""
+    results = [cell.result for cell in report.cells]
+    networks = (
+        f"{result.labels['classifier']} ({_parameters(result.parameters.get('classifier', {}))})" for result in results
+    )
+    return (
+        f"this run: {_listed(networks)}; test images: {_listed(result.n for result in results)}; "
+        f"seeds: {_listed(result.labels['seed'] for result in results)}; on {_listed(report.machines)}"
+    )
+
+
+def _parameters(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {json.dumps(value)}" for name, value in values.items() if value is not None)
+
+
+def _listed(values: Iterable[Any]) -> str:
+    """Each once, in the order of appearance."""
+    return "; ".join(dict.fromkeys(map(str, values)))
+
+
 def figures_table(frame: pd.DataFrame) -> pd.DataFrame:
     """The published accuracy, ours with its interval, the difference, or why there is none; dataset by dataset."""
     frame = frame.sort_values("dataset", key=lambda names: names.map(list(dict.fromkeys(names)).index), kind="stable")
@@ -99,7 +136,7 @@ def figures_table(frame: pd.DataFrame) -> pd.DataFrame:
     table["printed on"] = frame["scale"]
     table["eps"] = [f"{value:g}" for value in frame["eps"]]
     table["published"] = [_published(row) for row in rows]
-    table["ours"] = [*map(_number, rows, intervals(frame, "ours"))]
+    table["ours"] = [*map(_marked, frame["verdict"], intervals(frame, "ours"))]
     table["difference"] = frame["difference"].map("{:+.3f}".format, na_action="ignore").fillna("")
     _add_ours(table, frame)
     if (frame["defense"] != "none").any():
@@ -122,13 +159,13 @@ def curves_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def contest_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Each published defense beside ours, both with what the attack leaves of the undefended classifier."""
-    rows = frame.to_dict("records")
     table = _place(frame)
     table["bare, published"] = frame["undefended"].map("{:.4f}".format)
     table["published"] = frame["accuracy"].map("{:.4f}".format)
     table["eps, ours"] = [three_digits(value) for value in frame["eps"]]
-    table["bare, ours"] = _text(frame["our_undefended"].map("{:.3f}".format, na_action="ignore"))
-    table["ours"] = [*map(_number, rows, intervals(frame, "ours"))]
+    bare = _text(frame["our_undefended"].map("{:.3f}".format, na_action="ignore"))
+    table["bare, ours"] = [*map(_marked, frame["undefended_verdict"], bare)]
+    table["ours"] = [*map(_marked, frame["verdict"], intervals(frame, "ours"))]
     table["outcome"] = frame["outcome"]
     _add_ours(table, frame)
     table["clean, ours"] = _text(frame["clean"].map("{:.3f}".format, na_action="ignore"))
@@ -182,6 +219,8 @@ def _add_ours(table: pd.DataFrame, frame: pd.DataFrame) -> None:
         ours = _text(frame[f"our_{name}"])
         if not ours.isin(["", *frame[name].dropna()]).all():
             table[f"our {name}"] = ours
+    if frame["training"].fillna("").any():
+        table["trained for"] = _text(frame["training"])
     if frame["seed"].nunique() > 1:
         table["seed"] = [f"{value:g}" if pd.notna(value) else "" for value in frame["seed"]]
 
@@ -194,9 +233,9 @@ def _published(row: Mapping[Hashable, Any]) -> str:
     return f"{row['accuracy']:.4f}{'' if row['evidence'] == 'verified' else ' (from a summary)'}"
 
 
-def _number(row: Mapping[Hashable, Any], text: str) -> str:
-    """With the mark of the cell's verdict."""
-    return text + MARKS.get(str(row["verdict"]).partition(":")[0], "") if text else ""
+def _marked(verdict: Any, text: str) -> str:
+    """A number with the mark of its cell's verdict."""
+    return text + MARKS.get(str(verdict).partition(":")[0], "") if text else ""
 
 
 def _seconds(row: Mapping[Hashable, Any]) -> str:

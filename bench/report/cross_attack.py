@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from bench.measured import Measured
 from bench.metrics import share
-from bench.report.frames import interval_columns
+from bench.report.frames import interval_columns, trained_for
 
 COLUMNS = (
     *("dataset", "classifier", "seed", "name", "defense", "trained_for", "tested_on"),
@@ -19,18 +19,18 @@ COLUMNS = (
 def cross_attack_frame(cells: Sequence[Measured]) -> pd.DataFrame:
     """One row per gray-box cell of a defense of which the run holds some that were trained for different attacks.
 
-    What a defense was trained for is read from its parameters `attack` and `eps`.
+    What a defense was trained for, see `bench.report.frames.trained_for`.
     """
     rows = []
     for cell in cells:
-        labels, trained_for = cell.result.labels, _trained_for(cell)
-        if trained_for is None or cell.result.facts.threat != "graybox":
+        labels, learned = cell.result.labels, trained_for(cell.result)
+        if learned is None or cell.result.facts.threat != "graybox":
             continue
         rows.append(
             {
                 **{axis: labels[axis] for axis in ("dataset", "classifier", "seed", "defense")},
                 "name": str(labels["defense"]).partition(":")[0],
-                "trained_for": trained_for,
+                "trained_for": learned,
                 "tested_on": f"{labels['attack']} @ {cell.eps:g}",
                 **interval_columns("accuracy", share(cell.right)),
             }
@@ -38,13 +38,3 @@ def cross_attack_frame(cells: Sequence[Measured]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     several = frame.groupby("name")["trained_for"].transform("nunique") > 1
     return frame[several.astype(bool)].reset_index(drop=True)
-
-
-def _trained_for(cell: Measured) -> str | None:
-    """The attack and budget a defense was trained for; None where it names no attack."""
-    parameters = cell.result.parameters.get("defense", {})
-    attack, eps = parameters.get("attack"), parameters.get("eps")
-    if not attack:
-        return None
-    names = ",".join(map(str, attack)) if isinstance(attack, Iterable) and not isinstance(attack, str) else str(attack)
-    return names if eps is None else f"{names} @ {eps:g}"

@@ -32,6 +32,7 @@ class Report:
         cross_attack: defenses trained for one attack, tested on others; empty where there are none.
         scaling: trained defenses at several values of other parameters; empty where there are none.
         invalid: how many cells are no measure of robustness.
+        machines: device and PyTorch of each environment in which cells were computed.
     """
 
     cells: tuple[Measured, ...]
@@ -44,6 +45,7 @@ class Report:
     cross_attack: pd.DataFrame
     scaling: pd.DataFrame
     invalid: int
+    machines: tuple[str, ...]
 
     @classmethod
     def of(cls, run: RunFolder) -> Report:
@@ -52,7 +54,7 @@ class Report:
         Raises:
             RequestError: a raw file is damaged.
         """
-        records, cells = list(run.results()), measured(run)
+        records, cells, machines = list(run.results()), measured(run), run.machines()
         found = verdicts(cells)
         latency = latency_frame(run.timings(), [str(name) for name in run.config().get("defenses", [])])
         results = results_frame(records, cells, found, latency)
@@ -69,4 +71,5 @@ class Report:
             cross_attack=cross_attack_frame(cells),
             scaling=scaling_frame(cells, latency),
             invalid=sum(verdict.level == "invalid" for verdict in found.values()),
+            machines=tuple(dict.fromkeys(machines.get(cell.result.environment, "unknown") for cell in cells)),
         )

@@ -29,6 +29,7 @@ RESULT_COLUMNS = (
     "minimum_distance_median",
     "latency_p50_ms",
     "latency_p95_ms",
+    "trained_for",
     "verdict",
     "status",
     "reason",
@@ -44,6 +45,7 @@ def results_frame(
 
     `robust_accuracy` is the mean over draws, `robust_accuracy_worst_draw` the share right in every draw.
     `latency_p50_ms` and `latency_p95_ms` are of the whole pipeline at the smallest timed batch, in eager float32.
+    `trained_for` is the attack and budget that the defense was trained for, see `trained_for`.
 
     Args:
         results: all records.
@@ -55,7 +57,7 @@ def results_frame(
     rows = []
     for result in results:
         row = {**result.labels, "n": result.n, "status": result.status, "reason": result.reason}
-        row.update(norm=norm_name(result), eot=result.facts.eot)
+        row.update(norm=norm_name(result), eot=result.facts.eot, trained_for=trained_for(result))
         row.update(times.get(tuple(str(result.labels[name]) for name in ("dataset", "classifier", "defense")), {}))
         if result.key in outcomes:
             row.update(_numbers(outcomes[result.key]), verdict=str(verdicts[result.key]))
@@ -78,6 +80,16 @@ def seeds_frame(results: pd.DataFrame) -> pd.DataFrame:
 def norm_name(result: Result) -> str:
     """The norm that the cell's epsilon bounds, as tables name it."""
     return result.facts.norm or NO_NORM
+
+
+def trained_for(result: Result) -> str | None:
+    """The attack and budget a defense was trained for, its parameters `attack` and `eps`; None where it names none."""
+    parameters = result.parameters.get("defense", {})
+    attack, eps = parameters.get("attack"), parameters.get("eps")
+    if not attack:
+        return None
+    names = ",".join(map(str, attack)) if isinstance(attack, Iterable) and not isinstance(attack, str) else str(attack)
+    return names if eps is None else f"{names} @ {eps:g}"
 
 
 def title_of(labels: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,9 +60,13 @@ def purified(cell: Measured, label: str) -> Strip:
 
 
 def image_figures(cells: Sequence[Measured]) -> Iterator[tuple[str, Figure]]:
-    """A name and a figure for each dataset, classifier, attack and threat: largest epsilon, first seed."""
+    """A name and a figure for each dataset, classifier, attack and threat, of the first seed.
+
+    They show the largest epsilon of those that the most defenses have.
+    """
     for (dataset, classifier, attack, threat, seed), group in _first_seed(cells).items():
-        eps = max(cell.eps for cell in group)
+        having = Counter(cell.eps for cell in group)
+        eps = max(having, key=lambda eps: (having[eps], eps))
         title = f"{dataset}, {classifier}, {attack} eps {eps:g} ({threat}); framed: misclassified"
         name = "_".join([dataset, classifier, attack, threat, f"seed{seed}"])
         yield name, strips_figure(list(_samples([cell for cell in group if cell.eps == eps])), title)
@@ -101,14 +106,12 @@ def pictures(cell: Measured, name: str) -> NDArray[Any]:
 
 
 def _first_seed(cells: Sequence[Measured]) -> dict[tuple[str, ...], list[Measured]]:
-    """The cells of the first seed, by dataset, classifier, attack, threat and seed."""
-    groups: dict[tuple[str, ...], list[Measured]] = {}
-    first = min((cell.result.labels["seed"] for cell in cells), default=0)
+    """The cells by dataset, classifier, attack, threat and seed, of the first seed that each of these has."""
+    seeds: dict[tuple[str, ...], dict[int, list[Measured]]] = {}
     for cell in cells:
-        if cell.result.labels["seed"] == first:
-            key = tuple(str(cell.result.labels[name]) for name in ("dataset", "classifier", "attack", "threat", "seed"))
-            groups.setdefault(key, []).append(cell)
-    return groups
+        key = tuple(str(cell.result.labels[name]) for name in ("dataset", "classifier", "attack", "threat"))
+        seeds.setdefault(key, {}).setdefault(int(cell.result.labels["seed"]), []).append(cell)
+    return {(*key, str(min(found))): found[min(found)] for key, found in seeds.items()}
 
 
 def _samples(cells: Sequence[Measured]) -> Iterator[Strip]:
@@ -117,11 +120,22 @@ def _samples(cells: Sequence[Measured]) -> Iterator[Strip]:
     yield original(cells[0])
     yield attacked
     yield _perturbation(cells[0])
+    yield from purifications(cells, attacked, "{}")
+
+
+def purifications(cells: Sequence[Measured], attacked: Strip, label: str) -> Iterator[Strip]:
+    """What each defense makes of the adversarial images, with these where the attack made others for it.
+
+    Args:
+        cells: one per defense.
+        attacked: adversarial images that are shown already.
+        label: of a defense's images, with `{}` for its spec.
+    """
     for cell in cells:
         defense, own = str(cell.result.labels["defense"]), adversarial(cell, "")
         if not np.array_equal(own.images, attacked.images):
-            yield Strip(f"adversarial\nfor {defense}", own.images, wrong=own.wrong)
-        yield purified(cell, defense)
+            yield replace(own, label=f"adversarial\nfor {defense}")
+        yield purified(cell, label.format(defense))
 
 
 def _perturbation(cell: Measured) -> Strip:

@@ -286,3 +286,15 @@ def test_every_reason_is_told_and_the_worst_level_counts() -> None:
     found = verdict(cell(linf=np.r_[np.zeros(10), np.full(90, 0.1)], gradient_norm=np.zeros(N)))
     assert found.level == "invalid"
     assert len(found.reasons) == 2
+
+
+def test_cells_of_one_pipeline_share_their_networks() -> None:
+    def of(eps: float, **networks: str) -> Measured:
+        made = cell(eps=eps)
+        return replace(made, result=replace(made.result, networks=networks))
+
+    one = of(0.1, classifier="c1", defense="d1")
+    assert verdict(one, of(0.2, classifier="c1", defense="d1", substitute="s1")).level == "ok"
+    found = verdict(one, of(0.2, classifier="c1", defense="d2"))
+    assert (found.level, len(found.reasons)) == ("invalid", 1)
+    assert "another defense of that name" in found.reasons[0]

@@ -14,16 +14,18 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from bench.artifacts import ArtifactStore, read_artifact, write_artifact
-from bench.commands.run import show_networks
+from bench.commands import export
+from bench.commands.request import taken
 from bench.config import resolve
 from bench.contracts import Network
 from bench.errors import RequestError, StorageError
 from bench.grid import Grid
+from bench.plan import Plan
 from bench.presets import read_preset
 from bench.report.model_card import model_card
-from bench.runner import Plan
 from bench.runs import RunFolder
 from bench.weights import MANIFEST, Manifest, Weights, pretrained
 
@@ -79,8 +81,9 @@ def test_a_run_on_weights_is_handed_on_too(bench: Callable[..., Any], tiny: Path
 def test_weights_of_which_none_is_asked_for_are_told(bench: Callable[..., Any], tiny: Path, run: Path) -> None:
     done = bench("run", "--config", tiny, "--defenses", "convae", "--seeds", "7", "--weights", "weights", "--out", "x")
     assert done.code == 2
-    assert "none of the weights in weights is one that this run asks for" in done.err
+    assert "none of the weights in weights is one that this run (tiny) asks for" in done.err
     assert "there are: cnn on digits, seed 0, convae on digits, seed 0" in done.err
+    assert not Path("x").exists()
 
 
 def test_a_run_on_weights_is_another_run_than_one_without(bench: Callable[..., Any], tiny: Path, run: Path) -> None:
@@ -184,8 +187,12 @@ def test_networks_of_several_runs_share_a_folder(bench: Callable[..., Any], tiny
 
 def test_a_replaced_classifier_takes_its_defenses_with_it(bench: Callable[..., Any], tiny: Path, run: Path) -> None:
     manifest = json.loads((Path("weights") / MANIFEST).read_text())
-    for entry in manifest["networks"]:
-        entry["digest" if entry["family"] == "classifier" else "against"] = 64 * "0"
+    (classifier,) = (entry for entry in manifest["networks"] if entry["family"] == "classifier")
+    (defense,) = (entry for entry in manifest["networks"] if entry["family"] == "defense")
+    file = Path("weights") / classifier["file"]
+    _changed(file.parent, file.name)
+    classifier["digest"] = defense["against"] = read_artifact(file).digest
+    classifier.update(sha256=hashlib.sha256(file.read_bytes()).hexdigest(), size=file.stat().st_size)
     (Path("weights") / MANIFEST).write_text(json.dumps(manifest))
     assert bench("run", "--config", tiny, "--defenses", "none", "--eps", "0.1", "--out", "bare").code == 0
     done = bench("export", "bare", "weights")
@@ -195,11 +202,35 @@ def test_a_replaced_classifier_takes_its_defenses_with_it(bench: Callable[..., A
     assert len(list(Path("weights").glob("*.safetensors"))) == 1
 
 
+def test_an_export_that_was_killed_is_done_again(
+    bench: Callable[..., Any], run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "_merged", killed)
+        assert bench("export", "out", "more").code == 130
+    assert len(list(Path("more").glob("*.safetensors"))) == 1
+    done = bench("export", "out", "more")
+    assert done.code == 0, done.err
+    assert len(Weights.open(Path("more")).entries) == 2
+
+
+def test_an_export_beside_a_damaged_network_writes_nothing(bench: Callable[..., Any], run: Path) -> None:
+    before = {path.name for path in Path("weights").iterdir()}
+    _damaged(Path("weights"), min(name for name in before if name.endswith(".safetensors")))
+    done = bench("export", "out", "weights")
+    assert done.code == 2
+    assert "damaged" in done.err
+    assert {path.name for path in Path("weights").iterdir()} == before
+
+
 def test_a_folder_of_something_else_is_left_alone(bench: Callable[..., Any], run: Path) -> None:
     Path("mine").mkdir()
     (Path("mine") / "README.md").write_text("mine")
-    for taken in ("mine", "mine/README.md"):
-        done = bench("export", "out", taken)
+    for other in ("mine", "mine/README.md"):
+        done = bench("export", "out", other)
         assert done.code == 2
         assert "is no folder of weights" in done.err
     assert (Path("mine") / "README.md").read_text() == "mine"
@@ -212,12 +243,25 @@ def test_a_network_that_has_left_the_cache_is_told(bench: Callable[..., Any], ru
     assert not Path("elsewhere").exists()
 
 
-def test_the_rest_of_a_run_may_need_other_networks_alone() -> None:
+def test_only_the_weights_that_a_run_asks_for_are_part_of_it() -> None:
     weights = Weights.open(pretrained())
-    needed = {64 * "0": ("defense x on digits", False)}
-    assert "0 from" in show_networks(Plan(cells=2, recorded=1, networks=needed), weights)
-    with pytest.raises(RequestError, match="none of the weights"):
-        show_networks(Plan(cells=2, networks=needed), weights)
+    (mine, *_), other = weights.entries, 64 * "0"
+    asked = taken(
+        weights, Plan(networks={other: ("defense x on digits", False), mine + 32 * "f": ("y", True)}), "quick"
+    )
+    assert asked == {mine: weights.entries[mine].digest}
+    with pytest.raises(RequestError, match=r"none of the weights in .* this run \(quick\) asks for"):
+        taken(weights, Plan(networks={other: ("defense x on digits", False)}), "quick")
+
+
+def test_more_weights_in_the_folder_leave_a_run_the_same(bench: Callable[..., Any], tiny: Path, run: Path) -> None:
+    command = ("run", "--config", tiny, *COMMAND, "--weights", "weights", "--out", "again")
+    assert bench(*command).code == 0
+    assert bench("run", "--config", tiny, "--defenses", "convae:width=6", "--eps", "0.1", "--out", "wide").code == 0
+    assert bench("export", "wide", "weights").code == 0
+    done = bench(*command)
+    assert done.code == 0, done.err
+    assert "6 already recorded in again" in done.err
 
 
 def _changed(folder: Path, name: str) -> None:
@@ -229,6 +273,19 @@ def _damaged(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[-3] ^= 0xFF
     (folder / name).write_bytes(bytes(content))
+
+
+def _of_another_type(folder: Path, name: str) -> None:
+    save_file({"x": torch.zeros(2, dtype=torch.bfloat16)}, folder / name)
+
+
+def _without_identity(folder: Path, name: str) -> None:
+    artifact = read_artifact(folder / name)
+    write_artifact(folder / name, artifact.tensors, {**artifact.meta, "identity": None})
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (entry,) = (entry for entry in manifest["networks"] if entry["file"] == name)
+    entry["sha256"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
 def _missing(folder: Path, name: str) -> None:
@@ -258,6 +315,8 @@ def _unlisted(folder: Path, _name: str) -> None:
     [
         (_changed, r"not those of the manifest: their digest is \w{12}, not \w{12}"),
         (_damaged, "are damaged: its content does not match its digest"),
+        (_of_another_type, "are damaged: unreadable"),
+        (_without_identity, "were trained as something else"),
         (_missing, "are missing"),
         (_of_another_form, r"manifest\.json: version = 2: input should be 1"),
         (_no_json, r"manifest\.json: invalid JSON"),

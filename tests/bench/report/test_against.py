@@ -45,6 +45,7 @@ def cell(eps: float, undefended: float, robust: float | None = None, defense: st
     }
     labels = {"dataset": "mnist", "classifier": "net", "defense": defense, "attack": "fgsm", "eps": eps, "seed": 0}
     state = {"threat": "graybox", "norm": "linf", "n": 100, "verdict": "ok", "status": "ok", "reason": "ok"}
+    state["trained_for"] = None
     return {**labels, **state, **ends, **changes}
 
 
@@ -176,6 +177,58 @@ def test_above_and_below_need_the_whole_interval(ours: float, outcome: str) -> N
     assert contest(cell(0.1, 0.2, ours, "convae"))["outcome"].tolist() == [outcome]
 
 
+def test_a_suspect_number_wins_with_a_question_mark() -> None:
+    assert contest(cell(0.1, 0.2, 0.99, "convae", verdict="suspect: weaker than"))["outcome"].tolist() == ["above ?"]
+
+
+def test_an_attack_that_is_no_measure_sets_no_level() -> None:
+    """At 0.1 the bare classifier looks weak under an invalid cell: the contest is at the next epsilon."""
+    rows = [cell(0.1, 0.2, verdict="invalid: beyond epsilon"), cell(0.1, 0.2, 0.9, "convae")]
+    rows += [cell(0.15, 0.1, verdict="suspect: weak"), cell(0.15, 0.1, 0.9, "convae")]
+    assert shown(contest(*rows), "eps", "our_undefended", "undefended_verdict") == [(0.15, 0.1, "suspect: weak")]
+    assert contest(*rows[:2])["state"].tolist() == ["every verdict is invalid"]
+    curve = curves_frame(frame(*rows), [figure(0.5, "0.15"), figure(0.5, "0.10")])
+    assert curve["matched"].tolist() == [1, 0]
+
+
+def test_an_epsilon_without_a_number_is_told_where_it_might_have_been_the_contest() -> None:
+    failed = [cell(0.1, np.nan, np.nan, name, status="failed", reason="oom") for name in ("none", "convae")]
+    found = contest(*failed, cell(0.2, 0.1), cell(0.2, 0.1, 0.9, "convae"))
+    assert shown(found, "eps", "ours", "state") == [(0.2, 0.9, "nothing is known of the undefended accuracy at 0.1")]
+
+
+def test_a_failed_cell_keeps_its_row_beside_an_ok_one() -> None:
+    rows = [
+        cell(0.2, 0.2),
+        cell(0.2, 0.2, 0.9, "convae:eps=0.3"),
+        cell(0.2, np.nan, np.nan, "convae:eps=0.6", status="failed", reason="oom"),
+    ]
+    expected = [("convae:eps=0.3", 0.9, ""), ("convae:eps=0.6", None, "failed: oom")]
+    published = [figure(0.3), figure(0.8, defense="convae", scale="[0, 1]")]
+    assert shown(figures_frame(frame(*rows), published[1:]), "our_defense", "ours", "state") == expected
+    assert shown(contest_frame(frame(*rows), published), "our_defense", "ours", "state") == expected
+
+
+def test_what_was_trained_for_the_tested_attack_stands_first() -> None:
+    trained = {"convae:a": "pgd:steps=3 @ 0.2", "convae:b": "fgsm @ 0.3", "convae:c": "pgd,fgsm @ 0.2"}
+    rows = [cell(0.2, 0.2, 0.9, name, trained_for=what) for name, what in trained.items()]
+    found = figures_frame(frame(*rows), [figure(0.8, defense="convae", scale="[0, 1]")])
+    assert shown(found, "our_defense", "training") == [
+        ("convae:c", "this attack and epsilon"),
+        ("convae:b", "this attack, other epsilon"),
+        ("convae:a", "another attack"),
+    ]
+    assert contest(*rows)["our_defense"].tolist() == ["convae:c", "convae:b", "convae:a"]
+
+
+def test_an_undefended_number_has_the_verdict_of_its_own_cell() -> None:
+    own = cell(0.2, 0.5, verdict="suspect: weaker than at eps 0.1")
+    others = [cell(0.2, 0.5, 0.9, "convae", verdict="invalid: x"), own]
+    found = figures_frame(frame(*others), [figure(0.75, scale="[0, 1]")])
+    assert found["verdict"].tolist() == [own["verdict"]]
+    assert figures_frame(frame(others[0]), [figure(0.75, scale="[0, 1]")])["verdict"].tolist() == [""]
+
+
 def test_a_number_that_is_no_measure_wins_nothing() -> None:
     found = contest(cell(0.1, 0.2, 0.99, "convae", verdict="invalid: it did not move"))
     assert shown(found, "ours", "outcome") == [(0.99, "")]
@@ -212,7 +265,8 @@ def test_latency_is_beside_ours_at_batch_size_1() -> None:
         timing("convae:width=8", 2.0),
         timing("convae:width=8", 1.0, target="purifier", device="cuda"),
         timing("convae:width=8", 64.0, 32),
-        timing("convae:width=8", 1.0, status="failed"),
+        timing("convae:width=9", np.nan, status="failed", reason="oom"),
+        timing("convae:width=9", np.nan, status="skipped", reason="no CUDA", engine="cudagraph"),
         timing("none", 1.0),
     ]
     published = [figure(0.9, defense="convae", latency_s=0.008), figure(0.8, defense="puvae", latency_s=0.11)]
@@ -220,6 +274,7 @@ def test_latency_is_beside_ours_at_batch_size_1() -> None:
     assert shown(found, "defense", "seconds", "target", "device", "p50_seconds", "ratio", "state") == [
         ("convae", 0.008, "pipeline", "cpu", pytest.approx(0.002), pytest.approx(4), ""),
         ("convae", 0.008, "purifier", "cuda", pytest.approx(0.001), pytest.approx(8), ""),
+        ("convae", 0.008, "pipeline", "cpu", None, None, "failed: oom"),
         ("puvae", 0.11, None, None, None, None, MISSING),
     ]
 
@@ -238,7 +293,7 @@ ROWS = (cell(0.1, 0.8), cell(0.2, 0.5), cell(0.2, 0.5, 0.9, "convae:eps=0.3", ve
 def against() -> Against:
     empty = pd.DataFrame()
     latency = pd.DataFrame([timing("convae:eps=0.3", 2.0)], columns=list(LATENCY_COLUMNS))
-    report = Report((), frame(*ROWS), latency, empty, empty, empty, empty, empty, empty, 0)
+    report = Report((), frame(*ROWS), latency, empty, empty, empty, empty, empty, empty, 0, ("a machine",))
     return Against.of(report, "made", Publication(sources={"s": SOURCE}, figures=FIGURES))
 
 
@@ -257,6 +312,7 @@ def test_the_tables_of_a_publication(against: Against, tmp_path: Path) -> None:
     assert "convae:eps=0.3" in text["table2.md"]
     assert "Some remark." in text["table2.md"]
     assert "Mind the scale." in text["curves.md"]
+    assert "on a machine" in text["contest.md"]
     assert "better" in text["curves.md"]
     assert "level" in text["contest.md"]
     assert "not stated" in text["latency.md"]

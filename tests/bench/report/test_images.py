@@ -48,6 +48,20 @@ def test_samples_are_of_the_largest_epsilon(made: Any) -> None:
     assert "eps 0.3" in figure.get_suptitle()
 
 
+def test_samples_are_of_an_epsilon_that_all_defenses_have(made: Any) -> None:
+    cells = [made.cell([1, 1], moved=0.2, eps=eps) for eps in (0.1, 0.3, 0.6)]
+    cells += [made.cell([1, 1], moved=0.2, defense="defensegan", eps=eps) for eps in (0.1, 0.3)]
+    ((_, figure),) = image_figures(cells)
+    assert labels(figure)[3:] == ["d", "defensegan"]
+    assert "eps 0.3" in figure.get_suptitle()
+
+
+def test_samples_are_of_the_first_seed_that_each_pipeline_has(made: Any) -> None:
+    cells = [made.cell([1], moved=0.2, seed=1), made.cell([1], moved=0.2, dataset="mnist", seed=2)]
+    names = [name for name, _ in image_figures([*cells, made.cell([1], moved=0.2, seed=3)])]
+    assert names == ["digits_cnn_fgsm_graybox_seed1", "mnist_cnn_fgsm_graybox_seed2"]
+
+
 def test_three_budgets_are_shown_side_by_side(made: Any) -> None:
     budgets = (0.1, 0.2, 0.3)
     cells = [made.cell([1, 1], moved=eps, defense=name, eps=eps) for name in ("none", "convae") for eps in budgets]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,15 @@ def test_threat_models_stand_side_by_side_with_the_mark_of_their_verdict(made: A
     print_tables(Console(file=buffer, width=250), Report.of(folder))
     assert "4 ok, 1 suspect (?), 1 invalid (!); reasons and intervals in accuracy.md" in buffer.getvalue()
     assert "Accuracy, with" not in buffer.getvalue()
+
+
+def test_a_record_without_a_label_is_refused(run: RunFolder) -> None:
+    path = next(iter((run.path / "cells").glob("*.json")))
+    record = json.loads(path.read_text())
+    del record["labels"]["seed"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(RequestError, match="is not a record of a cell \\('seed'\\)"):
+        list(run.results())
 
 
 def test_a_record_of_another_schema_is_refused(run: RunFolder) -> None:

@@ -1,0 +1,103 @@
+"""The undefended accuracies of the reproduced paper as its author's notebooks compute them, on this project's VGG-16.
+
+The notebooks (see the note in results/published/paper.json) leave the network in training mode, so that dropout and the
+statistics of each batch of 64 act while it is attacked and while it is judged; their FGSM lowers the true logit, where
+FGSM raises the cross-entropy; their PGD takes 40 steps of 0.01 from the clean image and does not clip. Here each of
+these is turned on and off, with epsilon as printed on [0, 1], beside the published figures.
+
+    python tests/measurements/paper_protocol.py --cache CACHE --data DATA
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+
+import setting
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from bench.literature import read_published
+from bench.report.against_curves import undefended_curves
+
+BATCH = 64
+
+
+def gradient(network: nn.Module, images: Tensor, labels: Tensor, logit: bool) -> Tensor:
+    """Of minus the true logit, or of the cross-entropy."""
+    images = images.clone().requires_grad_()
+    logits = network(images)
+    loss = -logits.gather(1, labels[:, None]).sum() if logit else cross_entropy(logits, labels, reduction="sum")
+    (found,) = torch.autograd.grad(loss, images)
+    return found
+
+
+def right(network: nn.Module, images: Tensor, labels: Tensor) -> int:
+    """How many images are classified rightly."""
+    with torch.no_grad():
+        return int((network(images).argmax(1) == labels).sum())
+
+
+def batches(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """As the notebooks take them."""
+    yield from zip(images.split(BATCH), labels.split(BATCH), strict=True)
+
+
+def fgsm(network: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], logit: bool) -> list[float]:
+    """Accuracy at each budget."""
+    found = [0] * len(budgets)
+    for some, theirs in batches(images, labels):
+        sign = gradient(network, some, theirs, logit).sign()
+        for index, eps in enumerate(budgets):
+            found[index] += right(network, (some + eps * sign).clamp(0, 1), theirs)
+    return [count / len(labels) for count in found]
+
+
+def pgd(network: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], clip: bool) -> list[float]:
+    """Accuracy at each budget, after 40 steps of 0.01 from the clean image."""
+    found = [0] * len(budgets)
+    for some, theirs in batches(images, labels):
+        for index, eps in enumerate(budgets):
+            moved = some
+            for _ in range(40):
+                moved = moved + 0.01 * gradient(network, moved, theirs, logit=False).sign()
+                moved = some + (moved - some).clamp(-eps, eps)
+                moved = moved.clamp(0, 1) if clip else moved
+            found[index] += right(network, moved, theirs)
+    return [count / len(labels) for count in found]
+
+
+def main() -> None:
+    """A table for each attack."""
+    parser = setting.options(__doc__, "paper-cpu")
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--n", type=int, default=1000, help="images under FGSM")
+    parser.add_argument("--pgd-n", type=int, default=128, help="images under PGD")
+    given = setting.parsed(parser)
+    used = setting.prepared(given.preset, {"datasets": (given.dataset,), "n": given.n}, given.cache, given.data)
+    trained = used.evaluator.networks(used.cells[0]).classifier
+    images, labels = used.lab.images(used.lab.split(given.dataset, given.n))
+    published = undefended_curves(read_published("paper")[1].figures)
+    torch.manual_seed(0)
+    setting.say(f"{trained.plugin.label} on {given.dataset}; {setting.machine(given)}")
+    for name, n, switch, yes, no in (
+        ("fgsm", given.n, fgsm, "true logit", "cross-entropy"),
+        ("pgd", given.pgd_n, pgd, "clipped", "not clipped"),
+    ):
+        curve = {eps: value for eps, value in published[given.dataset, name].items() if eps <= 1}
+        setting.say("")
+        setting.row(f"{name}, epsilon on [0, 1], n = {n}", *curve, "mean distance to the paper")
+        setting.row(*[":--"] * (len(curve) + 2))
+        setting.row("the paper", *(f"{value:.3f}" for value in curve.values()), "")
+        for training in (False, True):
+            for on in (False, True):
+                network = copy.deepcopy(used.lab.network(trained)).train(training)
+                ours = switch(network, images[:n], labels[:n], list(curve), on)
+                mode = "training mode" if training else "evaluation mode"
+                distance = sum(abs(a - b) for a, b in zip(ours, curve.values(), strict=True)) / len(ours)
+                setting.row(f"{mode}, {yes if on else no}", *(f"{value:.3f}" for value in ours), f"{distance:.3f}")
+
+
+if __name__ == "__main__":
+    main()
