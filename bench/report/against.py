@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -153,17 +154,18 @@ def _group(rows: pd.DataFrame, bare: bool, clean: bool) -> dict[str, Any]:
 
 def _nearest_first(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """By how near what the defense was trained for is to what it is tested on."""
-    return sorted(rows, key=lambda row: TRAININGS.index(row.get("training", "")))
+    return sorted(rows, key=lambda row: (TRAININGS.index(row["training"]), row["apart"]))
 
 
-def _training(row: Row) -> str:
-    """How the attack that the cell's defense was trained for compares with the one it is tested on."""
+def _training(row: Row) -> dict[str, Any]:
+    """How the attack that the cell's defense was trained for compares with the one it is tested on, and how far apart."""
     if not isinstance(row["trained_for"], str):
-        return ""
+        return {"training": TRAININGS[0], "apart": 0.0}
     names, at, budget = row["trained_for"].partition(" @ ")
+    apart = abs(float(budget) - row["eps"]) if at else math.inf
     if str(row["attack"]).partition(":")[0] not in {name.partition(":")[0] for name in names.split(",")}:
-        return TRAININGS[3]
-    return TRAININGS[1] if at and np.isclose(float(budget), row["eps"], rtol=0, atol=1e-9) else TRAININGS[2]
+        return {"training": TRAININGS[3], "apart": apart}
+    return {"training": TRAININGS[1] if apart < 1e-9 else TRAININGS[2], "apart": apart}
 
 
 def _first(rows: pd.DataFrame) -> Row:
@@ -197,7 +199,7 @@ def _labels(row: Row, bare: bool = False, clean: bool = False) -> dict[str, Any]
         **names,
         "our_attack": "" if clean else row["attack"],
         "our_defense": "none" if bare else row["defense"],
-        "training": "" if bare or clean else _training(row),
+        **({"training": "", "apart": 0.0} if bare or clean else _training(row)),
     }
 
 

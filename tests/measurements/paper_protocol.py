@@ -2,8 +2,8 @@
 
 The notebooks (see the note in results/published/paper.json) leave the network in training mode, so that dropout and the
 statistics of each batch of 64 act while it is attacked and while it is judged; their FGSM lowers the true logit, where
-FGSM raises the cross-entropy; their PGD takes 40 steps of 0.01 from the clean image and does not clip. Here each of
-these is turned on and off, with epsilon as printed on [0, 1], beside the published figures.
+FGSM raises the cross-entropy; their PGD takes 40 steps of 0.01 from the clean image and does not clip. Here the mode
+and FGSM's loss are turned on and off, with epsilon as printed on [0, 1], beside the published figures.
 
     python tests/measurements/paper_protocol.py --cache CACHE --data DATA
 """
@@ -45,7 +45,7 @@ def batches(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def fgsm(network: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], logit: bool) -> list[float]:
-    """Accuracy at each budget."""
+    """Accuracy at each budget, clipped."""
     found = [0] * len(budgets)
     for some, theirs in batches(images, labels):
         sign = gradient(network, some, theirs, logit).sign()
@@ -54,17 +54,15 @@ def fgsm(network: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[f
     return [count / len(labels) for count in found]
 
 
-def pgd(network: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], clip: bool) -> list[float]:
-    """Accuracy at each budget, after 40 steps of 0.01 from the clean image."""
+def pgd(network: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], logit: bool) -> list[float]:
+    """Accuracy at each budget, after 40 steps of 0.01 from the clean image, not clipped."""
     found = [0] * len(budgets)
     for some, theirs in batches(images, labels):
         for index, eps in enumerate(budgets):
-            moved = some
+            change = torch.zeros_like(some)
             for _ in range(40):
-                moved = moved + 0.01 * gradient(network, moved, theirs, logit=False).sign()
-                moved = some + (moved - some).clamp(-eps, eps)
-                moved = moved.clamp(0, 1) if clip else moved
-            found[index] += right(network, moved, theirs)
+                change = (change + 0.01 * gradient(network, some + change, theirs, logit).sign()).clamp(-eps, eps)
+            found[index] += right(network, some + change, theirs)
     return [count / len(labels) for count in found]
 
 
@@ -73,7 +71,7 @@ def main() -> None:
     parser = setting.options(__doc__, "paper-cpu")
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--n", type=int, default=1000, help="images under FGSM")
-    parser.add_argument("--pgd-n", type=int, default=128, help="images under PGD")
+    parser.add_argument("--pgd-n", type=int, default=64, help="images under PGD, 40 steps at each epsilon")
     given = setting.parsed(parser)
     used = setting.prepared(given.preset, {"datasets": (given.dataset,), "n": given.n}, given.cache, given.data)
     trained = used.evaluator.networks(used.cells[0]).classifier
@@ -81,22 +79,19 @@ def main() -> None:
     published = undefended_curves(read_published("paper")[1].figures)
     torch.manual_seed(0)
     setting.say(f"{trained.plugin.label} on {given.dataset}; {setting.machine(given)}")
-    for name, n, switch, yes, no in (
-        ("fgsm", given.n, fgsm, "true logit", "cross-entropy"),
-        ("pgd", given.pgd_n, pgd, "clipped", "not clipped"),
-    ):
+    for name, attack, n, losses in (("fgsm", fgsm, given.n, (False, True)), ("pgd", pgd, given.pgd_n, (False,))):
         curve = {eps: value for eps, value in published[given.dataset, name].items() if eps <= 1}
         setting.say("")
         setting.row(f"{name}, epsilon on [0, 1], n = {n}", *curve, "mean distance to the paper")
-        setting.row(*[":--"] * (len(curve) + 2))
+        setting.row(":--", *["--:"] * (len(curve) + 1))
         setting.row("the paper", *(f"{value:.3f}" for value in curve.values()), "")
         for training in (False, True):
-            for on in (False, True):
+            for logit in losses:
                 network = copy.deepcopy(used.lab.network(trained)).train(training)
-                ours = switch(network, images[:n], labels[:n], list(curve), on)
-                mode = "training mode" if training else "evaluation mode"
+                ours = attack(network, images[:n], labels[:n], list(curve), logit)
+                mode = f"{'training' if training else 'evaluation'} mode, {'true logit' if logit else 'cross-entropy'}"
                 distance = sum(abs(a - b) for a, b in zip(ours, curve.values(), strict=True)) / len(ours)
-                setting.row(f"{mode}, {yes if on else no}", *(f"{value:.3f}" for value in ours), f"{distance:.3f}")
+                setting.row(mode, *(f"{value:.3f}" for value in ours), f"{distance:.3f}")
 
 
 if __name__ == "__main__":

@@ -210,15 +210,17 @@ def test_a_failed_cell_keeps_its_row_beside_an_ok_one() -> None:
 
 
 def test_what_was_trained_for_the_tested_attack_stands_first() -> None:
-    trained = {"convae:a": "pgd:steps=3 @ 0.2", "convae:b": "fgsm @ 0.3", "convae:c": "pgd,fgsm @ 0.2"}
+    trained = {"convae:a": "pgd:steps=3 @ 0.2", "convae:b": "fgsm @ 0.6", "convae:c": "pgd,fgsm @ 0.2"}
+    trained["convae:d"] = "fgsm @ 0.3"
     rows = [cell(0.2, 0.2, 0.9, name, trained_for=what) for name, what in trained.items()]
     found = figures_frame(frame(*rows), [figure(0.8, defense="convae", scale="[0, 1]")])
     assert shown(found, "our_defense", "training") == [
         ("convae:c", "this attack and epsilon"),
+        ("convae:d", "this attack, other epsilon"),
         ("convae:b", "this attack, other epsilon"),
         ("convae:a", "another attack"),
     ]
-    assert contest(*rows)["our_defense"].tolist() == ["convae:c", "convae:b", "convae:a"]
+    assert contest(*rows)["our_defense"].tolist() == ["convae:c", "convae:d", "convae:b", "convae:a"]
 
 
 def test_an_undefended_number_has_the_verdict_of_its_own_cell() -> None:
