@@ -158,7 +158,7 @@ def _nearest_first(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _training(row: Row) -> dict[str, Any]:
-    """How the attack that the cell's defense was trained for compares with the one it is tested on, and how far apart."""
+    """How the attack that the cell's defense was trained for compares with the one it is tested on."""
     if not isinstance(row["trained_for"], str):
         return {"training": TRAININGS[0], "apart": 0.0}
     names, at, budget = row["trained_for"].partition(" @ ")
