@@ -17,6 +17,7 @@ from bench.progress import say
 from bench.report.against import contest_frame, figures_frame, latency_against
 from bench.report.against_curves import curves_frame
 from bench.report.derived import Report
+from bench.report.latency import remarks
 from bench.report.tables import MARKS, Shown, print_table, write_shown
 from bench.report.text import intervals, three_digits
 
@@ -47,6 +48,7 @@ class Against:
         latency: one row per published latency.
         notes: what a reader must know of the sources.
         setting: what a reader must know of this run.
+        doubts: what a reader must know of its times.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Against:
     latency: pd.DataFrame
     notes: tuple[str, ...]
     setting: str
+    doubts: str
 
     @classmethod
     def of(cls, report: Report, name: str, publication: Publication) -> Against:
@@ -69,6 +72,7 @@ class Against:
             latency=latency_against(report.latency, figures),
             notes=tuple(source.note for source in publication.sources.values() if source.note),
             setting=setting(report),
+            doubts=remarks(report.latency[report.latency["batch_size"] == 1]),
         )
 
 
@@ -94,7 +98,7 @@ def against_tables(against: Against) -> Iterator[Shown]:
         yield Shown(f"against_{name}_contest", title, contest_table(rows), below)
     if not against.latency.empty:
         title = f"Seconds a call of {name}, and this run's at batch size 1"
-        below = _lines(_LATENCY, *against.latency["remark"])
+        below = _lines(_LATENCY, *against.latency["remark"], against.doubts)
         yield Shown(f"against_{name}_latency", title, latency_seconds_table(against.latency), below)
 
 
