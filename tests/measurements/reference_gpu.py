@@ -25,7 +25,7 @@ BENCH = [sys.executable, "-c", "from bench.cli import main; main()"]
 def main() -> None:
     """Run the steps until done or out of time."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of the MNIST archives")
+    parser.add_argument("--data", type=Path, help="folder of MNIST and Fashion-MNIST")
     parser.add_argument("--out", type=Path, default=Path("results/reference"))
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--device", default="cuda")
