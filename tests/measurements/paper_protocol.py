@@ -70,8 +70,8 @@ def main() -> None:
     """A table for each attack."""
     parser = setting.options(__doc__, "paper-cpu")
     parser.add_argument("--dataset", default="mnist")
-    parser.add_argument("--n", type=int, default=1000, help="images under FGSM")
-    parser.add_argument("--pgd-n", type=int, default=64, help="images under PGD, 40 steps at each epsilon")
+    parser.add_argument("--n", type=int, default=1000, help="images under FGSM; 0 for none")
+    parser.add_argument("--pgd-n", type=int, default=64, help="images under PGD, 40 steps at each epsilon; 0 for none")
     given = setting.parsed(parser)
     used = setting.prepared(given.preset, {"datasets": (given.dataset,), "n": given.n}, given.cache, given.data)
     trained = used.evaluator.networks(used.cells[0]).classifier
@@ -80,6 +80,8 @@ def main() -> None:
     torch.manual_seed(0)
     setting.say(f"{trained.plugin.label} on {given.dataset}; {setting.machine(given)}")
     for name, attack, n, losses in (("fgsm", fgsm, given.n, (False, True)), ("pgd", pgd, given.pgd_n, (False,))):
+        if n == 0:
+            continue
         curve = {eps: value for eps, value in published[given.dataset, name].items() if eps <= 1}
         setting.say("")
         setting.row(f"{name}, epsilon on [0, 1], n = {n}", *curve, "mean distance to the paper")
