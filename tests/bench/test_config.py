@@ -66,7 +66,7 @@ def test_what_is_wrong_is_named(content: dict[str, object], given: dict[str, obj
     ("parameters", "message"),
     [
         ({"parameters": {"convea": {"steps": 1}}}, r"plugin under \[parameters\].*did you mean 'convae'"),
-        ({"attack_eps": {"fgms": [0.1]}}, r"attack under \[attack_eps\].*did you mean 'fgsm'"),
+        ({"attack_eps": {"fgms": [0.1]}}, r"attack in the budgets \(--eps NAME.*did you mean 'fgsm'"),
         ({"parameters": {"convae": {"stesp": 1}}}, "did you mean 'steps'"),
         ({"threats": ["greybox"]}, "did you mean 'graybox'"),
     ],

@@ -82,13 +82,18 @@ def test_out_of_range_is_refused(steps: int) -> None:
         ("pgd:stps=3", "unknown parameter of attack 'pgd': 'stps'.*did you mean 'steps'"),
         ("pgd:steps=many", "parameter steps=many"),
         ("pgd:rel_stepsize=nan", "parameter rel_stepsize=nan"),
-        ("pgd:rel_stepsize=inf", "must be a finite number"),
+        ("pgd:rel_stepsize=inf", "should be a finite number"),
         ("pdg", "did you mean 'pgd'"),
     ],
 )
 def test_bad_specs_name_the_thing(spec: str, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         configure(ATTACKS, spec)
+
+
+def test_a_number_without_bounds_is_finite_too() -> None:
+    with pytest.raises(RequestError, match="parameter dropout=nan: must be a finite number"):
+        configure(CLASSIFIERS, "vgg16:dropout=nan")
 
 
 def test_a_pickled_checkpoint_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
