@@ -79,14 +79,13 @@ def _write(to: Path, found: Iterable[tuple[Entry, Path]]) -> tuple[list[Entry], 
     kept = {entry.key: entry for entry in earlier}
     for entry, path in found:
         write_bytes(to / entry.file, path.read_bytes())
+        check(to, entry)
         kept[entry.key] = _merged(kept.get(entry.key), entry)
     orphans = _without_classifier(kept.values())
     networks = sorted(
         (entry for entry in kept.values() if entry not in orphans),
         key=lambda entry: (entry.dataset, entry.family, entry.role, entry.name, entry.file),
     )
-    for entry in networks:
-        check(to, entry)
     _describe(to, networks)
     for entry in earlier:
         if entry.file not in {each.file for each in networks}:

@@ -144,7 +144,8 @@ def taken(weights: Weights, plan: Plan, name: str) -> dict[str, str]:
     Raises:
         RequestError: it asks for none of them.
     """
-    found = {key: entry.digest for key, entry in weights.entries.items() if key in {key[:32] for key in plan.networks}}
+    asked = {key[:32] for key in plan.networks}
+    found = {key: entry.digest for key, entry in weights.entries.items() if key in asked}
     if not found:
         there = ", ".join(f"{entry.name} on {entry.dataset}, seed {entry.seed}" for entry in weights.entries.values())
         raise RequestError(

@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from bench.configure import configure
 from bench.contracts import DataInfo
 from bench.progress import Silent
+from bench.registry import CLASSIFIERS
 from bench.training import TrainingContext
 from classifiers.vgg16 import VGG16
 
@@ -75,6 +77,11 @@ def test_imagenet_weights_that_cannot_be_had_say_what_to_do(monkeypatch: pytest.
 def test_impossible_parameters_are_refused(changes: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         VGG16(**changes)  # type: ignore[arg-type]
+
+
+def test_no_mixed_precision_is_the_default_network() -> None:
+    assert configure(CLASSIFIERS, "vgg16:autocast=false").identity == configure(CLASSIFIERS, "vgg16").identity
+    assert configure(CLASSIFIERS, "vgg16:autocast=true").identity != configure(CLASSIFIERS, "vgg16").identity
 
 
 @pytest.mark.parametrize("autocast", [False, True])

@@ -69,12 +69,13 @@ def pgd(network: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[fl
 def main() -> None:
     """A table for each attack."""
     parser = setting.options(__doc__, "paper-cpu")
-    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--dataset", choices=("mnist", "fashion_mnist"), default="mnist")
     parser.add_argument("--n", type=int, default=1000, help="images under FGSM; 0 for none")
     parser.add_argument("--pgd-n", type=int, default=64, help="images under PGD, 40 steps at each epsilon; 0 for none")
     given = setting.parsed(parser)
-    used = setting.prepared(given.preset, {"datasets": (given.dataset,), "n": given.n}, given.cache, given.data)
-    trained = used.evaluator.networks(used.cells[0]).classifier
+    used = setting.prepared(given.preset, {"n": given.n}, given.cache, given.data)
+    of_it = next(cell for cell in used.cells if cell.dataset == given.dataset)  # the preset's own classifier for it
+    trained = used.evaluator.networks(of_it).classifier
     images, labels = used.lab.images(used.lab.split(given.dataset, given.n))
     published = undefended_curves(read_published("paper")[1].figures)
     torch.manual_seed(0)
