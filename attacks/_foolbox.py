@@ -1,8 +1,10 @@
-"""The only place that imports foolbox: runs one of its attacks on a torch model and returns images that can be trusted.
+"""The only place that imports foolbox: runs one of its attacks on a torch model and returns images
+that can be trusted.
 
-Foolbox 3.3.4 raises an empty `AssertionError` on inputs out of bounds, moves a model to `cuda:0` unless told the
-device, accumulates gradients on parameters that are not frozen, knows no EOT that frees its graphs, hands NaN on, and
-returns raw, clipped and success, of which only the clipped images keep the budget.
+Foolbox 3.3.4 raises an empty `AssertionError` on inputs out of bounds, moves a model to `cuda:0`
+unless told the device, accumulates gradients on parameters that are not frozen, knows no EOT that
+frees its graphs, hands NaN on, and returns raw, clipped and success, of which only the clipped
+images keep the budget.
 """
 
 from __future__ import annotations
@@ -30,12 +32,13 @@ __all__ = ["Keep", "check_keep", "decides_alike", "fb", "minimise", "minimise_fr
 Keep = Literal["first"]
 """Which iterate of an untargeted iterative attack is kept; where it is None, the last.
 
-`first`: each image's first iterate that the attacked model gets wrong, the start included, else its last. The image
-leaves the batch there, which saves its other steps. It is what a loop over the whole batch finds that notes the first
-such iterate of every image, so the attacked model's accuracy is exactly that loop's and, from the same random start,
-never above what the last iterates leave it. The images are weaker against anything but the attacked model: a purifier
-behind a gray-box attack sees smaller perturbations. It is right for curves of the attacked model and for threat models
-that see the defense; under graybox and transfer it flatters a defense.
+`first`: each image's first iterate that the attacked model gets wrong, the start included, else its
+last. The image leaves the batch there, which saves its other steps. It is what a loop over the
+whole batch finds that notes the first such iterate of every image, so the attacked model's accuracy
+is exactly that loop's and, from the same random start, never above what the last iterates leave it.
+The images are weaker against anything but the attacked model: a purifier behind a gray-box attack
+sees smaller perturbations. It is right for curves of the attacked model and for threat models that
+see the defense; under graybox and transfer it flatters a defense.
 """
 
 _DIRECTIONS = 100
@@ -52,7 +55,8 @@ def run(
     targeted: bool = False,
     keep: Keep | None = None,
 ) -> Tensor:
-    """Run the attack at one budget; where the model has `eot` = k, each gradient is the mean over k calls.
+    """Run the attack at one budget; where the model has `eot` = k, each gradient is the mean over k
+    calls.
 
     Args:
         attack: a foolbox attack that takes `epsilons`.
@@ -61,23 +65,27 @@ def run(
         labels: int64 (n,).
         eps: budget in the attack's norm, on the [0, 1] scale.
         targeted: the attack looks for the class after the true one, not for any other.
-        keep: `first`: the attack is one of foolbox's gradient descents, untargeted, and an image leaves it at its first
-            iterate that the model gets wrong, the start included.
+        keep: `first`: the attack is one of foolbox's gradient descents, untargeted, and an image
+            leaves it at its first iterate that the model gets wrong, the start included.
 
     Returns:
-        the clipped adversarial images, same shape, in [0, 1]; whether they fool the model is for the caller to see. An
-        image that foolbox spoilt (NaN) comes back as it was.
+        the clipped adversarial images, same shape, in [0, 1]; whether they fool the model is for
+        the caller to see. An image that foolbox spoilt (NaN) comes back as it was.
 
     Raises:
         ValueError: inputs foolbox would refuse without a message; or see `check_keep`.
-        TypeError: the first misclassified iterate is to be kept of another attack than a gradient descent.
-        NotApplicable: the first misclassified iterate is to be kept, and the model draws randomness.
+        TypeError: the first misclassified iterate is to be kept of another attack than a gradient
+            descent.
+        NotApplicable: the first misclassified iterate is to be kept, and the model draws
+            randomness.
     """
     criterion = _criterion(model, images, labels, targeted)
     if keep == "first":
         check_keep(keep, targeted)
         if not isinstance(attack, BaseGradientDescent):
-            raise TypeError(f"{type(attack).__name__} is no gradient descent: it has no first misclassified iterate")
+            raise TypeError(
+                f"{type(attack).__name__} is no gradient descent: it has no first misclassified iterate"
+            )
         if int(getattr(model, "eot", 1)) > 1 or not decides_alike(model, images):
             raise NotApplicable(
                 "keep=first takes decisions to be the same each time; this model draws randomness, and what it got "
@@ -91,15 +99,22 @@ def check_keep(keep: Keep | None, targeted: bool) -> None:
     """Refuse parameters that contradict each other.
 
     Raises:
-        ValueError: a targeted attack is to keep the first misclassified iterate, which need not be of its target.
+        ValueError: a targeted attack is to keep the first misclassified iterate, which need not be
+            of its target.
     """
     if keep is not None and targeted:
-        raise ValueError(f"parameter keep={keep}: only for an untargeted attack, and targeted is true")
+        raise ValueError(
+            f"parameter keep={keep}: only for an untargeted attack, and targeted is true"
+        )
 
 
-def minimise(attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, *, targeted: bool = False) -> Tensor:
+def minimise(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, *, targeted: bool = False
+) -> Tensor:
     """Run an attack that minimises the distance, without a budget; see `run`."""
-    return _called(attack, model, images, _criterion(model, images, labels, targeted), epsilons=None)
+    return _called(
+        attack, model, images, _criterion(model, images, labels, targeted), epsilons=None
+    )
 
 
 def minimise_from_start(
@@ -107,8 +122,9 @@ def minimise_from_start(
 ) -> Tensor:
     """Run an attack that walks from an adversarial image towards the original; see `minimise`.
 
-    The start is the image blended with uniform noise, as in foolbox, else the nearest image of the batch that is
-    adversarial in its place. An image that is adversarial already, or for which there is no start, comes back as is.
+    The start is the image blended with uniform noise, as in foolbox, else the nearest image of the
+    batch that is adversarial in its place. An image that is adversarial already, or for which there
+    is no start, comes back as is.
 
     Raises:
         NotApplicable: the model decided twice differently on the same images.
@@ -119,10 +135,17 @@ def minimise_from_start(
         criterion = _Started(_criterion(model, images, labels[ready], targeted))
         try:
             result[ready] = _called(
-                attack, model, images[ready], criterion, epsilons=None, starting_points=starts[ready]
+                attack,
+                model,
+                images[ready],
+                criterion,
+                epsilons=None,
+                starting_points=starts[ready],
             )
         except AssertionError as error:
-            raise NotApplicable("the model decides differently on the same images from call to call") from error
+            raise NotApplicable(
+                "the model decides differently on the same images from call to call"
+            ) from error
     return result
 
 
@@ -133,11 +156,12 @@ def decides_alike(model: nn.Module, images: Tensor) -> bool:
 
 
 class _First(FixedEpsilonAttack):
-    """A gradient descent that an image leaves at its first iterate that the model gets wrong, the start included.
+    """A gradient descent that an image leaves at its first iterate that the model gets wrong, the
+    start included.
 
-    An image's steps depend on no other image, and the start is drawn before any leaves, so the iterates are those of
-    the whole batch. Decisions come with the gradients: no call of the model but for them, and the last iterate is not
-    asked about, since it is kept in any case.
+    An image's steps depend on no other image, and the start is drawn before any leaves, so the
+    iterates are those of the whole batch. Decisions come with the gradients: no call of the model
+    but for them, and the last iterate is not asked about, since it is kept in any case.
     """
 
     def __init__(self, descent: BaseGradientDescent) -> None:
@@ -152,7 +176,11 @@ class _First(FixedEpsilonAttack):
         """The images kept; see `FixedEpsilonAttack.run`."""
         descent = self.descent
         low, high = model.bounds
-        start = descent.get_random_start(inputs, epsilon).clip(low, high) if descent.random_start else inputs
+        start = (
+            descent.get_random_start(inputs, epsilon).clip(low, high)
+            if descent.random_start
+            else inputs
+        )
         optimizer = descent.get_optimizer(inputs, descent.rel_stepsize * epsilon)
         kept: Tensor = start.raw.clone()
         labels: Tensor = criterion.labels.raw
@@ -160,9 +188,15 @@ class _First(FixedEpsilonAttack):
         for _ in range(descent.steps):
             at = kept[here].requires_grad_(True)
             logits = model(at)
-            (gradient,) = torch.autograd.grad(cross_entropy(logits, labels[here], reduction="sum"), at)
-            direction = descent.normalize(PyTorchTensor(_finite(gradient)), x=PyTorchTensor(at), bounds=model.bounds)
-            steps = optimizer(PyTorchTensor(torch.zeros_like(kept).index_copy(0, here, direction.raw)))
+            (gradient,) = torch.autograd.grad(
+                cross_entropy(logits, labels[here], reduction="sum"), at
+            )
+            direction = descent.normalize(
+                PyTorchTensor(_finite(gradient)), x=PyTorchTensor(at), bounds=model.bounds
+            )
+            steps = optimizer(
+                PyTorchTensor(torch.zeros_like(kept).index_copy(0, here, direction.raw))
+            )
             here = here[logits.argmax(1) == labels[here]]
             if len(here) == 0:
                 break
@@ -172,7 +206,10 @@ class _First(FixedEpsilonAttack):
 
 
 class _Started(Criterion):
-    """Foolbox first asks whether the starting points are adversarial; they were, and a random model may now differ."""
+    """Foolbox first asks whether the starting points are adversarial.
+
+    They were, and a random model may now differ.
+    """
 
     def __init__(self, criterion: Criterion) -> None:
         self.criterion, self.first = criterion, True
@@ -214,11 +251,15 @@ def _criterion(model: nn.Module, images: Tensor, labels: Tensor, targeted: bool)
     return TargetedMisclassification((labels + 1) % classes)
 
 
-def _called(attack: Attack, model: nn.Module, images: Tensor, criterion: Criterion, **how: Any) -> Tensor:
+def _called(
+    attack: Attack, model: nn.Module, images: Tensor, criterion: Criterion, **how: Any
+) -> Tensor:
     wrapped = PyTorchModel(_Finite(model), bounds=(0, 1), device=images.device)
     points = _averaging(int(getattr(model, "eot", 1)))(images)
     with _frozen(model), torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # means of empty slices, deprecated meshgrids, starts that were not found
+        warnings.simplefilter(
+            "ignore"
+        )  # means of empty slices, deprecated meshgrids, starts that were not found
         _, clipped, _ = attack(wrapped, points, criterion, **how)
     result: Tensor = clipped.raw.detach().clamp(0, 1)
     sound = torch.isfinite(result).flatten(1).all(dim=1).view(-1, *[1] * (images.dim() - 1))
@@ -243,7 +284,9 @@ def _averaging(draws: int) -> type[PyTorchTensor]:
     """Images at which foolbox takes values and gradients as means over so many calls, one graph alive at a time."""
 
     class Averaged(PyTorchTensor):
-        def _value_and_grad_fn(self, f: Any, has_aux: bool = False) -> Callable[..., tuple[Any, ...]]:
+        def _value_and_grad_fn(
+            self, f: Any, has_aux: bool = False
+        ) -> Callable[..., tuple[Any, ...]]:
             once = super()._value_and_grad_fn(f, has_aux)  # type: ignore[call-overload]
 
             def averaged(x: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -279,6 +322,8 @@ def _check(model: nn.Module, images: Tensor, labels: Tensor) -> None:
     if model.training:
         raise ValueError("the model is in training mode: call eval() first")
     if images.dtype != torch.float32 or labels.dtype != torch.int64:
-        raise ValueError(f"images must be float32 and labels int64, not {images.dtype} and {labels.dtype}")
+        raise ValueError(
+            f"images must be float32 and labels int64, not {images.dtype} and {labels.dtype}"
+        )
     if not bool(torch.isfinite(images).all()) or float(images.min()) < 0 or float(images.max()) > 1:
         raise ValueError("images must be finite and within [0, 1]")

@@ -14,10 +14,11 @@ from bench.registry import register_attack
 @register_attack("boundary")
 @dataclass(frozen=True)
 class Boundary(MinimumNorm):
-    """Boundary attack: a random walk of adversarial images to the original, by decisions, L2 (arXiv:1712.04248).
+    """Boundary attack: a random walk of adversarial images to the original, by decisions, L2
+    (arXiv:1712.04248).
 
-    Foolbox and the paper take up to 25,000 steps; the default is 5,000. It starts from noise, else from an image of the
-    batch; as in foolbox one random direction serves the whole batch.
+    Foolbox and the paper take up to 25,000 steps; the default is 5,000. It starts from noise, else
+    from an image of the batch; as in foolbox one random direction serves the whole batch.
 
     Attributes:
         steps: steps of the walk, a query each (and one more in ten).
@@ -36,7 +37,10 @@ class Boundary(MinimumNorm):
     targeted: bool = False
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The nearest adversarial image of the walk, else the image itself; see `MinimumNorm.minimise`."""
+        """The nearest adversarial image of the walk, else the image itself.
+
+        See `MinimumNorm.minimise`.
+        """
         attack = fb.BoundaryAttack(
             steps=self.steps,
             spherical_step=self.spherical_step,

@@ -16,10 +16,11 @@ from bench.registry import register_attack
 @register_attack("cw")
 @dataclass(frozen=True)
 class CarliniWagner(MinimumNorm):
-    """Carlini and Wagner's L2 attack: Adam on distance plus c times the margin, c by bisection (arXiv:1608.04644).
+    """Carlini and Wagner's L2 attack: Adam on distance plus c times the margin, c by bisection
+    (arXiv:1608.04644).
 
-    The paper and foolbox take 10,000 steps in each bisection; the default is 1,000. Foolbox returns a black image where
-    it finds nothing; here the image itself comes back.
+    The paper and foolbox take 10,000 steps in each bisection; the default is 1,000. Foolbox returns
+    a black image where it finds nothing; here the image itself comes back.
 
     Attributes:
         steps: Adam's steps in each bisection; fewer once the loss stands still.

@@ -14,10 +14,12 @@ from bench.registry import register_attack
 @register_attack("ddn")
 @dataclass(frozen=True)
 class DDN(MinimumNorm):
-    """Decoupled Direction and Norm: gradient steps on a sphere that shrinks while it works, L2 (arXiv:1811.09600).
+    """Decoupled Direction and Norm: gradient steps on a sphere that shrinks while it works, L2
+    (arXiv:1811.09600).
 
-    The paper rounds images to 256 grey levels after each step and reports up to 1,000 steps; foolbox does not round. A
-    vanished gradient is replaced by a random direction. A step is 1.0 at first and 0.01 at last, in L2.
+    The paper rounds images to 256 grey levels after each step and reports up to 1,000 steps;
+    foolbox does not round. A vanished gradient is replaced by a random direction. A step is 1.0 at
+    first and 0.01 at last, in L2.
 
     Attributes:
         steps: gradient steps.

@@ -18,9 +18,11 @@ _BY_NORM = {"linf": fb.LinfDeepFoolAttack, "l2": fb.L2DeepFoolAttack}
 @register_attack("deepfool")
 @dataclass(frozen=True)
 class DeepFool(MinimumNorm):
-    """DeepFool: steps to the nearest boundary of the model made linear, the smallest L2 found (arXiv:1511.04599).
+    """DeepFool: steps to the nearest boundary of the model made linear, the smallest L2 found
+    (arXiv:1511.04599).
 
-    As in foolbox, 1e-4 is added to each step and the result is clipped to [0, 1]; it has no targeted variant.
+    As in foolbox, 1e-4 is added to each step and the result is clipped to [0, 1]; it has no
+    targeted variant.
 
     Attributes:
         steps: linearisations at most; foolbox's default, where the paper sees 2 or 3 suffice.
@@ -36,7 +38,9 @@ class DeepFool(MinimumNorm):
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The last iterate, adversarial or not; see `MinimumNorm.minimise`."""
-        attack = _BY_NORM[self.norm](steps=self.steps, candidates=self.candidates, overshoot=self.overshoot)
+        attack = _BY_NORM[self.norm](
+            steps=self.steps, candidates=self.candidates, overshoot=self.overshoot
+        )
         return minimise(attack, model, images, labels)
 
     def ball(self) -> Norm:

@@ -16,10 +16,12 @@ from bench.registry import register_attack
 @register_attack("fmn")
 @dataclass(frozen=True)
 class FMN(MinimumNorm):
-    """Fast Minimum-Norm attack: gradient steps in a ball that follows the boundary; L2, L-inf, L1 (arXiv:2102.12827).
+    """Fast Minimum-Norm attack: gradient steps in a ball that follows the boundary; L2, L-inf, L1
+    (arXiv:2102.12827).
 
-    Foolbox 3.3.4 never projects on the L2 ball (it divides a norm by itself); here it does. And the ball is 1 % wider
-    than the estimate, which nears a curved boundary from below and left one digit in six without an adversarial image.
+    Foolbox 3.3.4 never projects on the L2 ball (it divides a norm by itself); here it does. And the
+    ball is 1 % wider than the estimate, which nears a curved boundary from below and left one digit
+    in six without an adversarial image.
 
     Attributes:
         steps: gradient steps.
@@ -37,7 +39,9 @@ class FMN(MinimumNorm):
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The nearest adversarial iterate, else the image itself; see `MinimumNorm.minimise`."""
-        attack = _BY_NORM[self.norm](steps=self.steps, max_stepsize=self.max_stepsize, gamma=self.gamma)
+        attack = _BY_NORM[self.norm](
+            steps=self.steps, max_stepsize=self.max_stepsize, gamma=self.gamma
+        )
         return minimise(attack, model, images, labels, targeted=self.targeted)
 
     def ball(self) -> Norm:
@@ -48,7 +52,9 @@ class FMN(MinimumNorm):
 class _L2(fb.L2FMNAttack):
     def project(self, x: Any, x0: Any, epsilon: Any) -> Any:
         delta = x - x0
-        share = (_WIDER * epsilon / delta.flatten(start=1).norms.l2(axis=-1).maximum(1e-12)).minimum(1)
+        share = (
+            _WIDER * epsilon / delta.flatten(start=1).norms.l2(axis=-1).maximum(1e-12)
+        ).minimum(1)
         return x0 + delta * share.reshape((-1, *[1] * (delta.ndim - 1)))
 
 

@@ -16,15 +16,18 @@ from bench.registry import register_attack
 @register_attack("hopskipjump")
 @dataclass(frozen=True)
 class HopSkipJump(MinimumNorm):
-    """HopSkipJump: walks along the boundary by gradients estimated from decisions; L2 or L-inf (arXiv:1904.02144).
+    """HopSkipJump: walks along the boundary by gradients estimated from decisions; L2 or L-inf
+    (arXiv:1904.02144).
 
-    Foolbox 3.3.4 divides the estimated gradient of an image by the norm over the whole batch, so that a large batch
-    hardly moves; here each has its own. It starts from noise, else from an image of the batch. It takes the model's
-    decisions to be the same each time: a model that draws randomness is not applicable.
+    Foolbox 3.3.4 divides the estimated gradient of an image by the norm over the whole batch, so
+    that a large batch hardly moves; here each has its own. It starts from noise, else from an image
+    of the batch. It takes the model's decisions to be the same each time: a model that draws
+    randomness is not applicable.
 
     Attributes:
         steps: steps along the boundary.
-        initial_gradient_eval_steps: queries for the first gradient; the k-th takes sqrt(k) times as many.
+        initial_gradient_eval_steps: queries for the first gradient; the k-th takes sqrt(k) times as
+            many.
         max_gradient_eval_steps: and no more than so many.
         gamma: tolerance of the bisection to the boundary, and the size of the probes.
         norm: the norm of the distance.
@@ -43,7 +46,9 @@ class HopSkipJump(MinimumNorm):
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The last point on the boundary, else the image itself; see `MinimumNorm.minimise`."""
         if not decides_alike(model, images):
-            raise NotApplicable("HopSkipJump takes decisions to be the same each time; this model draws randomness")
+            raise NotApplicable(
+                "HopSkipJump takes decisions to be the same each time; this model draws randomness"
+            )
         attack = _EachByItself(
             steps=self.steps,
             initial_gradient_eval_steps=self.initial_gradient_eval_steps,
@@ -60,7 +65,11 @@ class HopSkipJump(MinimumNorm):
     def describe(self, eps: float) -> Mapping[str, float | int | str]:  # noqa: ARG002
         """Queries an image for gradients; the bisections take some more."""
         first, most = self.initial_gradient_eval_steps, self.max_gradient_eval_steps
-        return {"gradient_queries": sum(int(min(first * k**0.5, most)) for k in range(1, self.steps + 1))}
+        return {
+            "gradient_queries": sum(
+                int(min(first * k**0.5, most)) for k in range(1, self.steps + 1)
+            )
+        }
 
 
 class _EachByItself(fb.HopSkipJumpAttack):

@@ -17,13 +17,15 @@ from bench.registry import register_attack
 @register_attack("latent")
 @dataclass(frozen=True)
 class Latent(Attack):
-    """Search the range of the purifier's generator for a misclassified image near the original (arXiv:1802.00420).
+    """Search the range of the purifier's generator for a misclassified image near the original
+    (arXiv:1802.00420).
 
-    A purifier that projects on the range of a generator leaves an image of that range as it is, so one that the
-    classifier gets wrong passes. The paper minimises the squared distance plus the classifier's loss over z; here what
-    lies within eps is free and only the excess counts, and the classifier's loss is its margin, as in Carlini and
-    Wagner. What is still beyond eps at the end is cut to it. The purifier itself takes no part in the search, so that
-    it costs the same under every threat model that shows the generator.
+    A purifier that projects on the range of a generator leaves an image of that range as it is, so
+    one that the classifier gets wrong passes. The paper minimises the squared distance plus the
+    classifier's loss over z; here what lies within eps is free and only the excess counts, and the
+    classifier's loss is its margin, as in Carlini and Wagner. What is still beyond eps at the end
+    is cut to it. The purifier itself takes no part in the search, so that it costs the same under
+    every threat model that shows the generator.
 
     Attributes:
         restarts: random starts of z from N(0, I) for each image.
@@ -38,27 +40,37 @@ class Latent(Attack):
     weight: PositiveFloat = 1000.0
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
-        """Adversarial images in [0, 1], at most eps away in the L-infinity norm; see `Attack.perturb`.
+        """Adversarial images in [0, 1], at most eps away in the L-infinity norm; see
+        `Attack.perturb`.
 
         Raises:
             NotApplicable: the model shows no generator.
         """
-        generator, classifier = getattr(model, "generator", None), getattr(model, "classifier", None)
+        generator, classifier = (
+            getattr(model, "generator", None),
+            getattr(model, "classifier", None),
+        )
         if generator is None or classifier is None:
-            raise NotApplicable("attack latent searches the range of a purifier's generator, and here there is none")
+            raise NotApplicable(
+                "attack latent searches the range of a purifier's generator, and here there is none"
+            )
         target, wanted = (each.repeat_interleave(self.restarts, dim=0) for each in (images, labels))
         z = torch.randn(len(target), generator.latent, device=images.device, requires_grad=True)
         optimizer = Adam([z], lr=self.learning_rate)
         for _ in range(self.steps):
             with torch.enable_grad():
                 found = generator.generate(z)
-                loss = relu(_margin(classifier(found), wanted)) + self.weight * _excess(found, target, eps)
+                loss = relu(_margin(classifier(found), wanted)) + self.weight * _excess(
+                    found, target, eps
+                )
                 optimizer.zero_grad(set_to_none=True)
                 loss.sum().backward(inputs=[z])
                 optimizer.step()
         with torch.no_grad():
             found = generator.generate(z)
-            loss = relu(_margin(classifier(found), wanted)) + self.weight * _excess(found, target, eps)
+            loss = relu(_margin(classifier(found), wanted)) + self.weight * _excess(
+                found, target, eps
+            )
             best = loss.view(len(images), self.restarts).argmin(dim=1)
             chosen = found[best + self.restarts * torch.arange(len(images), device=images.device)]
             adversarial: Tensor = (images + (chosen - images).clamp(-eps, eps)).clamp(0, 1)

@@ -15,10 +15,12 @@ from bench.registry import register_attack
 @register_attack("spatial")
 @dataclass(frozen=True)
 class Spatial(Attack):
-    """Rotations and translations: the first on a grid that misleads, by decisions alone (arXiv:1712.02779).
+    """Rotations and translations: the first on a grid that misleads, by decisions alone
+    (arXiv:1712.02779).
 
-    The budget is no norm: eps is the share taken of both maxima. The paper's grid has 31 rotations and takes the worst
-    loss; foolbox's has 5, and an image that none misleads comes back as it was. What moves in from outside is black.
+    The budget is no norm: eps is the share taken of both maxima. The paper's grid has 31 rotations
+    and takes the worst loss; foolbox's has 5, and an image that none misleads comes back as it was.
+    What moves in from outside is black.
 
     Attributes:
         max_rotation: degrees either way at eps 1.

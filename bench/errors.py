@@ -27,7 +27,10 @@ class StorageError(BenchError):
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or a termination signal; not an `Exception`, so that nothing on the way mistakes it for a failure."""
+    """Ctrl-C or a termination signal.
+
+    Not an `Exception`, so that nothing on the way mistakes it for a failure.
+    """
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
@@ -39,4 +42,6 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 def unknown(what: str, name: str, allowed: Iterable[str]) -> RequestError:
     """The error for a name that is not one of the allowed ones."""
     names = sorted(allowed)
-    return RequestError(f"unknown {what} '{name}' (choose from: {', '.join(names) or 'none'}{nearest(name, names)})")
+    return RequestError(
+        f"unknown {what} '{name}' (choose from: {', '.join(names) or 'none'}{nearest(name, names)})"
+    )

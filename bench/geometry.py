@@ -20,9 +20,11 @@ def distances(images: Tensor, others: Tensor, norm: Norm) -> Tensor:
 
 
 def within(images: Tensor, others: Tensor, eps: float, norm: Norm) -> Tensor:
-    """Images at most `eps` from the originals: those farther away are brought back, in [0, 1] where both were.
+    """Images at most `eps` from the originals: those farther away are brought back, in [0, 1] where
+    both were.
 
-    In `linf` each pixel is brought back by itself; in the other norms the whole perturbation is shortened.
+    In `linf` each pixel is brought back by itself; in the other norms the whole perturbation is
+    shortened.
     """
     delta = others - images
     if norm == "linf":

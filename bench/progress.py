@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 _LINE_EVERY_S = 15.0
 
@@ -78,7 +85,10 @@ class Bars:
 
     @contextmanager
     def step(self, title: str, total: int) -> Iterator[Step]:
-        """A bar, gone when the block ends; the display starts with the first and stops with the last."""
+        """A bar, gone when the block ends.
+
+        The display starts with the first and stops with the last.
+        """
         outermost = not self._progress.tasks
         if outermost:
             self._progress.start()

@@ -1,7 +1,7 @@
 """Specs: a plugin's name and parameters as text, such as `defensegan:restarts=4:steps=100`.
 
-A value that holds one of `: , = [ ]` stands in square brackets, so a spec can be a parameter of another:
-`convae:attack=[pgd:steps=10]:eps=0.3`.
+A value that holds one of `: , = [ ]` stands in square brackets, so a spec can be a parameter of
+another: `convae:attack=[pgd:steps=10]:eps=0.3`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ class Spec:
 
     @classmethod
     def of(cls, name: str, parameters: Mapping[str, Any]) -> Spec:
-        """The spec of these parameters, values as JSON; a plugin among them has `name` and `parameters` of its own."""
+        """The spec of these parameters, values as JSON.
+
+        A plugin among them has `name` and `parameters` of its own.
+        """
         return cls(name, tuple((key, _text(value)) for key, value in parameters.items()))
 
     def __str__(self) -> str:
@@ -99,10 +102,15 @@ def _wrap(value: str) -> str:
 
 
 def _unwrap(value: str) -> str:
-    """Drop the outer brackets where one pair encloses the whole value; stray reserved characters are refused."""
+    """Drop the outer brackets where one pair encloses the whole value.
+
+    Stray reserved characters are refused.
+    """
     if value.startswith("[") and value.endswith("]"):
         _split(value[1:-1], ":")  # refuses `[a]b[c]`, where the outer brackets are no pair
         return value[1:-1]
     if _RESERVED.search(value):
-        raise RequestError(f"the value '{value}' holds one of ': , = [ ]': put it in square brackets")
+        raise RequestError(
+            f"the value '{value}' holds one of ': , = [ ]': put it in square brackets"
+        )
     return value

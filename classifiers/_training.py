@@ -11,7 +11,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from bench.contracts import FitContext, Spec
 
 _RAMP = 0.3
-"""Share of the training over which the budget grows; at the full one from the start a network may stay at chance."""
+"""Share of the training over which the budget grows.
+
+At the full one from the start a network may stay at chance.
+"""
 
 
 def check_adversarial(adversarial: Spec | None, eps: float | None) -> None:
@@ -47,12 +50,15 @@ def train(
         epochs: passes over the training images.
         batch_size: images in a batch.
         learning_rate: of Adam, decayed to zero on a cosine.
-        adversarial: the attack on the module under training whose images replace each batch (Madry et al., ICLR 2018,
-            arXiv:1706.06083, equation 2.1); None for clean images.
+        adversarial: the attack on the module under training whose images replace each batch (Madry
+            et al., ICLR 2018, arXiv:1706.06083, equation 2.1); None for clean images.
         eps: its budget; it grows linearly over the first part of the training, unlike in the paper.
-        autocast: run the forward pass in bfloat16 where that is safe; weights, gradients' sums and loss stay float32.
+        autocast: run the forward pass in bfloat16 where that is safe; weights, gradients' sums and
+            loss stay float32.
     """
-    optimizer = Adam([weight for weight in module.parameters() if weight.requires_grad], lr=learning_rate)
+    optimizer = Adam(
+        [weight for weight in module.parameters() if weight.requires_grad], lr=learning_rate
+    )
     steps = context.steps_in(epochs, batch_size)
     schedule = CosineAnnealingLR(optimizer, steps)
     for step, (images, labels) in enumerate(context.batches(batch_size, epochs=epochs), start=1):

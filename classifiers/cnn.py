@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from bench.contracts import AttackSpec, Classifier, DataInfo, FitContext, Fraction, PositiveFloat, PositiveInt
+from bench.contracts import (
+    AttackSpec,
+    Classifier,
+    DataInfo,
+    FitContext,
+    Fraction,
+    PositiveFloat,
+    PositiveInt,
+)
 from bench.registry import register_classifier
 from classifiers._training import check_adversarial, train
 
@@ -14,7 +22,8 @@ from classifiers._training import check_adversarial, train
 @register_classifier("cnn")
 @dataclass(frozen=True)
 class CNN(Classifier):
-    """Small CNN: two 3x3 convolutions with pooling, one hidden layer; about 99 % on MNIST after five epochs.
+    """Small CNN: two 3x3 convolutions with pooling, one hidden layer; about 99 % on MNIST after
+    five epochs.
 
     Attributes:
         width: channels of the first convolution; the second has twice as many.
@@ -22,9 +31,11 @@ class CNN(Classifier):
         epochs: passes over the training images.
         batch_size: images in a training batch.
         learning_rate: of Adam, decayed to zero on a cosine.
-        adversarial: spec of an attack for adversarial training (arXiv:1706.06083): each batch is replaced by its
-            adversarial version, crafted on the network as it is then. None for clean images.
-        eps: its budget on the [0, 1] scale, given with `adversarial`; it grows to that over the first 30 % of training.
+        adversarial: spec of an attack for adversarial training (arXiv:1706.06083): each batch is
+            replaced by its adversarial version, crafted on the network as it is then. None for
+            clean images.
+        eps: its budget on the [0, 1] scale, given with `adversarial`; it grows to that over the
+            first 30 % of training.
     """
 
     width: PositiveInt = 32
@@ -39,7 +50,10 @@ class CNN(Classifier):
         check_adversarial(self.adversarial, self.eps)
 
     def build(self, data: DataInfo) -> nn.Module:
-        """Two blocks of convolution, ReLU and 2x2 max-pooling, then two linear layers; logits (n, classes)."""
+        """Two blocks of convolution, ReLU and 2x2 max-pooling, then two linear layers.
+
+        Logits (n, classes).
+        """
         channels, height, width = data.shape
         flat = 2 * self.width * (height // 4) * (width // 4)
         return nn.Sequential(

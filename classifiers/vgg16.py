@@ -33,15 +33,18 @@ _CONVOLUTIONS = 13
 @register_classifier("vgg16")
 @dataclass(frozen=True)
 class VGG16(Classifier):
-    """VGG-16 on small images: torchvision's convolutions, images resized and repeated to three channels.
+    """VGG-16 on small images: torchvision's convolutions, images resized and repeated to three
+    channels.
 
-    The head is smaller than ImageNet's (one hidden layer on globally pooled features): at 32x32 the last feature map is
-    a single pixel, so torchvision's 7x7 head would see 49 copies of it.
+    The head is smaller than ImageNet's (one hidden layer on globally pooled features): at 32x32 the
+    last feature map is a single pixel, so torchvision's 7x7 head would see 49 copies of it.
 
     Attributes:
-        weights: `none` (from scratch), `imagenet` (torchvision's, downloaded on first use), or the path of a
-            safetensors file with torchvision's parameter names for `features`. Pickled checkpoints are refused.
-        frozen: how many of the 13 convolutions, from the input, keep their weights (transfer learning).
+        weights: `none` (from scratch), `imagenet` (torchvision's, downloaded on first use), or the
+            path of a safetensors file with torchvision's parameter names for `features`. Pickled
+            checkpoints are refused.
+        frozen: how many of the 13 convolutions, from the input, keep their weights (transfer
+            learning).
         batch_norm: the variant with batch normalisation.
         size: images are resized to size x size; at least 32.
         hidden: units of the head's hidden layer.
@@ -49,11 +52,13 @@ class VGG16(Classifier):
         epochs: passes over the training images.
         batch_size: images in a training batch.
         learning_rate: of Adam, decayed to zero on a cosine.
-        autocast: train in mixed precision (bfloat16 products, float32 weights); inference is float32 all the same.
-            None for no.
-        adversarial: spec of an attack for adversarial training (arXiv:1706.06083): each batch is replaced by its
-            adversarial version, crafted on the network as it is then. None for clean images.
-        eps: its budget on the [0, 1] scale, given with `adversarial`; it grows to that over the first 30 % of training.
+        autocast: train in mixed precision (bfloat16 products, float32 weights); inference is
+            float32 all the same. None for no.
+        adversarial: spec of an attack for adversarial training (arXiv:1706.06083): each batch is
+            replaced by its adversarial version, crafted on the network as it is then. None for
+            clean images.
+        eps: its budget on the [0, 1] scale, given with `adversarial`; it grows to that over the
+            first 30 % of training.
     """
 
     weights: str = "none"
@@ -73,9 +78,13 @@ class VGG16(Classifier):
         if self.autocast is False:
             object.__setattr__(self, "autocast", None)  # the same training, so the same network
         if self.frozen > _CONVOLUTIONS:
-            raise ValueError(f"parameter frozen={self.frozen}: there are {_CONVOLUTIONS} convolutions")
+            raise ValueError(
+                f"parameter frozen={self.frozen}: there are {_CONVOLUTIONS} convolutions"
+            )
         if self.size < 32:
-            raise ValueError(f"parameter size={self.size}: VGG-16 halves an image five times, so at least 32")
+            raise ValueError(
+                f"parameter size={self.size}: VGG-16 halves an image five times, so at least 32"
+            )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"parameter dropout={self.dropout}: must be in [0, 1)")
         check_adversarial(self.adversarial, self.eps)
@@ -88,7 +97,9 @@ class VGG16(Classifier):
 
     def build(self, data: DataInfo) -> nn.Module:
         """The untrained network; logits (n, classes)."""
-        features = (vgg16_bn if self.batch_norm else vgg16)(weights=None, init_weights=True).features
+        features = (vgg16_bn if self.batch_norm else vgg16)(
+            weights=None, init_weights=True
+        ).features
         head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -152,7 +163,9 @@ class VGG16(Classifier):
                 "or use weights=none or weights=FILE.safetensors"
             ) from error
         return {
-            name.removeprefix("features."): tensor for name, tensor in state.items() if name.startswith("features.")
+            name.removeprefix("features."): tensor
+            for name, tensor in state.items()
+            if name.startswith("features.")
         }
 
 
@@ -170,7 +183,9 @@ class _Net(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, 1 or 3, height, width) in [0, 1]."""
-        images = interpolate(images, size=(self.size, self.size), mode="bilinear", align_corners=False)
+        images = interpolate(
+            images, size=(self.size, self.size), mode="bilinear", align_corners=False
+        )
         images = images.expand(-1, 3, -1, -1)
         logits: Tensor = self.head(self.features((images - self.mean) / self.std))
         return logits
@@ -182,8 +197,13 @@ def _refuse_pickle(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(9)
     except OSError as error:
-        raise ValueError(f"parameter weights={path}: {error.strerror or error} (or: none, imagenet)") from None
-    if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") or start[8:9] != b"{":
+        raise ValueError(
+            f"parameter weights={path}: {error.strerror or error} (or: none, imagenet)"
+        ) from None
+    if (
+        start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+        or start[8:9] != b"{"
+    ):
         raise ValueError(
             f"parameter weights={path}: not a safetensors file; pickled checkpoints (.pt, .pth) are refused because "
             "loading one runs its code"

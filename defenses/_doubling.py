@@ -1,13 +1,15 @@
-"""Transposed 5x5 convolutions of stride 2 in evaluation mode, with their gradient, in the form that is fastest.
+"""Transposed 5x5 convolutions of stride 2 in evaluation mode, with their gradient, in the form that
+is fastest.
 
-Each of the four phases of the doubled map (even and odd rows and columns) is a convolution with 3 or 2 taps a side.
-`Minimal` computes all four by minimal filtering: F(2 x 2, 3 x 3) of Winograd (1980), as Lavin and Gray (CVPR 2016,
-arXiv:1509.09308) use it: 16 products for 4 outputs of a phase instead of up to 36, and one matrix product per point, so
-that weights need no new layout at each call. It rounds like the direct form; F(4 x 4, 3 x 3) takes fewer products but
-lost a digit.
+Each of the four phases of the doubled map (even and odd rows and columns) is a convolution with 3
+or 2 taps a side. `Minimal` computes all four by minimal filtering: F(2 x 2, 3 x 3) of Winograd
+(1980), as Lavin and Gray (CVPR 2016, arXiv:1509.09308) use it: 16 products for 4 outputs of a phase
+instead of up to 36, and one matrix product per point, so that weights need no new layout at each
+call. It rounds like the direct form; F(4 x 4, 3 x 3) takes fewer products but lost a digit.
 
-Maps lie as (n, places, channels): the places of a map in any order, which `places` tells, so that what one layer leaves
-is what the next takes, without a copy between them. Places beyond the crop are ignored.
+Maps lie as (n, places, channels): the places of a map in any order, which `places` tells, so that
+what one layer leaves is what the next takes, without a copy between them. Resources beyond the crop
+are ignored.
 """
 
 from __future__ import annotations
@@ -27,7 +29,12 @@ _TAPS = 3
 # y[m] = sum over r of w[r] x[m + r] is, for m = 0 and 1, _OUTPUTS ((_FILTERS w) * (_INPUTS x))
 _OUTPUTS = [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]]
 _FILTERS = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]]
-_INPUTS = [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]]
+_INPUTS = [
+    [1.0, 0.0, -1.0, 0.0],
+    [0.0, 1.0, 1.0, 0.0],
+    [0.0, -1.0, 1.0, 0.0],
+    [0.0, 1.0, 0.0, -1.0],
+]
 _SMALL = 16  # places of a map up to which Minimal was the faster one on a CPU: its transforms are dense over the map
 
 
@@ -44,7 +51,10 @@ class Doubling(Protocol):
         """(n, places in, channels in) to (n, places out, channels out)."""
 
     def backward(self, gradient: Tensor) -> Tensor:
-        """The gradient with respect to the input, given that with respect to the output; same shapes reversed."""
+        """The gradient with respect to the input, given that with respect to the output.
+
+        Same shapes reversed.
+        """
 
 
 def rows_first(height: int, width: int) -> list[Place]:
@@ -52,8 +62,11 @@ def rows_first(height: int, width: int) -> list[Place]:
     return list(product(range(height), range(width)))
 
 
-def prepared(weight: Tensor, bias: Tensor, places: list[Place], size: Place, crop: Place) -> Doubling:
-    """The form that was measured to be faster: minimal filtering for small maps on a CPU, else the library's.
+def prepared(
+    weight: Tensor, bias: Tensor, places: list[Place], size: Place, crop: Place
+) -> Doubling:
+    """The form that was measured to be faster: minimal filtering for small maps on a CPU, else the
+    library's.
 
     Reduced precision, which would lose more digits in the transforms, always takes the library's.
 
@@ -65,7 +78,12 @@ def prepared(weight: Tensor, bias: Tensor, places: list[Place], size: Place, cro
         crop: height and width to which the output is cut.
     """
     full = weight.dtype == torch.float64 or torch.get_float32_matmul_precision() == "highest"
-    if weight.device.type == "cpu" and full and weight.dtype.itemsize >= 4 and size[0] * size[1] <= _SMALL:
+    if (
+        weight.device.type == "cpu"
+        and full
+        and weight.dtype.itemsize >= 4
+        and size[0] * size[1] <= _SMALL
+    ):
         return Minimal(weight, bias, places, size)
     return Direct(weight, bias, places, size, crop)
 
@@ -87,13 +105,17 @@ class Order:
         """The reverse; places that were left out have no gradient."""
         if self.sorted:
             return gradient
-        return gradient.new_zeros(len(gradient), self.count, gradient.shape[2]).index_copy(1, self.index, gradient)
+        return gradient.new_zeros(len(gradient), self.count, gradient.shape[2]).index_copy(
+            1, self.index, gradient
+        )
 
 
 class Direct:
     """By the library's convolutions; the output row by row."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, places: list[Place], size: Place, crop: Place) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor, places: list[Place], size: Place, crop: Place
+    ) -> None:
         self.weight, self.bias = weight.contiguous(memory_format=torch.channels_last), bias
         self.order, self.size, self.crop = Order(places, size, weight.device), size, crop
         self.places = rows_first(*crop)
@@ -102,30 +124,40 @@ class Direct:
         """See `Doubling`."""
         half = self.weight.shape[-1] // 2
         image = _image(self.order.forward(maps), self.size)
-        doubled = conv_transpose2d(image, self.weight, self.bias, stride=2, padding=half, output_padding=1)
+        doubled = conv_transpose2d(
+            image, self.weight, self.bias, stride=2, padding=half, output_padding=1
+        )
         return _flat(doubled[..., : self.crop[0], : self.crop[1]])
 
     def backward(self, gradient: Tensor) -> Tensor:
         """See `Doubling`."""
         missing = (0, 2 * self.size[1] - self.crop[1], 0, 2 * self.size[0] - self.crop[0])
         image = pad(_image(gradient, self.crop), missing)
-        return self.order.backward(_flat(conv2d(image, self.weight, stride=2, padding=self.weight.shape[-1] // 2)))
+        return self.order.backward(
+            _flat(conv2d(image, self.weight, stride=2, padding=self.weight.shape[-1] // 2))
+        )
 
 
 class Minimal:
     """By minimal filtering on tiles of 2x2 outputs a phase."""
 
     def __init__(self, weight: Tensor, bias: Tensor, places: list[Place], size: Place) -> None:
-        outputs, filters, inputs = (torch.tensor(each, dtype=torch.float64) for each in (_OUTPUTS, _FILTERS, _INPUTS))
+        outputs, filters, inputs = (
+            torch.tensor(each, dtype=torch.float64) for each in (_OUTPUTS, _FILTERS, _INPUTS)
+        )
         tiles = [-(-side // _TILE) for side in size]
         self.tiles = tiles[0] * tiles[1]
-        every = torch.einsum("pr,qs,iabors->pqiabo", filters.to(weight), filters.to(weight), _phases(weight))
+        every = torch.einsum(
+            "pr,qs,iabors->pqiabo", filters.to(weight), filters.to(weight), _phases(weight)
+        )
         self.filters = every.reshape(len(filters) ** 2, weight.shape[0], -1).contiguous()
         self.bias = bias.repeat(4)
         self.outputs = torch.kron(outputs, outputs).to(weight)[None]
         self.inputs = _gathering(inputs, tiles, places, size).to(weight)[None]
         steps = product(*map(range, tiles), range(_TILE), range(_TILE), range(2), range(2))
-        self.places = [(2 * (_TILE * y + i) + a, 2 * (_TILE * x + j) + b) for y, x, i, j, a, b in steps]
+        self.places = [
+            (2 * (_TILE * y + i) + a, 2 * (_TILE * x + j) + b) for y, x, i, j, a, b in steps
+        ]
 
     def forward(self, maps: Tensor) -> Tensor:
         """See `Doubling`."""
@@ -141,11 +173,16 @@ class Minimal:
         phases = gradient.reshape(rows, self.outputs.shape[1], -1)
         products = torch.bmm(self.outputs.mT.expand(rows, -1, -1), phases).transpose(0, 1)
         tiles = torch.bmm(products, self.filters.mT).transpose(0, 1)
-        return torch.bmm(self.inputs.mT.expand(n, -1, -1), tiles.reshape(n, self.inputs.shape[1], -1))
+        return torch.bmm(
+            self.inputs.mT.expand(n, -1, -1), tiles.reshape(n, self.inputs.shape[1], -1)
+        )
 
 
 def _gathering(inputs: Tensor, tiles: list[int], places: list[Place], size: Place) -> Tensor:
-    """The transform of all tiles of a map at once, (tiles * 16, places); what lies outside the map is zero."""
+    """The transform of all tiles of a map at once, (tiles * 16, places).
+
+    What lies outside the map is zero.
+    """
     sides = []
     for length, number in zip(size, tiles, strict=True):
         padded = torch.zeros(number, len(inputs), length, dtype=inputs.dtype)
@@ -162,7 +199,8 @@ def _gathering(inputs: Tensor, tiles: list[int], places: list[Place], size: Plac
 
 
 def _phases(weight: Tensor) -> Tensor:
-    """A transposed 5x5 convolution (in, out, 5, 5) as 3x3 ones to its phases, (in, 2, 2, out, 3, 3).
+    """A transposed 5x5 convolution (in, out, 5, 5) as 3x3 ones to its phases, (in, 2, 2, out, 3,
+    3).
 
     Pixel 2m + a takes tap t of the input m + (a + 2 - t) / 2, where that is whole.
     """

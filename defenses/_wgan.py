@@ -23,7 +23,9 @@ def penalty(critic: nn.Module, images: Tensor, fakes: Tensor) -> Tensor:
 class Generator(nn.Module):
     """Linear, then three transposed 5x5 convolutions of stride 2; sigmoid."""
 
-    def __init__(self, shape: tuple[int, int, int], latent: int, width: int, batch_norm: bool) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], latent: int, width: int, batch_norm: bool
+    ) -> None:
         super().__init__()
         channels, self.height, self.width = shape
         self.sizes = [_halvings(self.height), _halvings(self.width)]
@@ -33,7 +35,8 @@ class Generator(nn.Module):
         self.up2 = _doubling(2 * width, width)
         self.up3 = _doubling(width, channels)
         self.norms = nn.ModuleList(
-            nn.BatchNorm2d(maps) if batch_norm else nn.Identity() for maps in (4 * width, 2 * width, width)
+            nn.BatchNorm2d(maps) if batch_norm else nn.Identity()
+            for maps in (4 * width, 2 * width, width)
         )
         self.to(memory_format=torch.channels_last)
 
@@ -52,17 +55,24 @@ class Generator(nn.Module):
 class Inference:
     """The generator in evaluation mode, and its gradient, as the same function with less work.
 
-    The normalisations are folded into the weights before them; maps lie (n, places, channels); the transposed
-    convolutions are those of `defenses._doubling`. Weights are constants here: nothing asks for their gradient.
+    The normalisations are folded into the weights before them; maps lie (n, places, channels); the
+    transposed convolutions are those of `defenses._doubling`. Weights are constants here: nothing
+    asks for their gradient.
     """
 
     @torch.no_grad()
     def __init__(self, generator: Generator) -> None:
         norms, (channels, height, width) = generator.norms, generator.start
         scale, shift = (
-            each.repeat_interleave(height * width) for each in _affine(norms[0], generator.linear.weight, channels)
+            each.repeat_interleave(height * width)
+            for each in _affine(norms[0], generator.linear.weight, channels)
         )
-        last = torch.arange(channels * height * width, device=scale.device).view(channels, -1).t().flatten()
+        last = (
+            torch.arange(channels * height * width, device=scale.device)
+            .view(channels, -1)
+            .t()
+            .flatten()
+        )
         self.channels = channels
         self.weight = (generator.linear.weight * scale[:, None])[last]
         self.bias = (generator.linear.bias * scale + shift)[last]
@@ -74,7 +84,10 @@ class Inference:
             folded = up.weight * scale[None, :, None, None]
             self.ups.append(prepared(folded, bias_of(up) * scale + shift, places, size, crop))
             places, size = self.ups[-1].places, crop
-        self.order, self.image = Order(places, size, scale.device), (generator.height, generator.width)
+        self.order, self.image = (
+            Order(places, size, scale.device),
+            (generator.height, generator.width),
+        )
         self.last = generator.up3.weight.detach().contiguous()
         self.shade = bias_of(generator.up3).detach()[:, None, None]
 
@@ -83,7 +96,8 @@ class Inference:
         return self._layers(z)[-1]
 
     def gradient(self, z: Tensor, target: Tensor) -> Tensor:
-        """The gradient with respect to z (n, latent) of the pixel-mean squared error to target (n, c, h, w).
+        """The gradient with respect to z (n, latent) of the pixel-mean squared error to target (n,
+        c, h, w).
 
         It is written out, so that it can be compiled, captured, and itself differentiated.
         """
@@ -107,7 +121,11 @@ class Inference:
 
 def _affine(norm: nn.Module, like: Tensor, channels: int) -> tuple[Tensor, Tensor]:
     """What a layer of normalisation multiplies each channel with and adds to it, in evaluation mode."""
-    if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
+    if (
+        not isinstance(norm, nn.BatchNorm2d)
+        or norm.running_mean is None
+        or norm.running_var is None
+    ):
         return like.new_ones(channels), like.new_zeros(channels)
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale
@@ -126,14 +144,18 @@ def _doubling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
 
 
 class Critic(nn.Module):
-    """Three 5x5 convolutions of stride 2 and a linear layer; LeakyReLU 0.2; no batch normalisation."""
+    """Three 5x5 convolutions of stride 2 and a linear layer; LeakyReLU 0.2.
+
+    No batch normalisation.
+    """
 
     def __init__(self, shape: tuple[int, int, int], width: int) -> None:
         super().__init__()
         channels, height, breadth = shape
         widths = [channels, width, 2 * width, 4 * width]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 5, stride=2, padding=2) for inputs, outputs in pairwise(widths)
+            nn.Conv2d(inputs, outputs, 5, stride=2, padding=2)
+            for inputs, outputs in pairwise(widths)
         )
         self.linear = nn.Linear(widths[-1] * _halvings(height)[3] * _halvings(breadth)[3], 1)
 

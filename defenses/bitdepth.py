@@ -16,11 +16,13 @@ _IMAGE_BITS = 8
 @register_defense("bitdepth")
 @dataclass(frozen=True)
 class BitDepth(Defense):
-    """Bit-depth reduction: each pixel is rounded to one of 2^bits levels (arXiv:1704.01155); a control.
+    """Bit-depth reduction: each pixel is rounded to one of 2^bits levels (arXiv:1704.01155); a
+    control.
 
-    As in the authors' code (mzweilin/EvadeML-Zoo), halves are rounded to even: a binariser turns 0.5 black. Rounding is
-    flat almost everywhere, so its gradient is exactly zero, by nature and not by an oversight: an attack through it
-    does nothing, and its accuracy there says nothing of its robustness.
+    As in the authors' code (mzweilin/EvadeML-Zoo), halves are rounded to even: a binariser turns
+    0.5 black. Rounding is flat almost everywhere, so its gradient is exactly zero, by nature and
+    not by an oversight: an attack through it does nothing, and its accuracy there says nothing of
+    its robustness.
 
     Attributes:
         bits: 1 is a binariser, the paper's choice for MNIST; at most 8, what an image file has.
@@ -30,7 +32,9 @@ class BitDepth(Defense):
 
     def __post_init__(self) -> None:
         if self.bits > _IMAGE_BITS:
-            raise ValueError(f"parameter bits={self.bits}: at most {_IMAGE_BITS}, what an image file has")
+            raise ValueError(
+                f"parameter bits={self.bits}: at most {_IMAGE_BITS}, what an image file has"
+            )
 
     def build(self, data: DataInfo) -> nn.Module:  # noqa: ARG002 - the same for all data
         """The rounding; nothing to train."""

@@ -29,27 +29,31 @@ from bench.registry import register_defense
 @register_defense("convae")
 @dataclass(frozen=True)
 class ConvAE(Defense):
-    """U-shaped convolutional auto-encoder trained to undo assumed attacks (the reproduced paper, section 3.3).
+    """U-shaped convolutional auto-encoder trained to undo assumed attacks (the reproduced paper,
+    section 3.3).
 
-    The paper gives the shape (U, GELU, Gaussian noise on the latent code, mean squared error between the clean image
-    and the reconstruction of its adversarial version) but no sizes: widths, noise level and training budget are ours,
-    as are the skip connections. (The author's code, github.com/Shreyasi2002/Adversarial_Attack_Defense, is a smaller
-    one: strided convolutions of 8, 16 and 32 channels to ten numbers, N(0, 1) noise on these at inference too, and a
-    sigmoid at the end.) The last layer is linear and clamped to [0, 1] at inference only: with a sigmoid the network
-    tends to collapse to black images. The noise is added in training only, so the trained purifier is deterministic.
-    The paper trains on one attack, the default here; a mixture, whose attacks take turns batch by batch, is ours.
+    The paper gives the shape (U, GELU, Gaussian noise on the latent code, mean squared error
+    between the clean image and the reconstruction of its adversarial version) but no sizes: widths,
+    noise level and training budget are ours, as are the skip connections. (The author's code,
+    github.com/Shreyasi2002/Adversarial_Attack_Defense, is a smaller one: strided convolutions of 8,
+    16 and 32 channels to ten numbers, N(0, 1) noise on these at inference too, and a sigmoid at the
+    end.) The last layer is linear and clamped to [0, 1] at inference only: with a sigmoid the
+    network tends to collapse to black images. The noise is added in training only, so the trained
+    purifier is deterministic. The paper trains on one attack, the default here; a mixture, whose
+    attacks take turns batch by batch, is ours.
 
     Attributes:
-        attack: specs of the attacks trained against, such as `[fgsm,pgd:steps=10]`, crafted on the bare classifier.
+        attack: specs of the attacks trained against, such as `[fgsm,pgd:steps=10]`, crafted on the
+            bare classifier.
         eps: their budget on the [0, 1] scale.
         width: channels at full resolution; doubled at each of the two halvings.
         noise: standard deviation of the Gaussian noise added to the latent code in training.
         steps: training batches.
         batch_size: images in a training batch.
         learning_rate: of Adam, decayed to zero on a cosine.
-        pool: attack so many training images, in whole batches, once before training, and draw every batch from these
-            pairs; at most all of them. Faster where the classifier is large, and the same pairs where the attack draws
-            no randomness. None to attack each batch afresh.
+        pool: attack so many training images, in whole batches, once before training, and draw every
+            batch from these pairs; at most all of them. Faster where the classifier is large, and
+            the same pairs where the attack draws no randomness. None to attack each batch afresh.
     """
 
     uses_classifier: ClassVar[bool] = True
@@ -89,13 +93,18 @@ class ConvAE(Defense):
         adversarial, images = (torch.cat(parts) for parts in zip(*attacked, strict=True))
         del attacked
         for _ in context.steps(self.steps):
-            chosen = torch.randint(len(images), (min(self.batch_size, len(images)),), device=images.device)
+            chosen = torch.randint(
+                len(images), (min(self.batch_size, len(images)),), device=images.device
+            )
             yield adversarial[chosen], images[chosen]
 
     def _attacked(self, context: FitContext, batches: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Training batches, attacked on the classifier by one attack after the other."""
         for step, (images, labels) in enumerate(context.batches(self.batch_size, steps=batches)):
-            yield context.adversarial(self.attack[step % len(self.attack)], images, labels, self.eps), images
+            yield (
+                context.adversarial(self.attack[step % len(self.attack)], images, labels, self.eps),
+                images,
+            )
 
 
 class _UNet(nn.Module):

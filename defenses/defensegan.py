@@ -1,4 +1,7 @@
-"""Defense-GAN: Samangouei, Kabkab, Chellappa, ICLR 2018 (arXiv:1805.06605); official code kabkabm/defensegan."""
+"""Defense-GAN: Samangouei, Kabkab, Chellappa, ICLR 2018 (arXiv:1805.06605).
+
+Official code kabkabm/defensegan.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +37,18 @@ from defenses._wgan import Critic, Generator, Inference, penalty
 @register_defense("defensegan")
 @dataclass(frozen=True)
 class DefenseGAN(Defense):
-    """Project the image on the range of a WGAN-GP generator; the reconstruction is classified (arXiv:1805.06605).
+    """Project the image on the range of a WGAN-GP generator; the reconstruction is classified
+    (arXiv:1805.06605).
 
-    The defaults are those of the official code, which trains a WGAN-GP although the paper says WGAN; the step size on z
-    is constant, as it is in effect there. `batch_norm`, `decay` and `ema` are additions for short trainings, and
-    `sphere` for a projection that stays where the generator was trained; all are off by default.
+    The defaults are those of the official code, which trains a WGAN-GP although the paper says
+    WGAN; the step size on z is constant, as it is in effect there. `batch_norm`, `decay` and `ema`
+    are additions for short trainings, and `sphere` for a projection that stays where the generator
+    was trained; all are off by default.
 
     Attributes:
         latent: dimension of z, drawn from N(0, I) in training.
-        width: the generator's last hidden map has `width` channels, the ones before 2x and 4x as many.
+        width: the generator's last hidden map has `width` channels, the ones before 2x and 4x as
+            many.
         critic_width: the same for the critic's first.
         gradient_penalty: weight of the penalty on the critic's gradient norm.
         critic_steps: critic steps per generator step.
@@ -56,9 +62,11 @@ class DefenseGAN(Defense):
         steps: gradient steps L on z.
         rate: step size on the pixel-mean squared error, summed over images and restarts.
         momentum: of the steps on z.
-        start_std: standard deviation of the starts; the official code uses sqrt(1/128), not the training prior's 1.
-        sphere: after each step put z back on the sphere of radius sqrt(latent), near which N(0, I) lies: without it the
-            projection drifts to small z, in-between digits that fit the perturbation.
+        start_std: standard deviation of the starts; the official code uses sqrt(1/128), not the
+            training prior's 1.
+        sphere: after each step put z back on the sphere of radius sqrt(latent), near which N(0, I)
+            lies: without it the projection drifts to small z, in-between digits that fit the
+            perturbation.
     """
 
     stochastic: ClassVar[bool] = True
@@ -85,7 +93,10 @@ class DefenseGAN(Defense):
     sphere: bool = False
 
     def build(self, data: DataInfo) -> nn.Module:
-        """The generator with the projection around it; images (n, c, h, w) to images of the same shape."""
+        """The generator with the projection around it.
+
+        Images (n, c, h, w) to images of the same shape.
+        """
         return _Projection(Generator(data.shape, self.latent, self.width, self.batch_norm), self)
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
@@ -93,7 +104,9 @@ class DefenseGAN(Defense):
         generator = module.get_submodule("generator")
         images_seen = context.batches(self.batch_size, steps=self.iterations * self.critic_steps)
         average = get_ema_multi_avg_fn(self.ema)
-        averaged = AveragedModel(generator, multi_avg_fn=average, use_buffers=True) if self.ema else None
+        averaged = (
+            AveragedModel(generator, multi_avg_fn=average, use_buffers=True) if self.ema else None
+        )
         for _ in self._train(generator, context, images_seen):
             if averaged is not None:
                 averaged.update_parameters(generator)
@@ -137,10 +150,12 @@ class DefenseGAN(Defense):
 
 
 class _Projection(nn.Module):
-    """The generated image nearest to the input: L steps of gradient descent on z from R starts, the best kept.
+    """The generated image nearest to the input: L steps of gradient descent on z from R starts, the
+    best kept.
 
-    An attacker may differentiate it: the gradient goes through the unrolled steps of the start that was kept (the
-    choice itself is piecewise constant), one step at a time, so that its memory is that of one step.
+    An attacker may differentiate it: the gradient goes through the unrolled steps of the start that
+    was kept (the choice itself is piecewise constant), one step at a time, so that its memory is
+    that of one step.
 
     Attributes:
         latent: dimension of z.
@@ -158,7 +173,9 @@ class _Projection(nn.Module):
     def inference(self) -> Inference:
         """The generator, made ready for many calls; kept until its weights change."""
         tensors = self.generator.state_dict(keep_vars=True).values()
-        weights = tuple((tensor.data_ptr(), tensor._version, tensor.dtype, tensor.device) for tensor in tensors)
+        weights = tuple(
+            (tensor.data_ptr(), tensor._version, tensor.dtype, tensor.device) for tensor in tensors
+        )
         key = (weights, torch.get_float32_matmul_precision())
         if self._ready is None or self._ready[0] != key:
             self._ready = key, Inference(self.generator)
@@ -191,7 +208,9 @@ class _Projection(nn.Module):
     def starts(self, images: Tensor) -> Tensor:
         """Random z (n * restarts, latent), those of an image next to each other."""
         size = (len(images) * self.settings.restarts, self.latent)
-        return self.on_sphere(self.settings.start_std * torch.randn(size, device=images.device, dtype=images.dtype))
+        return self.on_sphere(
+            self.settings.start_std * torch.randn(size, device=images.device, dtype=images.dtype)
+        )
 
     def step(self, generator: Inference, state: State, constants: State) -> State:
         """One step of momentum descent on the error: z and velocity, given the targets, to the next two."""
@@ -207,7 +226,9 @@ class _Projection(nn.Module):
     def best(self, candidates: Tensor, target: Tensor) -> Tensor:
         """Indices (n,) of the candidates (n * restarts, c, h, w) with the least error."""
         error = ((candidates - target) ** 2).flatten(1).mean(dim=1).view(-1, self.settings.restarts)
-        return error.argmin(dim=1) + self.settings.restarts * torch.arange(len(error), device=error.device)
+        return error.argmin(dim=1) + self.settings.restarts * torch.arange(
+            len(error), device=error.device
+        )
 
     def on_sphere(self, z: Tensor) -> Tensor:
         """The nearest point of the sphere of radius sqrt(latent), where that is asked for."""
@@ -222,7 +243,9 @@ class _Unrolled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, start: Tensor, projection: _Projection) -> Tensor:
-        path = start.new_empty(projection.settings.steps, 2, *start.shape)  # in one piece, or it splits the heap
+        path = start.new_empty(
+            projection.settings.steps, 2, *start.shape
+        )  # in one piece, or it splits the heap
         generator = projection.inference()
         target = images.repeat_interleave(projection.settings.restarts, dim=0)
         state: State = (start, torch.zeros_like(start))
@@ -248,8 +271,12 @@ class _Unrolled(torch.autograd.Function):
             (to_z,) = torch.autograd.grad(generator(last), last, gradient)
             to_velocity = torch.zeros_like(to_z)
             for before in ctx.path.flip(0):
-                z, velocity, target = (each.detach().requires_grad_(True) for each in (*before, images))
+                z, velocity, target = (
+                    each.detach().requires_grad_(True) for each in (*before, images)
+                )
                 after = projection.step(generator, (z, velocity), (target,))
-                to_z, to_velocity, share = torch.autograd.grad(after, (z, velocity, target), (to_z, to_velocity))
+                to_z, to_velocity, share = torch.autograd.grad(
+                    after, (z, velocity, target), (to_z, to_velocity)
+                )
                 to_images = to_images + share
         return to_images, None, None

@@ -17,8 +17,9 @@ from bench.registry import register_defense
 class GaussianNoise(Defense):
     """Gaussian noise added to each pixel, afresh at each call, clamped to [0, 1]; a control.
 
-    Randomised smoothing (arXiv:1902.02918) votes over many such draws with a classifier trained on noise. Here it is
-    one draw and the classifier at hand: what a stochastic purifier gains by randomness alone.
+    Randomised smoothing (arXiv:1902.02918) votes over many such draws with a classifier trained on
+    noise. Here it is one draw and the classifier at hand: what a stochastic purifier gains by
+    randomness alone.
 
     Attributes:
         std: standard deviation of the noise; the default is one of the paper's levels.

@@ -1,4 +1,7 @@
-"""JPEG compression: Das et al. 2017 (arXiv:1705.02900); Guo et al., ICLR 2018 (arXiv:1711.00117), through Pillow."""
+"""JPEG compression: Das et al.
+
+2017 (arXiv:1705.02900); Guo et al., ICLR 2018 (arXiv:1711.00117), through Pillow.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ from bench.registry import register_defense
 class JPEG(Defense):
     """JPEG compression and decompression (arXiv:1705.02900, arXiv:1711.00117); a control.
 
-    The encoder works on 8-bit images on the CPU, whatever the device. It is outside autograd, so the gradient is zero,
-    by nature and not by an oversight: an attack through it does nothing, and its accuracy there says nothing of its
-    robustness.
+    The encoder works on 8-bit images on the CPU, whatever the device. It is outside autograd, so
+    the gradient is zero, by nature and not by an oversight: an attack through it does nothing, and
+    its accuracy there says nothing of its robustness.
 
     Attributes:
         quality: 1 to 100; 75 is that of Guo et al.

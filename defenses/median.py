@@ -16,9 +16,10 @@ from bench.registry import register_defense
 class Median(Defense):
     """Median smoothing: each pixel becomes the median of its window (arXiv:1704.01155); a control.
 
-    As in the authors' code (mzweilin/EvadeML-Zoo, which calls SciPy): images are mirrored at their edges, edge pixels
-    included; in a window of even size the pixel stands below and right of the middle, and of the two middle values the
-    greater one is taken. The paper uses 2x2 and 3x3. The gradient goes to the chosen pixel of each window.
+    As in the authors' code (mzweilin/EvadeML-Zoo, which calls SciPy): images are mirrored at their
+    edges, edge pixels included; in a window of even size the pixel stands below and right of the
+    middle, and of the two middle values the greater one is taken. The paper uses 2x2 and 3x3. The
+    gradient goes to the chosen pixel of each window.
 
     Attributes:
         size: the window is size x size pixels; 1 changes nothing.

@@ -8,10 +8,25 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, fold, mse_loss, one_hot, relu
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    fold,
+    mse_loss,
+    one_hot,
+    relu,
+)
 from torch.optim import Adam
 
-from bench.contracts import DataInfo, Defense, FitContext, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from bench.contracts import (
+    DataInfo,
+    Defense,
+    FitContext,
+    Fraction,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+)
 from bench.registry import register_defense
 from defenses._schedule import linear_decay
 
@@ -19,33 +34,38 @@ from defenses._schedule import linear_decay
 @register_defense("puvae")
 @dataclass(frozen=True)
 class PuVAE(Defense):
-    """Conditional VAE: decode the input under every class, keep the reconstruction nearest to it (arXiv:1903.00585).
+    """Conditional VAE: decode the input under every class, keep the reconstruction nearest to it
+    (arXiv:1903.00585).
 
-    No official code is public; sizes and weights are those on which independent ports agree. The ports disagree on the
-    reconstruction loss and its reduction, so both are parameters; the default is the binary cross-entropy summed over
-    pixels, since the squared error through the sigmoid collapsed to black images here. The label joins after the
-    convolutions, so these are computed once per image, which is exact.
+    No official code is public; sizes and weights are those on which independent ports agree. The
+    ports disagree on the reconstruction loss and its reduction, so both are parameters; the default
+    is the binary cross-entropy summed over pixels, since the squared error through the sigmoid
+    collapsed to black images here. The label joins after the convolutions, so these are computed
+    once per image, which is exact.
 
     Attributes:
         latent: dimension of z.
         channels: of every convolution.
         kernel: size of the encoder's and the decoder's convolutions; odd.
         dilation: of the encoder's convolutions.
-        stride: of the encoder's first two convolutions; the published 1 costs most of the training time.
+        stride: of the encoder's first two convolutions; the published 1 costs most of the training
+            time.
         hidden: units of the encoder's two linear layers.
         reconstruction: `mse` or `bce` between input and reconstruction.
         reduction: over the pixels of an image, `sum` or `mean`.
         reconstruction_weight: of the reconstruction loss.
         kl_weight: of the divergence from N(0, I), summed over z.
         classifier_weight: of the frozen classifier's cross-entropy on the reconstruction.
-        input_noise: standard deviation of Gaussian noise added to what the encoder sees in training, the target staying
-            clean; the published 0 leaves an encoder that is itself misled by the perturbation.
+        input_noise: standard deviation of Gaussian noise added to what the encoder sees in
+            training, the target staying clean; the published 0 leaves an encoder that is itself
+            misled by the perturbation.
         epochs: passes over the clean training images.
         batch_size: images in a training batch.
         learning_rate: of Adam.
-        decay: the learning rate falls linearly to zero over this last share of the training; the published 0 keeps it.
-        noise: standard deviation of the latent noise at inference, in units of the posterior's (1 in training); a
-            randomised defense unless 0.
+        decay: the learning rate falls linearly to zero over this last share of the training; the
+            published 0 keeps it.
+        noise: standard deviation of the latent noise at inference, in units of the posterior's (1
+            in training); a randomised defense unless 0.
     """
 
     stochastic: ClassVar[bool] = True
@@ -75,15 +95,23 @@ class PuVAE(Defense):
             raise ValueError(f"parameter kernel={self.kernel}: must be odd")
 
     def build(self, data: DataInfo) -> nn.Module:
-        """Encoder, decoder and the choice of the class; images (n, c, h, w) to images of the same shape."""
+        """Encoder, decoder and the choice of the class.
+
+        Images (n, c, h, w) to images of the same shape.
+        """
         return _PuVAE(data, self)
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
-        """Minimise reconstruction + KL + the classifier's cross-entropy on the reconstruction (eq. 5), clean images."""
+        """Minimise reconstruction + KL + the classifier's cross-entropy on the reconstruction (eq.
+
+        5), clean images.
+        """
         if not isinstance(module, _PuVAE):
             raise TypeError("fit() needs the module that build() made")
         optimizer = Adam(module.parameters(), lr=self.learning_rate)
-        schedule = linear_decay(optimizer, context.steps_in(self.epochs, self.batch_size), self.decay)
+        schedule = linear_decay(
+            optimizer, context.steps_in(self.epochs, self.batch_size), self.decay
+        )
         for images, labels in context.batches(self.batch_size, epochs=self.epochs):
             condition = one_hot(labels, context.data.classes).float()
             mean, log_variance = module.encode(module.features(self._noisy(images)), condition)
@@ -141,7 +169,10 @@ class _PuVAE(nn.Module):
         self.mean = nn.Linear(settings.hidden, settings.latent)
         self.log_variance = nn.Linear(settings.hidden, settings.latent)
         self.expand = nn.Sequential(
-            nn.Linear(settings.latent + self.classes, 512), nn.ReLU(), nn.Linear(512, flat), nn.ReLU()
+            nn.Linear(settings.latent + self.classes, 512),
+            nn.ReLU(),
+            nn.Linear(512, flat),
+            nn.ReLU(),
         )
         self.decoder = nn.Sequential(
             nn.Unflatten(1, self.start),
@@ -173,9 +204,11 @@ class _PuVAE(nn.Module):
         return _last(maps, self.decoder[-1])
 
     def forward(self, images: Tensor) -> Tensor:
-        """The reconstruction, over all classes, with the smallest root-mean-square error (section 3.2).
+        """The reconstruction, over all classes, with the smallest root-mean-square error (section
+        3.2).
 
-        Its gradient goes through the class that was chosen; the choice itself is piecewise constant.
+        Its gradient goes through the class that was chosen; the choice itself is piecewise
+        constant.
         """
         n, classes = len(images), self.classes
         condition = torch.eye(classes, device=images.device, dtype=images.dtype).repeat(n, 1)
@@ -183,11 +216,15 @@ class _PuVAE(nn.Module):
         features = self.features(images)
         with torch.no_grad():
             repeated = features.repeat_interleave(classes, dim=0)
-            candidates = self._purified(repeated, condition, noise).view(n, classes, *images.shape[1:])
+            candidates = self._purified(repeated, condition, noise).view(
+                n, classes, *images.shape[1:]
+            )
             error = ((candidates - images[:, None]) ** 2).flatten(2).mean(dim=2)
             chosen = error.argmin(dim=1) + classes * torch.arange(n, device=images.device)
         if torch.is_grad_enabled() and images.requires_grad:
-            return self._purified(features, condition[chosen], noise[chosen])  # the other classes have no gradient
+            return self._purified(
+                features, condition[chosen], noise[chosen]
+            )  # the other classes have no gradient
         return candidates.flatten(0, 1)[chosen]
 
     def _purified(self, features: Tensor, condition: Tensor, noise: Tensor) -> Tensor:
@@ -198,7 +235,8 @@ class _PuVAE(nn.Module):
 
 
 def _last(maps: Tensor, layer: nn.Module) -> Tensor:
-    """A transposed 3x3 convolution of stride 1 to few channels, as one product and a sum over neighbours.
+    """A transposed 3x3 convolution of stride 1 to few channels, as one product and a sum over
+    neighbours.
 
     The convolution's own kernels fill whole vectors with output channels and take twice the time.
     """
@@ -211,4 +249,6 @@ def _last(maps: Tensor, layer: nn.Module) -> Tensor:
 
 
 def _doubling(channels: int, kernel: int) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(channels, channels, kernel, stride=2, padding=kernel // 2, output_padding=1)
+    return nn.ConvTranspose2d(
+        channels, channels, kernel, stride=2, padding=kernel // 2, output_padding=1
+    )

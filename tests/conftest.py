@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from bench import cli
-from bench.artifacts import ArtifactStore
-from bench.config import RunConfig
-from bench.discovery import discover
+from bench.plugins.discovery import discover
 from bench.progress import Silent
-from bench.stages.base import Lab
+from bench.run.config import RunConfig
+from bench.stages.context import TaskContext
+from bench.store.artifacts import ArtifactStore
 
 PLUGINS = Path(__file__).parent / "plugins"
 TINY = """
@@ -82,7 +82,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the core
     _threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     torch.set_num_threads(_threads)
     os.environ["OMP_NUM_THREADS"] = str(_threads)  # for processes that tests start
-    _own = Path(tempfile.gettempdir()) / f"bench-{os.environ['PYTEST_XDIST_TESTRUNUID']}-{os.getpid()}"
+    _own = (
+        Path(tempfile.gettempdir()) / f"bench-{os.environ['PYTEST_XDIST_TESTRUNUID']}-{os.getpid()}"
+    )
     _own.mkdir()
     os.environ["TMPDIR"], tempfile.tempdir = (
         str(_own),
@@ -118,7 +120,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bench(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, session_cache: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    session_cache: Path,
 ) -> Iterator[Callable[..., Finished]]:
     """Run `bench` in this process, in an empty working directory, with the session's cache."""
     monkeypatch.chdir(tmp_path)
@@ -146,7 +151,9 @@ def bench(
 def bench_process(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start `bench` as a process of its own; the cache is the caller's to choose."""
 
-    def start(*arguments: object, cwd: Path = tmp_path, **environment: str) -> subprocess.Popen[str]:
+    def start(
+        *arguments: object, cwd: Path = tmp_path, **environment: str
+    ) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", "from bench.cli import main; main()", *map(str, arguments)]
         return subprocess.Popen(
             command,
@@ -161,15 +168,17 @@ def bench_process(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 
 
 @pytest.fixture
-def lab(session_cache: Path, tmp_path: Path) -> Lab:
-    """A lab on the CPU with the session's cache."""
-    return Lab(torch.device("cpu"), ArtifactStore(session_cache), tmp_path / "no-data", Silent())
+def context(session_cache: Path, tmp_path: Path) -> TaskContext:
+    """A context on the CPU with the session's cache."""
+    return TaskContext(
+        torch.device("cpu"), ArtifactStore(session_cache), tmp_path / "no-data", Silent()
+    )
 
 
 @pytest.fixture
 def tiny_config(tiny: Path) -> RunConfig:
     """The tiny configuration, resolved."""
-    from bench.config import read_file, resolve
+    from bench.run.config import read_file, resolve
 
     return resolve(read_file(tiny), {}, "tiny")
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.catalog import cards
-from bench.configure import Configured, configure
 from bench.conformance import CHECKS, Subject, conformance
 from bench.conformance.attacks import ATTACK_CHECKS
 from bench.contracts import Access, Attack
-from bench.discovery import import_plugin
 from bench.errors import PluginFault
+from bench.plugins.catalog import cards
+from bench.plugins.configured import Configured, configure
+from bench.plugins.discovery import import_plugin
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES
 from bench.spec import Spec
 
@@ -37,7 +37,9 @@ def _cases() -> Iterator[object]:
     for card in cards():
         for check in CHECKS[card.family]:
             spec = SMALLER.get(card.name, card.name)
-            yield pytest.param(card.family, spec, check, id=f"{card.name}-{check.__name__.strip('_')}")
+            yield pytest.param(
+                card.family, spec, check, id=f"{card.name}-{check.__name__.strip('_')}"
+            )
 
 
 _SUBJECTS: dict[str, Subject] = {}
@@ -98,7 +100,13 @@ def test_a_sound_third_party_defense_passes(plugins: Path) -> None:
 
 @pytest.mark.parametrize(
     ("how", "reason"),
-    [("ball", "beyond eps"), ("raises", "shy"), ("nan", "NaN"), ("range", "outside"), ("nothing", "unchanged")],
+    [
+        ("ball", "beyond eps"),
+        ("raises", "shy"),
+        ("nan", "NaN"),
+        ("range", "outside"),
+        ("nothing", "unchanged"),
+    ],
 )
 def test_a_broken_attack_is_caught(plugins: Path, how: str, reason: str) -> None:
     import_plugin(str(plugins / "faulty.py"))
@@ -114,12 +122,18 @@ class OneDraw(Attack):
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
         inputs = images.clone().requires_grad_(True)
         loss = nn.functional.cross_entropy(model(inputs), labels)
-        gradient = torch.autograd.grad(loss, inputs)[0] if loss.requires_grad else torch.zeros_like(images)
+        gradient = (
+            torch.autograd.grad(loss, inputs)[0] if loss.requires_grad else torch.zeros_like(images)
+        )
         return (images + eps * gradient.sign()).clamp(0, 1)
 
 
-@pytest.mark.parametrize(("access", "reason"), [("gradient", "average over"), ("decision", "more than decisions")])
-def test_an_attack_that_looks_at_too_little_or_too_much_is_caught(access: Access, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("access", "reason"), [("gradient", "average over"), ("decision", "more than decisions")]
+)
+def test_an_attack_that_looks_at_too_little_or_too_much_is_caught(
+    access: Access, reason: str
+) -> None:
     subject = Subject("attack", Configured(Spec("one_draw"), OneDraw(access), {}, {}))
     with pytest.raises(PluginFault, match=reason):
         [check(subject) for check in ATTACK_CHECKS]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from bench.catalog import cards, cards_in, plugin_source
 from bench.conformance import conformance
-from bench.discovery import discover
 from bench.errors import RequestError, unknown
+from bench.plugins.catalog import cards, cards_in, plugin_source
+from bench.plugins.discovery import discover
 from bench.spec import Spec
 
 
@@ -27,7 +27,9 @@ def check(plugin: str) -> int:
         for description, reason in conformance(family, spec):
             failed += bool(reason)
             console.print(
-                f"  {'FAIL' if reason else 'ok  '} {description}" + (f"  {reason}" if reason else ""), markup=False
+                f"  {'FAIL' if reason else 'ok  '} {description}"
+                + (f"  {reason}" if reason else ""),
+                markup=False,
             )
     console.print(f"{failed} checks failed" if failed else "all checks passed")
     return 1 if failed else 0
@@ -35,7 +37,13 @@ def check(plugin: str) -> int:
 
 def _subjects(plugin: str) -> list[tuple[str, str]]:
     """Family and spec of what is to be checked."""
-    name = plugin if plugin.endswith(".py") or "/" in plugin else Spec.parse(plugin).name if ":" in plugin else plugin
+    name = (
+        plugin
+        if plugin.endswith(".py") or "/" in plugin
+        else Spec.parse(plugin).name
+        if ":" in plugin
+        else plugin
+    )
     builtin = [(card.family, plugin) for card in cards() if card.name == name]
     if builtin:
         discover()
@@ -49,5 +57,7 @@ def _subjects(plugin: str) -> list[tuple[str, str]]:
     discover((plugin,))
     found = [(card.family, card.name) for card in cards_in(source)]
     if not found:
-        raise RequestError(f"{source} registers no plugin: decorate a class with @register_defense('NAME') or the like")
+        raise RequestError(
+            f"{source} registers no plugin: decorate a class with @register_defense('NAME') or the like"
+        )
     return found

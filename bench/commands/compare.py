@@ -12,11 +12,11 @@ from rich.console import Console
 
 from bench.errors import RequestError
 from bench.progress import say
+from bench.records.folder import RunFolder
+from bench.report.accuracy import CELL_LABELS
 from bench.report.comparison import Comparison
-from bench.report.frames import CELL_LABELS
 from bench.report.tables import print_table, table_console
 from bench.report.text import three_digits
-from bench.runs import RunFolder
 
 
 def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:
@@ -50,7 +50,10 @@ def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:
     for line in regressions:
         say(messages, f"worse in B: {line}")
     if regressions:
-        say(messages, f"{len(regressions)} regressions of B beyond {fail_below:g} points (--fail-below)")
+        say(
+            messages,
+            f"{len(regressions)} regressions of B beyond {fail_below:g} points (--fail-below)",
+        )
     return 1 if regressions else 0
 
 
@@ -72,10 +75,17 @@ def _texts(values: pd.Series[Any], form: str) -> list[str]:
 
 
 def _differences(cells: Sequence[Mapping[str, Any]], common: pd.DataFrame) -> str:
-    """What the cells have that the common ones lack, such as `defense puvae`; otherwise their names."""
+    """What the cells have that the common ones lack, such as `defense puvae`.
+
+    Otherwise their names.
+    """
     new: dict[str, None] = {}
     for labels in cells:
-        lacking = [f"{axis} {labels[axis]}" for axis in CELL_LABELS if labels[axis] not in set(common[axis])]
+        lacking = [
+            f"{axis} {labels[axis]}"
+            for axis in CELL_LABELS
+            if labels[axis] not in set(common[axis])
+        ]
         names = lacking or [" ".join(str(labels[axis]) for axis in CELL_LABELS)]
         new.update(dict.fromkeys(names))
     return ", ".join(new)

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from bench.commands.places import cache_folder, data_folder
-from bench.environment import choose_device, describe
+from bench.commands.folders import cache_folder, data_folder
+from bench.machine.environment import choose_device, describe
 
 
 def doctor(data: Path | None, cache: Path | None) -> None:
@@ -19,7 +19,9 @@ def doctor(data: Path | None, cache: Path | None) -> None:
     for name, version in found["packages"].items():
         console.print(f"{name:22s} {version or 'not installed'}")
     console.print(f"{'python':22s} {found['python']} on {found['system']}")
-    console.print(f"{'device (auto)':22s} {device}: {found['device']['name']}, {found['threads']} CPU threads")
+    console.print(
+        f"{'device (auto)':22s} {device}: {found['device']['name']}, {found['threads']} CPU threads"
+    )
     console.print(f"{'CUDA devices':22s} {torch.cuda.device_count()}")
     folder = data_folder(data)
     for dataset, name in (("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")):

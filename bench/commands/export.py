@@ -10,19 +10,19 @@ from typing import Literal
 
 from rich.console import Console
 
-from bench.artifacts import Artifact, ArtifactStore, digest_of, locked, read_artifact
-from bench.atomic import is_partial, write_bytes, write_text
-from bench.checks import Verdict, verdicts
-from bench.commands.places import cache_folder
+from bench.analysis.checks import Verdict, verdicts
+from bench.analysis.metrics import cell_metrics
+from bench.analysis.outcomes import EvaluatedCell, evaluated_cells
+from bench.commands.folders import cache_folder
 from bench.errors import RequestError
-from bench.keys import content_key
-from bench.measured import Measured, measured
-from bench.metrics import cell_metrics
 from bench.progress import say
+from bench.records.folder import RunFolder
 from bench.report.model_card import model_card
-from bench.runs import RunFolder
 from bench.spec import Spec
-from bench.weights import KIND, MANIFEST, Entry, Manifest, Score, Weights, check
+from bench.store.artifacts import Artifact, ArtifactStore, digest_of, locked, read_artifact
+from bench.store.atomic import is_partial, write_bytes, write_text
+from bench.store.keys import content_key
+from bench.store.weights import KIND, MANIFEST, Entry, Manifest, Score, Weights, check
 
 Role = Literal["classifier", "substitute", "defense"]
 ROLES: tuple[Role, ...] = ("classifier", "substitute", "defense")
@@ -36,8 +36,9 @@ _EMPTY = digest_of({})
 def export(run: Path, to: Path, cache: Path | None, weights: Path | None) -> None:
     """Copy the networks of a run into a folder of weights, with a manifest and a model card.
 
-    Networks that the folder has from other runs stay, and accuracies add up. One that was trained anew replaces its
-    earlier self; defenses that were trained with that are left out then, since no run can ask for them any more.
+    CellNetworks that the folder has from other runs stay, and accuracies add up. One that was
+    trained anew replaces its earlier self; defenses that were trained with that are left out then,
+    since no run can ask for them any more.
 
     Args:
         run: the run's folder.
@@ -46,8 +47,8 @@ def export(run: Path, to: Path, cache: Path | None, weights: Path | None) -> Non
         weights: the folder of weights that the run took networks from.
 
     Raises:
-        RequestError: it is no run's folder, holds no trained network, one has left the cache, or `to` is something else
-            than a folder of weights, or its weights are damaged.
+        RequestError: it is no run's folder, holds no trained network, one has left the cache, or
+            `to` is something else than a folder of weights, or its weights are damaged.
         StorageError: the folder cannot be written.
     """
     _entries_in(to)  # what is wrong with the folder is told first
@@ -63,11 +64,15 @@ def export(run: Path, to: Path, cache: Path | None, weights: Path | None) -> Non
     for entry in orphans:
         say(console, f"left out: {entry.file}, trained with a classifier that has been replaced")
     total = sum(entry.size for entry in networks) / 1e6
-    say(console, f"{len(found)} networks of the run in {to}, which now holds {len(networks)} ({total:.1f} MB)")
+    say(
+        console,
+        f"{len(found)} networks of the run in {to}, which now holds {len(networks)} ({total:.1f} MB)",
+    )
 
 
 def _write(to: Path, found: Iterable[tuple[Entry, Path]]) -> tuple[list[Entry], list[Entry]]:
-    """Add networks to a folder of weights; returns what it now holds, and what of both had to be left out.
+    """Add networks to a folder of weights; returns what it now holds, and what of both had to be
+    left out.
 
     Killed at any moment, it leaves a folder of weights that a manifest describes.
     """
@@ -103,7 +108,9 @@ def _entries_in(folder: Path) -> list[Entry]:
     """What a folder of weights holds; nothing where there is none yet."""
     if (folder / MANIFEST).is_file():
         return Manifest.read(folder).networks
-    if folder.exists() and (not folder.is_dir() or any(not is_partial(entry) for entry in folder.iterdir())):
+    if folder.exists() and (
+        not folder.is_dir() or any(not is_partial(entry) for entry in folder.iterdir())
+    ):
         raise RequestError(f"{folder} exists and is no folder of weights: choose another")
     return []
 
@@ -137,28 +144,34 @@ class _Export:
 
     def networks(self) -> Iterator[tuple[Entry, Path]]:
         """Every network of the run that has weights, and its file."""
-        cells = measured(self.folder)
+        cells = evaluated_cells(self.folder)
         judged, machines = verdicts(cells), self.folder.machines()
-        groups: dict[tuple[Role, str, int], list[Measured]] = {}
+        groups: dict[tuple[Role, str, int], list[EvaluatedCell]] = {}
         for cell in cells:
             for role in ROLES:
-                digest = cell.result.networks.get(role, _EMPTY)
+                digest = cell.record.networks.get(role, _EMPTY)
                 if digest != _EMPTY:
-                    groups.setdefault((role, digest, int(cell.result.labels["seed"])), []).append(cell)
+                    groups.setdefault((role, digest, int(cell.record.labels["seed"])), []).append(
+                        cell
+                    )
         for (role, digest, seed), having in groups.items():
             key, path, artifact = self._artifact(role, digest, seed, having[0])
             trained = artifact.meta["identity"]["plugin"]["parameters"]
             scores = list(_scores(role, having, trained, judged, machines))
             yield _entry(key, path, artifact, having[0], role, scores), path
 
-    def _artifact(self, role: Role, digest: str, seed: int, cell: Measured) -> tuple[str, Path, Artifact]:
+    def _artifact(
+        self, role: Role, digest: str, seed: int, cell: EvaluatedCell
+    ) -> tuple[str, Path, Artifact]:
         """The network of that digest that was trained with that seed, in that role."""
-        label = cell.result.labels.get(role, role)
+        label = cell.record.labels.get(role, role)
         for key, path in self.store.find(KIND, digest).items():
             try:
                 artifact = read_artifact(path)
             except ValueError as damage:
-                raise RequestError(f"the {role} {label} at {path} is damaged: {damage}: {_ANEW}") from None
+                raise RequestError(
+                    f"the {role} {label} at {path} is damaged: {damage}: {_ANEW}"
+                ) from None
             identity = artifact.meta["identity"]
             wanted = role if role == "substitute" else ""
             if (identity["seed"], identity.get("role", "")) == (seed, wanted):
@@ -169,8 +182,10 @@ class _Export:
         )
 
 
-def _entry(key: str, path: Path, artifact: Artifact, cell: Measured, role: Role, scores: list[Score]) -> Entry:
-    identity, dataset = artifact.meta["identity"], cell.result.labels["dataset"]
+def _entry(
+    key: str, path: Path, artifact: Artifact, cell: EvaluatedCell, role: Role, scores: list[Score]
+) -> Entry:
+    identity, dataset = artifact.meta["identity"], cell.record.labels["dataset"]
     plugin, content = identity["plugin"], path.read_bytes()
     return Entry(
         file=f"{dataset}-{plugin['name']}-{key[:8]}-{artifact.digest[:8]}.safetensors",
@@ -193,42 +208,62 @@ def _entry(key: str, path: Path, artifact: Artifact, cell: Measured, role: Role,
 
 def _scores(
     role: Role,
-    cells: Iterable[Measured],
+    cells: Iterable[EvaluatedCell],
     trained: Collection[str],
     judged: Mapping[str, Verdict],
     machines: Mapping[str, str],
 ) -> Iterator[Score]:
-    """Clean accuracy, and that under each attack: of a classifier alone, or through a defense; none of a substitute."""
+    """Clean accuracy, and that under each attack: of a classifier alone, or through a defense.
+
+    None of a substitute.
+    """
     found: dict[str, Score] = {}
     for cell in cells if role != "substitute" else ():
-        for score in _of_cell(cell, role == "defense", trained, judged[cell.result.key], machines):
+        for score in _of_cell(cell, role == "defense", trained, judged[cell.record.key], machines):
             found.setdefault(score.place, score)
     yield from found.values()
 
 
 def _of_cell(
-    cell: Measured,
+    cell: EvaluatedCell,
     defended: bool,
     trained: Collection[str],
     verdict: Verdict,
     machines: Mapping[str, str],
 ) -> Iterator[Score]:
-    """Both scores of a cell; what is attacked without knowledge of the bare classifier says nothing of it."""
-    result, metrics, labels = cell.result, cell_metrics(cell.outcome), cell.result.labels
+    """Both scores of a cell.
+
+    What is attacked without knowledge of the bare classifier says nothing of it.
+    """
+    result, metrics, labels = cell.record, cell_metrics(cell.outcome), cell.record.labels
     attack = f"{labels['attack']} {labels['eps']:g}, {labels['threat']}"
-    clean = (metrics.clean if defended else metrics.undefended_clean, "clean", None)
-    attacked = (metrics.robust if defended else metrics.undefended, attack, str(verdict) if defended else None)
+    clean = (
+        metrics.clean_accuracy if defended else metrics.undefended_clean_accuracy,
+        "clean",
+        None,
+    )
+    attacked = (
+        metrics.robust_accuracy if defended else metrics.undefended_robust_accuracy,
+        attack,
+        str(verdict) if defended else None,
+    )
     parameters = result.parameters.get("defense", {}) if defended else {}
     for accuracy, images, level in (clean, attacked):
-        if accuracy is None or (images != "clean" and not defended and result.facts.threat != "graybox"):
+        if accuracy is None or (
+            images != "clean" and not defended and result.properties.threat != "graybox"
+        ):
             continue
         yield Score(
             classifier=str(labels["classifier"]),
             defense=str(labels["defense"]) if defended else None,
-            settings={name: value for name, value in parameters.items() if name not in trained and value is not None},
+            settings={
+                name: value
+                for name, value in parameters.items()
+                if name not in trained and value is not None
+            },
             images=images,
             n=result.n,
-            draws=len(cell.outcome["adversarial_defended"]) if defended else 1,
+            draws=len(cell.outcome.adversarial_defended) if defended else 1,
             value=accuracy.value,
             low=accuracy.low,
             high=accuracy.high,

@@ -34,7 +34,10 @@ def latency(request: Request) -> int:
     messages, output = Console(stderr=True), table_console()
     prepared = prepare(request, messages, COMMAND)
     runner, path = prepared.runner, prepared.folder.path
-    say(messages, f"Latency on {prepared.device}, into {path}\n{show_networks(runner.plan(), prepared.weights)}")
+    say(
+        messages,
+        f"Latency on {prepared.device}, into {path}\n{show_networks(runner.plan(), prepared.weights)}",
+    )
 
     failed = runner.time(prepared.environment)
     print_tables(output, write_report(prepared.folder))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.atomic import write_text
-from bench.catalog import FAMILIES
 from bench.errors import RequestError, unknown
+from bench.plugins.catalog import FAMILIES
+from bench.store.atomic import write_text
 
 
 def new(family: str, name: str) -> None:
@@ -22,11 +22,15 @@ def new(family: str, name: str) -> None:
     if family not in FAMILIES:
         raise unknown("plugin family", family, FAMILIES)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise RequestError(f"'{name}' cannot be a plugin's name: use lower-case letters, digits and underscores")
+        raise RequestError(
+            f"'{name}' cannot be a plugin's name: use lower-case letters, digits and underscores"
+        )
     path = Path(f"{name}.py")
     if path.exists():
         raise RequestError(f"{path} exists already: choose another name or remove it")
-    template = (resources.files("bench") / "templates" / f"{family}.txt").read_text(encoding="utf-8")
+    template = (resources.files("bench") / "templates" / f"{family}.txt").read_text(
+        encoding="utf-8"
+    )
     class_name = "".join(part.capitalize() for part in name.split("_"))
     write_text(path, template.replace("@NAME@", name).replace("@CLASS@", class_name))
     console = Console(highlight=False, soft_wrap=True)

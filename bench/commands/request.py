@@ -9,31 +9,31 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.artifacts import ArtifactStore
-from bench.commands.places import RUNS, cache_folder, data_folder
-from bench.config import RunConfig, read_file, resolve
-from bench.discovery import discover
-from bench.engines import engines_of, precisions_of
-from bench.environment import choose_device, describe, device_name
+from bench.commands.folders import RUNS, cache_folder, data_folder
 from bench.errors import RequestError
-from bench.evaluate import Evaluator
-from bench.grid import Grid
-from bench.keys import content_key
-from bench.plan import Plan, Planner
-from bench.presets import read_preset
+from bench.latency.engines import engines_of, precisions_of
+from bench.machine.environment import choose_device, describe, device_name
+from bench.plugins.discovery import discover
 from bench.progress import reporter
-from bench.runner import Runner
-from bench.runs import RunFolder
+from bench.records.folder import RunFolder
+from bench.run.cell_tasks import CellTasks
+from bench.run.config import RunConfig, read_file, resolve
+from bench.run.grid import Grid
+from bench.run.plan import Plan, Planner
+from bench.run.presets import read_preset
+from bench.run.runner import Runner
 from bench.spec import split_list
-from bench.stages.base import Lab
+from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
-from bench.weights import KIND, Weights
+from bench.store.artifacts import ArtifactStore
+from bench.store.keys import content_key
+from bench.store.weights import KIND, Weights
 
 DEFAULT_PRESET = "quick"
 
 
 @dataclass(frozen=True)
-class Places:
+class Resources:
     """Where a run computes, reads and writes; None for the default.
 
     Attributes:
@@ -71,7 +71,7 @@ class Request:
     preset: str | None
     config_file: Path | None
     plugins: tuple[str, ...]
-    places: Places
+    places: Resources
 
 
 @dataclass(frozen=True)
@@ -116,19 +116,25 @@ def prepare(request: Request, messages: Console, command: str = "") -> Prepared:
     grid = Grid.of(config)
     weights = Weights.open(places.weights) if places.weights else None
     store = ArtifactStore(cache_folder(places.cache), {KIND: weights.paths} if weights else None)
-    lab = Lab(device, store, data_folder(places.data), reporter(messages))
+    context = TaskContext(device, store, data_folder(places.data), reporter(messages))
     for dataset in grid.datasets:
-        lab.dataset(dataset).test_images(config.n)
-    resolved = {"device": device.type, "plugins": grid.identities(), **config.model_dump(mode="json")}
+        context.dataset(dataset).test_images(config.n)
+    resolved = {
+        "device": device.type,
+        "plugins": grid.identities(),
+        **config.model_dump(mode="json"),
+    }
     if command:
         resolved["command"] = command
-    executor = LocalExecutor(lab)
+    executor = LocalExecutor(context)
     if weights:  # others give other numbers, which must not mix with these
-        planned = Planner(grid, Evaluator(executor, lab, config), lab).plan(lambda _: False)
+        planned = Planner(grid, CellTasks(executor, context, config), context).plan(lambda _: False)
         resolved["weights"] = content_key(taken(weights, planned, name))
     title = "-".join(filter(None, (command, name)))
-    folder = RunFolder.create(places.out or RUNS / f"{title}-{content_key(resolved)[:8]}", {"preset": name, **resolved})
-    runner = Runner(grid, config, lab, executor, folder)
+    folder = RunFolder.create(
+        places.out or RUNS / f"{title}-{content_key(resolved)[:8]}", {"preset": name, **resolved}
+    )
+    runner = Runner(grid, config, context, executor, folder)
     environment = folder.save_environment(describe(device))
     return Prepared(runner, environment, f"{device} ({device_name(device)})", weights)
 
@@ -147,7 +153,10 @@ def taken(weights: Weights, plan: Plan, name: str) -> dict[str, str]:
     asked = {key[:32] for key in plan.networks}
     found = {key: entry.digest for key, entry in weights.entries.items() if key in asked}
     if not found:
-        there = ", ".join(f"{entry.name} on {entry.dataset}, seed {entry.seed}" for entry in weights.entries.values())
+        there = ", ".join(
+            f"{entry.name} on {entry.dataset}, seed {entry.seed}"
+            for entry in weights.entries.values()
+        )
         raise RequestError(
             f"none of the weights in {weights.folder} is one that this run ({name}) asks for, with its data set, "
             f"parameters, seed and classifier; there are: {there or 'none at all'}"
@@ -163,7 +172,9 @@ def configuration(request: Request) -> tuple[str, RunConfig]:
     overrides: dict[str, Any] = {axis: _listed(text) for axis, text in request.axes.items()}
     overrides.update(request.scalars, **budgets(overrides.get("eps")))
     overrides["latency"] = {
-        name: _listed(text) if name in _LISTS else text for name, text in request.latency.items() if text is not None
+        name: _listed(text) if name in _LISTS else text
+        for name, text in request.latency.items()
+        if text is not None
     } or None
     if config_file is not None:
         return config_file.stem, resolve(read_file(config_file), overrides, str(config_file))
@@ -172,10 +183,12 @@ def configuration(request: Request) -> tuple[str, RunConfig]:
 
 
 def budgets(items: Iterable[str] | None) -> dict[str, Any]:
-    """The overrides `eps` and `attack_eps` that the items of `--eps` come to; None for what they do not name.
+    """The overrides `eps` and `attack_eps` that the items of `--eps` come to; None for what they do
+    not name.
 
     Args:
-        items: numbers, and `ATTACK=NUMBER` for the attack of that name or spec, such as `pgd:norm=l2=2`.
+        items: numbers, and `ATTACK=NUMBER` for the attack of that name or spec, such as
+            `pgd:norm=l2=2`.
     """
     general: list[str] = []
     named: dict[str, tuple[str, ...]] = {}

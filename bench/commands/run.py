@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from bench.commands.report import told_invalid
+from bench.commands.report import report_invalid
 from bench.commands.request import Prepared, Request, prepare
-from bench.plan import Plan
 from bench.progress import say
 from bench.report import print_tables, table_console, write_report
-from bench.report.frames import title_of
-from bench.weights import Weights
+from bench.report.accuracy import title_of
+from bench.run.plan import Plan
+from bench.store.weights import Weights
 
 
 def run(request: Request, strict: bool = False) -> int:
@@ -41,8 +41,11 @@ def run(request: Request, strict: bool = False) -> int:
     print_tables(output, derived)
     say(messages, f"Tables and plots are in {path}/tables and {path}/plots")
     if failed:
-        say(messages, f"{failed} of {len(list(runner.grid.cells()))} cells failed; the same command tries them again")
-    invalid = strict and told_invalid(messages, derived)
+        say(
+            messages,
+            f"{failed} of {len(list(runner.grid.cells()))} cells failed; the same command tries them again",
+        )
+    invalid = strict and report_invalid(messages, derived)
     return 1 if failed or untimed or invalid else 0
 
 

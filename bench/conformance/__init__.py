@@ -1,7 +1,8 @@
-"""The conformance suite: what every plugin must keep, checked on small real data; `bench check` and the tests run it.
+"""The conformance suite: what every plugin must keep, checked on small real data; `bench check` and
+the tests run it.
 
-Each check is a function in a table by family. A plugin's `fit` is cut to a few batches, so a check takes seconds
-whatever the training budget; whether a network gets good is for a run to show.
+Each check is a function in a table by family. A plugin's `fit` is cut to a few batches, so a check
+takes seconds whatever the training budget; whether a network gets good is for a run to show.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 
-from bench.configure import configure
 from bench.conformance.attacks import ATTACK_CHECKS
 from bench.conformance.networks import CLASSIFIER_CHECKS, DEFENSE_CHECKS
 from bench.conformance.subject import REGISTRIES, Check, Subject
 from bench.errors import NotApplicable, PluginFault, RequestError
+from bench.plugins.configured import configure
 from bench.spec import Spec
 
 __all__ = ["CHECKS", "Subject", "conformance"]
@@ -30,7 +31,9 @@ def _frozen(subject: Subject) -> None:
     """It is a frozen dataclass."""
     parameters = getattr(type(subject.configured.plugin), "__dataclass_params__", None)
     if parameters is None or not parameters.frozen:
-        raise PluginFault("the class is not a frozen dataclass: decorate it with @dataclass(frozen=True)")
+        raise PluginFault(
+            "the class is not a frozen dataclass: decorate it with @dataclass(frozen=True)"
+        )
 
 
 def _round_trip(subject: Subject) -> None:

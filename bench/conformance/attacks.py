@@ -8,23 +8,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot, softmax
 
-from bench.configure import Configured
 from bench.conformance.subject import CPU, Check, Subject
 from bench.contracts import Attack, Norm
-from bench.crafting import perturb
 from bench.errors import PluginFault
-from bench.guard import check_ball
-from bench.seeding import seeded
-from bench.stages.base import weights_of
-from bench.surrogates import Pipeline
+from bench.plugins.configured import Configured
+from bench.stages.context import weights_of
+from bench.stages.crafting import perturb
+from bench.stages.guard import check_ball
+from bench.stages.seeding import seeded
+from bench.stages.surrogates import DefendedClassifier
 
 _MODERATE = 0.3
 """Of the largest budget there is: enough to mislead the classifier, in every norm."""
 _MIXED = 32
 
 
-class _Model(Pipeline):
-    """What an attack is given, with a generator for those that search its range; counts the calls with a gradient."""
+class _Model(DefendedClassifier):
+    """What an attack is given, with a generator for those that search its range.
+
+    Counts the calls with a gradient.
+    """
 
     def __init__(self, subject: Subject, classifier: nn.Module | None = None, eot: int = 1) -> None:
         super().__init__(None, classifier or subject.classifier)
@@ -97,7 +100,9 @@ def _attack_repeatable(subject: Subject) -> None:
     """The same seed gives the same images, and the model is left as it was."""
     before = weights_of(subject.classifier)
     if not torch.equal(_attacked(subject, 0.2), _attacked(subject, 0.2)):
-        raise PluginFault("two calls under the same seed differ: draw randomness from torch's global generators only")
+        raise PluginFault(
+            "two calls under the same seed differ: draw randomness from torch's global generators only"
+        )
     after = weights_of(subject.classifier)
     if any(not (before[name] == after[name]).all() for name in before):
         raise PluginFault("it changed the model it attacks")
@@ -106,7 +111,10 @@ def _attack_repeatable(subject: Subject) -> None:
 def _raises_loss(subject: Subject) -> None:
     """It raises the model's loss above that of the clean images."""
     adversarial = _attacked(subject, _moderate(subject))
-    before, after = (float(cross_entropy(subject.classifier(x), subject.labels)) for x in (subject.images, adversarial))
+    before, after = (
+        float(cross_entropy(subject.classifier(x), subject.labels))
+        for x in (subject.images, adversarial)
+    )
     if not after > before:
         raise PluginFault(f"the loss went from {before:.3g} to {after:.3g}: it does not attack")
 
@@ -144,7 +152,9 @@ def _decides(subject: Subject) -> None:
         raise PluginFault("it takes more than decisions from the model: set access = 'gradient'")
 
 
-def _attacked(subject: Subject, eps: float, model: nn.Module | None = None, labels: Tensor | None = None) -> Tensor:
+def _attacked(
+    subject: Subject, eps: float, model: nn.Module | None = None, labels: Tensor | None = None
+) -> Tensor:
     model, labels = model or _Model(subject), subject.labels if labels is None else labels
     with seeded(CPU, "conformance", eps):
         return perturb(subject.configured, model, subject.images, labels, eps)

@@ -7,9 +7,9 @@ import torch
 from bench.conformance.subject import CPU, Check, Subject
 from bench.contracts import Eager
 from bench.errors import PluginFault
-from bench.guard import plugin_call
-from bench.seeding import seeded
-from bench.stages.base import weights_of
+from bench.stages.context import weights_of
+from bench.stages.guard import plugin_call
+from bench.stages.seeding import seeded
 
 _ATOL = 1e-4
 """A batch may be summed in another order than its images alone."""
@@ -19,7 +19,9 @@ def _inference_parameters(subject: Subject) -> None:
     """What it calls inference parameters are parameters."""
     extra = set(subject.configured.plugin.inference_parameters) - set(subject.configured.parameters)
     if extra:
-        raise PluginFault(f"inference_parameters names what is no parameter: {', '.join(sorted(extra))}")
+        raise PluginFault(
+            f"inference_parameters names what is no parameter: {', '.join(sorted(extra))}"
+        )
 
 
 def _output(subject: Subject) -> None:
@@ -31,7 +33,8 @@ def _output(subject: Subject) -> None:
 def _extremes(subject: Subject) -> None:
     """Black and white images go through."""
     subject.output(
-        subject.module, torch.stack([torch.zeros_like(subject.images[0]), torch.ones_like(subject.images[0])])
+        subject.module,
+        torch.stack([torch.zeros_like(subject.images[0]), torch.ones_like(subject.images[0])]),
     )
 
 
@@ -48,7 +51,9 @@ def _repeatable(subject: Subject) -> None:
     """The same seed gives the same output."""
     first, second = (subject.output(subject.module, subject.images) for _ in range(2))
     if not torch.equal(first, second):
-        raise PluginFault("two calls under the same seed differ: draw randomness from torch's global generators only")
+        raise PluginFault(
+            "two calls under the same seed differ: draw randomness from torch's global generators only"
+        )
 
 
 def _fit_repeatable(subject: Subject) -> None:
@@ -65,7 +70,9 @@ def _reloads(subject: Subject) -> None:
     module = subject.configured.plugin.build(subject.context().data)
     module.load_state_dict(subject.module.state_dict())
     module = module.eval().requires_grad_(False)
-    if not torch.equal(subject.output(module, subject.images), subject.output(subject.module, subject.images)):
+    if not torch.equal(
+        subject.output(module, subject.images), subject.output(subject.module, subject.images)
+    ):
         raise PluginFault(
             "with its weights loaded into a new build() its output differs: keep all state in the state dict"
         )
@@ -111,7 +118,11 @@ def _accelerated(subject: Subject) -> None:
     own = getattr(subject.module, "accelerated", None)
     if own is None:
         return
-    with seeded(CPU, "conformance", 0), torch.no_grad(), plugin_call(subject.who):  # as Subject.output
+    with (
+        seeded(CPU, "conformance", 0),
+        torch.no_grad(),
+        plugin_call(subject.who),
+    ):  # as Subject.output
         found = own(Eager())(subject.images.clone())
     if not torch.allclose(found, subject.output(subject.module, subject.images), atol=_ATOL):
         raise PluginFault("accelerated() gives other images than forward()")

@@ -11,17 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.configure import Configured
-from bench.datasets import load_dataset
-from bench.guard import Guarded
+from bench.plugins.configured import Configured
 from bench.progress import Silent
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
-from bench.seeding import seeded
+from bench.stages.datasets import load_dataset
+from bench.stages.guard import Guarded
+from bench.stages.seeding import seeded
 from bench.stages.train import fitted
-from bench.training import TrainingContext
+from bench.stages.training import TrainingContext
 
 CPU = torch.device("cpu")
-REGISTRIES: Mapping[str, Registry[Any]] = {"defense": DEFENSES, "attack": ATTACKS, "classifier": CLASSIFIERS}
+REGISTRIES: Mapping[str, Registry[Any]] = {
+    "defense": DEFENSES,
+    "attack": ATTACKS,
+    "classifier": CLASSIFIERS,
+}
 
 _STEPS = 2
 _IMAGES = 3
@@ -32,7 +36,9 @@ class Linear(nn.Module):
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         super().__init__()
-        means = torch.stack([images[labels == label].mean(dim=0).flatten() for label in labels.unique()])
+        means = torch.stack(
+            [images[labels == label].mean(dim=0).flatten() for label in labels.unique()]
+        )
         self.weight = nn.Parameter(means, requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -77,7 +83,9 @@ class Subject:
             labels=self.split[1],
             seed="conformance",
             progress=Silent(),
-            classifier=self.classifier if getattr(self.configured.plugin, "uses_classifier", False) else None,
+            classifier=self.classifier
+            if getattr(self.configured.plugin, "uses_classifier", False)
+            else None,
             max_steps=_STEPS,
         )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.report.derived import Report
-from bench.report.plots import write_plots
+from bench.records.folder import RunFolder
+from bench.report.figures import write_plots
+from bench.report.report import Report
 from bench.report.tables import print_tables, table_console, write_tables
-from bench.runs import RunFolder
 
 __all__ = ["Report", "print_tables", "table_console", "write_report"]
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.measured import Measured
-from bench.metrics import share
-from bench.report.frames import interval_columns, trained_for
+from bench.analysis.metrics import share
+from bench.analysis.outcomes import EvaluatedCell
+from bench.report.accuracy import interval_columns, trained_for
 
 COLUMNS = (
     *("dataset", "classifier", "seed", "name", "defense", "trained_for", "tested_on"),
@@ -16,15 +16,16 @@ COLUMNS = (
 )
 
 
-def cross_attack_frame(cells: Sequence[Measured]) -> pd.DataFrame:
-    """One row per gray-box cell of a defense of which the run holds some that were trained for different attacks.
+def cross_attack_frame(cells: Sequence[EvaluatedCell]) -> pd.DataFrame:
+    """One row per gray-box cell of a defense of which the run holds some that were trained for
+    different attacks.
 
-    What a defense was trained for, see `bench.report.frames.trained_for`.
+    What a defense was trained for, see `bench.report.accuracy.trained_for`.
     """
     rows = []
     for cell in cells:
-        labels, learned = cell.result.labels, trained_for(cell.result)
-        if learned is None or cell.result.facts.threat != "graybox":
+        labels, learned = cell.record.labels, trained_for(cell.record)
+        if learned is None or cell.record.properties.threat != "graybox":
             continue
         rows.append(
             {

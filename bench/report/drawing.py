@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from bench.atomic import write_bytes
-from bench.report.frames import NO_NORM
+from bench.report.accuracy import NO_NORM
+from bench.store.atomic import write_bytes
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#F0E442")
 MARKERS = "osD^vP*X"
@@ -48,7 +48,7 @@ def line_over_eps(
     axes: Axes, rows: pd.DataFrame, label: str, look: Mapping[str, Any], undefended: bool = False
 ) -> None:
     """Accuracy over epsilon with its interval, from the clean accuracy at 0 on."""
-    clean, attacked = ("undefended_clean_accuracy", "undefended_accuracy")
+    clean, attacked = ("undefended_clean_accuracy", "undefended_robust_accuracy")
     if not undefended:
         clean, attacked = "clean_accuracy", "robust_accuracy"
     rows = over_seeds(rows, "eps").sort_values("eps")
@@ -58,7 +58,9 @@ def line_over_eps(
     }
     eps = np.concatenate([[0.0], rows["eps"]])
     axes.plot(eps, values[""], label=label, markersize=5, **look)
-    axes.fill_between(eps, values["_low"], values["_high"], color=look["color"], alpha=0.15, linewidth=0)
+    axes.fill_between(
+        eps, values["_low"], values["_high"], color=look["color"], alpha=0.15, linewidth=0
+    )
 
 
 def distances_to_ends(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[Any]:
@@ -68,7 +70,9 @@ def distances_to_ends(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDAr
     return np.atleast_2d(np.clip(ends, 0.0, None).reshape(2, -1))
 
 
-def legend(figure: Figure, axes: Axes, handles: Sequence[Line2D] | None = None, *, outside: bool = False) -> None:
+def legend(
+    figure: Figure, axes: Axes, handles: Sequence[Line2D] | None = None, *, outside: bool = False
+) -> None:
     """Inside the axes; beside them where it is long.
 
     Args:
@@ -98,7 +102,11 @@ def trim(panels: NDArray[Any], used: int, columns: int, label: str) -> None:
 
 def eps_label(norm: str) -> str:
     """Title of the epsilon axis."""
-    return f"epsilon in {norm}, pixels in [0, 1] (0: clean)" if norm != NO_NORM else "epsilon (0: clean)"
+    return (
+        f"epsilon in {norm}, pixels in [0, 1] (0: clean)"
+        if norm != NO_NORM
+        else "epsilon (0: clean)"
+    )
 
 
 def save(folder: Path, name: str, figure: Figure) -> None:

@@ -9,14 +9,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.metrics import clocks_apart, drift, latency_summary
+from bench.analysis.metrics import clocks_apart, drift, latency_summary
+from bench.records.timing import BUSY, EAGER, FLOAT32, Samples, Timing
 from bench.report.text import some, three_digits
-from bench.timings import BUSY, EAGER, FLOAT32, Samples, Timing
 
-LATENCY_LABELS = ("dataset", "classifier", "defense", "engine", "precision", "device", "target", "batch_size")
+LATENCY_LABELS = (
+    "dataset",
+    "classifier",
+    "defense",
+    "engine",
+    "precision",
+    "device",
+    "target",
+    "batch_size",
+)
 _PERCENTILES = ("p25", "p50", "p75", "p90", "p95", "p99")
 LATENCY_COLUMNS = (
-    *(*LATENCY_LABELS, "calls", *(f"{name}_ms" for name in _PERCENTILES), "iqr_ms", "images_per_second"),
+    *(
+        *LATENCY_LABELS,
+        "calls",
+        *(f"{name}_ms" for name in _PERCENTILES),
+        "iqr_ms",
+        "images_per_second",
+    ),
     *("cuda_p50_ms", "peak_memory_mib", "memory_rise_mib", "warmup", "stable", "rounds", "drift"),
     *("difference", "alike", "compared", "flops_per_image", "weight_bytes", "gflops_per_second"),
     *("threads", "clock_mhz", "busy_elsewhere", "status", "reason"),
@@ -39,16 +54,19 @@ _MIB = 2**20
 
 
 def latency_frame(timings: Iterable[Timing], defenses: Sequence[str] = ()) -> pd.DataFrame:
-    """One row per labels, engine, precision, device, target and batch size, the rounds' samples pooled.
+    """One row per labels, engine, precision, device, target and batch size, the rounds' samples
+    pooled.
 
-    Times are of a call, in milliseconds. `rounds` counts those with samples; `drift` is the largest relative
-    difference between their medians. Of several rounds the worst is told: least `warmup`, `stable` only if all were,
-    largest memory, `busy_elsewhere` and `difference`, smallest share `alike`. `gflops_per_second` is what the median
-    call achieves. A timing without samples has its reason and no numbers; one of which some rounds failed has both.
+    Times are of a call, in milliseconds. `rounds` counts those with samples; `drift` is the largest
+    relative difference between their medians. Of several rounds the worst is told: least `warmup`,
+    `stable` only if all were, largest memory, `busy_elsewhere` and `difference`, smallest share
+    `alike`. `gflops_per_second` is what the median call achieves. A timing without samples has its
+    reason and no numbers; one of which some rounds failed has both.
 
     Args:
         timings: raw times.
-        defenses: in the order in which they are to come; others come after them. Eager float32 comes first of each.
+        defenses: in the order in which they are to come; others come after them. Eager float32
+            comes first of each.
     """
     place = {name: index for index, name in enumerate(defenses)}
     groups: dict[tuple[Any, ...], list[Timing]] = {}
@@ -66,7 +84,9 @@ def latency_frame(timings: Iterable[Timing], defenses: Sequence[str] = ()) -> pd
 def timed(latency: pd.DataFrame, target: str) -> pd.DataFrame:
     """The rows of a target that have numbers, at the smallest batch of the run."""
     smallest = latency["batch_size"] == latency["batch_size"].min()
-    found: pd.DataFrame = latency[smallest & (latency["target"] == target) & (latency["status"] == "ok")]
+    found: pd.DataFrame = latency[
+        smallest & (latency["target"] == target) & (latency["status"] == "ok")
+    ]
     return found
 
 
@@ -94,7 +114,10 @@ def _place(row: Mapping[Any, Any]) -> tuple[bool, str, bool, str]:
 
 def _labels(timing: Timing) -> dict[str, Any]:
     subject = timing.subject
-    found = {**subject.labels, **{name: getattr(subject, name) for name in LATENCY_LABELS if hasattr(subject, name)}}
+    found = {
+        **subject.pipeline.labels(),
+        **{name: getattr(subject, name) for name in LATENCY_LABELS if hasattr(subject, name)},
+    }
     return {name: found[name] for name in LATENCY_LABELS}
 
 
@@ -105,20 +128,37 @@ def _row(rounds: Sequence[Timing]) -> dict[str, Any]:
     if others:
         worst = next((timing for timing in others if timing.status == "failed"), others[0])
         row["reason"] = (
-            worst.reason if not ok else f"{len(others)} of {len(rounds)} rounds {worst.status}: {worst.reason}"
+            worst.reason
+            if not ok
+            else f"{len(others)} of {len(rounds)} rounds {worst.status}: {worst.reason}"
         )
         row["status"] = "ok" if ok else worst.status
     if ok:
-        row.update(_times([samples for _, samples in ok], row["batch_size"]), **_memory([samples for _, samples in ok]))
-        row.update(_agreement([timing for timing, _ in ok]), **_conditions([timing for timing, _ in ok]))
+        row.update(
+            _times([samples for _, samples in ok], row["batch_size"]),
+            **_memory([samples for _, samples in ok]),
+        )
+        row.update(
+            _agreement([timing for timing, _ in ok]), **_conditions([timing for timing, _ in ok])
+        )
         first = ok[0][0]
-        rate = None if first.flops_per_image is None else first.flops_per_image * row["images_per_second"] / 1e9
-        row.update(flops_per_image=first.flops_per_image, weight_bytes=first.weight_bytes, gflops_per_second=rate)
+        rate = (
+            None
+            if first.flops_per_image is None
+            else first.flops_per_image * row["images_per_second"] / 1e9
+        )
+        row.update(
+            flops_per_image=first.flops_per_image,
+            weight_bytes=first.weight_bytes,
+            gflops_per_second=rate,
+        )
     return row
 
 
 def _times(rounds: Sequence[Samples], batch_size: int) -> dict[str, Any]:
-    summary = latency_summary(list(chain.from_iterable(samples.seconds for samples in rounds)), batch_size)
+    summary = latency_summary(
+        list(chain.from_iterable(samples.seconds for samples in rounds)), batch_size
+    )
     events = list(chain.from_iterable(samples.device_seconds for samples in rounds))
     return {
         "calls": summary.calls,
@@ -140,7 +180,10 @@ def _memory(rounds: Sequence[Samples]) -> dict[str, float | None]:
         for peak, samples in zip(peaks, known, strict=True)
         if samples.memory_before is not None
     ]
-    return {"peak_memory_mib": max(peaks, default=None), "memory_rise_mib": max(rises, default=None)}
+    return {
+        "peak_memory_mib": max(peaks, default=None),
+        "memory_rise_mib": max(rises, default=None),
+    }
 
 
 def _agreement(rounds: Sequence[Timing]) -> dict[str, float | None]:
@@ -176,7 +219,11 @@ def latency_table(latency: pd.DataFrame) -> pd.DataFrame:
             for name in ("p50", "p95")
         }
         found.append({**dict(zip(rows, labels, strict=True)), **numbers})
-    titles = [f"{name} ms, batch {size}" for size in sorted(ok["batch_size"].unique()) for name in ("p50", "p95")]
+    titles = [
+        f"{name} ms, batch {size}"
+        for size in sorted(ok["batch_size"].unique())
+        for name in ("p50", "p95")
+    ]
     return pd.DataFrame(found, columns=[*rows, *titles]).fillna("")
 
 
@@ -188,19 +235,25 @@ ENGINES_BELOW = (
 
 
 def engines_frame(latency: pd.DataFrame) -> pd.DataFrame:
-    """One row per timing that has numbers, beside eager float32 of the same; empty where nothing but that was timed.
+    """One row per timing that has numbers, beside eager float32 of the same; empty where nothing
+    but that was timed.
 
-    `faster` is the ratio of the medians, eager float32 over this one; `faster_low` and `faster_high` are the ratios of
-    opposite quartiles.
+    `faster` is the ratio of the medians, eager float32 over this one; `faster_low` and
+    `faster_high` are the ratios of opposite quartiles.
     """
     ok = latency[latency["status"] == "ok"]
     if len(plain(ok)) == len(ok):
         return pd.DataFrame(columns=list(_ENGINES))
     quartiles = ["p25_ms", "p50_ms", "p75_ms"]
-    both = ok.merge(plain(ok)[[*_SAME, *quartiles]], on=list(_SAME), how="left", suffixes=("", "_plain"))
+    both = ok.merge(
+        plain(ok)[[*_SAME, *quartiles]], on=list(_SAME), how="left", suffixes=("", "_plain")
+    )
     for end, of_plain, own in (("", "p50", "p50"), ("_low", "p25", "p75"), ("_high", "p75", "p25")):
         both[f"faster{end}"] = both[f"{of_plain}_ms_plain"] / both[f"{own}_ms"]
-    order = {name: list(dict.fromkeys(both[name])) for name in ("dataset", "classifier", "device", "defense")}
+    order = {
+        name: list(dict.fromkeys(both[name]))
+        for name in ("dataset", "classifier", "device", "defense")
+    }
 
     def place(row: Mapping[Hashable, Any]) -> tuple[Any, ...]:
         labels = (found.index(row[name]) for name, found in order.items())
@@ -218,7 +271,9 @@ def engines_table(frame: pd.DataFrame) -> pd.DataFrame:
     table["engine"], table["precision"] = frame["engine"], frame["precision"]
     table["p50 ms"] = frame["p50_ms"].map(three_digits)
     table["times faster"] = [_faster(row) for row in frame.to_dict("records")]
-    table["difference"] = ["" if pd.isna(value) else f"{value:.1e}" for value in frame["difference"]]
+    table["difference"] = [
+        "" if pd.isna(value) else f"{value:.1e}" for value in frame["difference"]
+    ]
     table["alike"] = [_alike(row) for row in frame.to_dict("records")]
     return table
 
@@ -235,19 +290,36 @@ def _alike(row: Mapping[Hashable, Any]) -> str:
 
 
 def remarks(latency: pd.DataFrame) -> str:
-    """What is missing and why, and which numbers are doubtful and why; a line each, nothing where all is well."""
+    """What is missing and why, and which numbers are doubtful and why.
+
+    A line each, nothing where all is well.
+    """
     lines = []
-    for (status, reason), rows in latency[latency["reason"] != ""].groupby(["status", "reason"], sort=False):
+    for (status, reason), rows in latency[latency["reason"] != ""].groupby(
+        ["status", "reason"], sort=False
+    ):
         what = f"{len(rows)} timing{'s' if len(rows) > 1 else ''}"
         lines.append(f"{what} {status}: {reason}" if status != "ok" else f"{what}: {reason}")
     ok = latency[latency["status"] == "ok"]
     for title, doubtful, number in (
-        (f"medians of rounds more than {_DRIFTED:.0%} apart", ok["drift"] > _DRIFTED, " ({drift:.0%})"),
+        (
+            f"medians of rounds more than {_DRIFTED:.0%} apart",
+            ok["drift"] > _DRIFTED,
+            " ({drift:.0%})",
+        ),
         ("not stable after the warm-up", ok["stable"].isin([False]), ""),
-        (f"fewer than {_FEW} calls, so p95 is nearly the slowest", ok["calls"] < _FEW, " ({calls:.0f})"),
+        (
+            f"fewer than {_FEW} calls, so p95 is nearly the slowest",
+            ok["calls"] < _FEW,
+            " ({calls:.0f})",
+        ),
         ("classified otherwise than by eager float32", ok["alike"] < ALIKE, " ({alike:.1%} alike)"),
         ("other processes kept cores busy", ok["busy_elsewhere"] > BUSY, " ({busy_elsewhere:.1f})"),
-        ("CUDA events disagree with the host's clock", _apart(ok), " ({cuda_p50_ms:.3g} and {p50_ms:.3g} ms)"),
+        (
+            "CUDA events disagree with the host's clock",
+            _apart(ok),
+            " ({cuda_p50_ms:.3g} and {p50_ms:.3g} ms)",
+        ),
     ):
         names = [_named(row) + number.format_map(row) for row in ok[doubtful].to_dict("records")]
         if names:
@@ -257,7 +329,11 @@ def remarks(latency: pd.DataFrame) -> str:
 
 def _apart(ok: pd.DataFrame) -> pd.Series[bool]:
     pairs = zip(ok["p50_ms"], ok["cuda_p50_ms"], strict=True)
-    return pd.Series([pd.notna(cuda) and clocks_apart(host / 1e3, cuda / 1e3) for host, cuda in pairs], ok.index, bool)
+    return pd.Series(
+        [pd.notna(cuda) and clocks_apart(host / 1e3, cuda / 1e3) for host, cuda in pairs],
+        ok.index,
+        bool,
+    )
 
 
 def _named(row: Mapping[Hashable, Any]) -> str:

@@ -9,20 +9,25 @@ from typing import Any
 
 import pandas as pd
 
-from bench.catalog import DATASETS
-from bench.weights import Entry
+from bench.plugins.catalog import DATASETS
+from bench.store.weights import Entry
 
 
 def model_card(networks: Sequence[Entry]) -> str:
-    """What a folder of weights holds, for people, as Markdown: data, training, accuracies, limits, use.
+    """What a folder of weights holds, for people, as Markdown: data, training, accuracies, limits,
+    use.
 
     Args:
         networks: at least one.
     """
     first = networks[0]
     parts = {
-        "DATA": "\n".join(f"- `{name}`: {DATASETS.get(name, '')}" for name in _different(networks, "dataset")),
-        "NETWORKS": pd.DataFrame([_network(entry, networks) for entry in networks]).to_markdown(index=False),
+        "DATA": "\n".join(
+            f"- `{name}`: {DATASETS.get(name, '')}" for name in _different(networks, "dataset")
+        ),
+        "NETWORKS": pd.DataFrame([_network(entry, networks) for entry in networks]).to_markdown(
+            index=False
+        ),
         "COMMANDS": "\n".join(_commands(networks)),
         "SCORES": _scores(networks),
         "REGISTRY": "DEFENSES" if first.family == "defense" else "CLASSIFIERS",
@@ -78,7 +83,10 @@ def _scores(networks: Sequence[Entry]) -> str:
             "network": entry.file,
             "classifier": score.classifier,
             "defense": ", ".join(
-                [score.defense or "", *(f"{name} {value}" for name, value in score.settings.items())]
+                [
+                    score.defense or "",
+                    *(f"{name} {value}" for name, value in score.settings.items()),
+                ]
             ).strip(", "),
             "test images": score.images,
             "n": score.n,

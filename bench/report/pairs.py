@@ -11,14 +11,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.checks import Verdict
-from bench.report.worst_case import UNSEEN, Ball, Standing
-from bench.statistics import ALPHA, Paired, holm, mcnemar, ranks
+from bench.analysis.checks import Verdict
+from bench.analysis.statistics import ALPHA, Paired, holm, mcnemar, ranks
+from bench.report.worst_case import UNSEEN, DefenseUnderBudget, ThreatBudget
 
 Array = NDArray[Any]
 
 COLUMNS = (
-    *("dataset", "classifier", "norm", "eps", "seed", "basis", "defense_a", "defense_b", "accuracy_a", "accuracy_b"),
+    *(
+        "dataset",
+        "classifier",
+        "norm",
+        "eps",
+        "seed",
+        "basis",
+        "defense_a",
+        "defense_b",
+        "accuracy_a",
+        "accuracy_b",
+    ),
     *("a_only", "b_only", "p", "p_holm", "verdict", "note"),
 )
 WORST_CASE = "worst case"
@@ -29,7 +40,8 @@ class Pair:
     """Two defenses on the same images of a ball.
 
     Attributes:
-        basis: what is compared: the worst case, or the strongest gray-box attack on each, right in every draw.
+        basis: what is compared: the worst case, or the strongest gray-box attack on each, right in
+            every draw.
         first: a defense.
         second: another.
         accuracies: the share of images right for each.
@@ -38,8 +50,8 @@ class Pair:
     """
 
     basis: str
-    first: Standing
-    second: Standing
+    first: DefenseUnderBudget
+    second: DefenseUnderBudget
     accuracies: tuple[float, float]
     test: Paired
     p_holm: float
@@ -56,33 +68,58 @@ class Pair:
         """What speaks against reading the pair as a comparison."""
         if self.basis != WORST_CASE:
             return ""
-        unseen = [each.defense for each in (self.first, self.second) if each.note(verdicts) == UNSEEN]
+        unseen = [
+            each.defense for each in (self.first, self.second) if each.note(verdicts) == UNSEEN
+        ]
         notes = [f"{UNSEEN}: {', '.join(unseen)}"] if unseen else []
-        return "; ".join([*notes, *([] if _attacks(self.first) == _attacks(self.second) else ["not the same attacks"])])
+        return "; ".join(
+            [
+                *notes,
+                *(
+                    []
+                    if _attacks(self.first) == _attacks(self.second)
+                    else ["not the same attacks"]
+                ),
+            ]
+        )
 
 
-def all_pairs(standings: Sequence[Standing]) -> list[Pair]:
-    """Every pair of defenses of every ball, by worst case and by gray box; each ball and basis corrected by itself."""
-    balls: dict[Ball, list[Standing]] = {}
+def all_pairs(standings: Sequence[DefenseUnderBudget]) -> list[Pair]:
+    """Every pair of defenses of every ball, by worst case and by gray box.
+
+    Each ball and basis corrected by itself.
+    """
+    balls: dict[ThreatBudget, list[DefenseUnderBudget]] = {}
     for standing in standings:
         balls.setdefault(standing.ball, []).append(standing)
-    bases: tuple[tuple[str, Callable[[Standing], Array | None]], ...] = (
+    bases: tuple[tuple[str, Callable[[DefenseUnderBudget], Array | None]], ...] = (
         (WORST_CASE, lambda standing: standing.robust),
         ("graybox", _graybox),
     )
-    return [pair for found in balls.values() for basis, right in bases for pair in _pairs(found, basis, right)]
+    return [
+        pair
+        for found in balls.values()
+        for basis, right in bases
+        for pair in _pairs(found, basis, right)
+    ]
 
 
-def rankings(standings: Sequence[Standing], pairs: Iterable[Pair]) -> dict[tuple[Ball, str], str]:
+def rankings(
+    standings: Sequence[DefenseUnderBudget], pairs: Iterable[Pair]
+) -> dict[tuple[ThreatBudget, str], str]:
     """The rank of each defense of a ball: 1 + the number of those whose worst case is better beyond chance."""
-    defenses: dict[Ball, list[str]] = {}
+    defenses: dict[ThreatBudget, list[str]] = {}
     for standing in standings:
         defenses.setdefault(standing.ball, []).append(standing.defense)
-    beaten: dict[Ball, list[tuple[str, str]]] = {ball: [] for ball in defenses}
+    beaten: dict[ThreatBudget, list[tuple[str, str]]] = {ball: [] for ball in defenses}
     for pair in pairs:
         if pair.basis == WORST_CASE and pair.winner_and_loser:
             beaten[pair.first.ball].append(pair.winner_and_loser)
-    return {(ball, name): rank for ball, names in defenses.items() for name, rank in ranks(names, beaten[ball]).items()}
+    return {
+        (ball, name): rank
+        for ball, names in defenses.items()
+        for name, rank in ranks(names, beaten[ball]).items()
+    }
 
 
 def pairs_frame(pairs: Iterable[Pair], verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
@@ -90,7 +127,11 @@ def pairs_frame(pairs: Iterable[Pair], verdicts: Mapping[str, Verdict]) -> pd.Da
     return pd.DataFrame([_row(pair, verdicts) for pair in pairs], columns=list(COLUMNS))
 
 
-def _pairs(standings: Sequence[Standing], basis: str, right: Callable[[Standing], Array | None]) -> list[Pair]:
+def _pairs(
+    standings: Sequence[DefenseUnderBudget],
+    basis: str,
+    right: Callable[[DefenseUnderBudget], Array | None],
+) -> list[Pair]:
     known = [(each, found) for each in standings if (found := right(each)) is not None]
     both = list(combinations(known, 2))
     tests = [mcnemar(first, second) for (_, first), (_, second) in both]
@@ -101,13 +142,16 @@ def _pairs(standings: Sequence[Standing], basis: str, right: Callable[[Standing]
     ]
 
 
-def _graybox(standing: Standing) -> Array | None:
+def _graybox(standing: DefenseUnderBudget) -> Array | None:
     cell = standing.graybox
-    return None if cell is None else np.asarray(cell.robust)
+    return None if cell is None else np.asarray(cell.right_in_every_draw)
 
 
-def _attacks(standing: Standing) -> set[tuple[object, ...]]:
-    return {tuple(cell.result.labels[axis] for axis in ("attack", "eps", "threat")) for cell in standing.cells}
+def _attacks(standing: DefenseUnderBudget) -> set[tuple[object, ...]]:
+    return {
+        tuple(cell.record.labels[axis] for axis in ("attack", "eps", "threat"))
+        for cell in standing.cells
+    }
 
 
 def _row(pair: Pair, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:

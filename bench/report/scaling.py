@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.measured import Measured
-from bench.metrics import cell_metrics
-from bench.report.frames import interval_columns
+from bench.analysis.metrics import cell_metrics
+from bench.analysis.outcomes import EvaluatedCell
+from bench.report.accuracy import interval_columns
 from bench.report.latency import plain
 from bench.report.text import intervals, three_digits
 
@@ -25,26 +25,29 @@ Group = tuple[Any, ...]
 Parameters = Mapping[str, Any]
 
 
-def scaling_frame(cells: Sequence[Measured], latency: pd.DataFrame) -> pd.DataFrame:
-    """One row per ok cell of a trained defense that the run holds with several values of other parameters.
+def scaling_frame(cells: Sequence[EvaluatedCell], latency: pd.DataFrame) -> pd.DataFrame:
+    """One row per ok cell of a trained defense that the run holds with several values of other
+    parameters.
 
-    Cells belong together that have the same defense by name, the same trained network (its digest) and everything else
-    in common. `varied` names the parameters that differ among those of a defense, comma-separated; each has a column.
-    Latency is of the pipeline in eager float32 at the run's smallest batch, and (`largest_`) at its largest where that
-    is another.
+    Cells belong together that have the same defense by name, the same trained network (its digest)
+    and everything else in common. `varied` names the parameters that differ among those of a
+    defense, comma-separated; each has a column. Latency is of the pipeline in eager float32 at the
+    run's smallest batch, and (`largest_`) at its largest where that is another.
 
     Args:
         cells: of the run.
         latency: see `bench.report.latency.latency_frame`.
     """
-    groups: dict[Group, list[Measured]] = {}
+    groups: dict[Group, list[EvaluatedCell]] = {}
     for cell in cells:
-        digest = cell.result.networks.get("defense")
+        digest = cell.record.networks.get("defense")
         if digest is not None:
             groups.setdefault((*_labels(cell)[: len(_WHERE)], digest), []).append(cell)
     varied: dict[str, dict[str, None]] = {}
     for group in groups.values():
-        varied.setdefault(_name(group[0]), {}).update(dict.fromkeys(_differing([_parameters(cell) for cell in group])))
+        varied.setdefault(_name(group[0]), {}).update(
+            dict.fromkeys(_differing([_parameters(cell) for cell in group]))
+        )
     times = _latency(latency)
     rows = [
         _row(cell, tuple(varied[_name(cell)]), times)
@@ -53,7 +56,9 @@ def scaling_frame(cells: Sequence[Measured], latency: pd.DataFrame) -> pd.DataFr
         for cell in group
     ]
     columns = dict.fromkeys(column for names in varied.values() for column in map(_column, names))
-    return pd.DataFrame(rows, columns=[*SCALING_LABELS, "network", "fixed", "varied", *columns, *_NUMBERS])
+    return pd.DataFrame(
+        rows, columns=[*SCALING_LABELS, "network", "fixed", "varied", *columns, *_NUMBERS]
+    )
 
 
 def varied_columns(rows: pd.DataFrame) -> list[str]:
@@ -74,7 +79,9 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.sort_values([*where, *several, *varied], kind="stable").reset_index(drop=True)
     table = rows[[*where, *several]].copy()
     for name in varied:
-        table[name] = rows[name].map(lambda value: value if isinstance(value, str) else f"{value:g}")
+        table[name] = rows[name].map(
+            lambda value: value if isinstance(value, str) else f"{value:g}"
+        )
     for title, column in (("clean", "clean_accuracy"), ("attacked", "robust_accuracy")):
         table[title] = intervals(rows, column)
     for start in ("", "largest_"):
@@ -83,33 +90,35 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _row(cell: Measured, varied: tuple[str, ...], times: Mapping[Group, Mapping[str, Any]]) -> dict[str, Any]:
+def _row(
+    cell: EvaluatedCell, varied: tuple[str, ...], times: Mapping[Group, Mapping[str, Any]]
+) -> dict[str, Any]:
     labels = dict(zip(SCALING_LABELS, _labels(cell), strict=True))
     parameters, metrics = _parameters(cell), cell_metrics(cell.outcome)
     fixed = ":".join(f"{name}={value}" for name, value in parameters.items() if name not in varied)
     return {
         **labels,
-        "network": cell.result.networks["defense"][:12],
+        "network": cell.record.networks["defense"][:12],
         "fixed": fixed,
         "varied": ",".join(varied),
         **{_column(name): _value(parameters.get(name)) for name in varied},
-        **interval_columns("clean_accuracy", metrics.clean),
-        **interval_columns("robust_accuracy", metrics.robust),
+        **interval_columns("clean_accuracy", metrics.clean_accuracy),
+        **interval_columns("robust_accuracy", metrics.robust_accuracy),
         **times.get((labels["dataset"], labels["classifier"], labels["defense"]), {}),
     }
 
 
-def _labels(cell: Measured) -> Group:
-    labels = {**cell.result.labels, "name": _name(cell)}
+def _labels(cell: EvaluatedCell) -> Group:
+    labels = {**cell.record.labels, "name": _name(cell)}
     return tuple(labels[name] for name in SCALING_LABELS)
 
 
-def _name(cell: Measured) -> str:
-    return str(cell.result.labels["defense"]).partition(":")[0]
+def _name(cell: EvaluatedCell) -> str:
+    return str(cell.record.labels["defense"]).partition(":")[0]
 
 
-def _parameters(cell: Measured) -> Parameters:
-    found: Parameters = cell.result.parameters.get("defense", {})
+def _parameters(cell: EvaluatedCell) -> Parameters:
+    found: Parameters = cell.record.parameters.get("defense", {})
     return found
 
 
@@ -141,6 +150,8 @@ def _latency(latency: pd.DataFrame) -> dict[Group, dict[str, Any]]:
             continue
         for row in ok[ok["batch_size"] == size].to_dict("records"):
             key = (row["dataset"], row["classifier"], row["defense"])
-            numbers = {f"{start}{name}": row[name] for name in ("batch_size", "p25_ms", "p50_ms", "p75_ms")}
+            numbers = {
+                f"{start}{name}": row[name] for name in ("batch_size", "p25_ms", "p50_ms", "p75_ms")
+            }
             found.setdefault(key, {}).update(numbers)
     return found

@@ -13,25 +13,59 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.atomic import write_text
 from bench.progress import say
-from bench.report.derived import Report
 from bench.report.latency import ENGINES_BELOW, engines_table, latency_table, remarks
+from bench.report.report import Report
 from bench.report.scaling import scaling_tables
 from bench.report.text import intervals, three_digits
 from bench.report.worst_case import UNSEEN
+from bench.store.atomic import write_text
 
 _LABELS = ("dataset", "classifier", "attack", "eps", "threat", "defense")
-_CONSTANT = (*_LABELS, "norm", "seed", "name", "seeds", "engine", "precision", "device", "cells", "basis")
+_CONSTANT = (
+    *_LABELS,
+    "norm",
+    "seed",
+    "name",
+    "seeds",
+    "engine",
+    "precision",
+    "device",
+    "cells",
+    "basis",
+)
 """Columns that the terminal names in a table's title where they hold a single value."""
 
 MARKS = {"ok": "", "suspect": " ?", "invalid": " !"}
 """What stands behind a number, by the level of its verdict."""
 
-_TEXT = (*_CONSTANT, "target", "verdict", "strongest", "not ok", "note", "trained for", "A", "B", "network")
+_TEXT = (
+    *_CONSTANT,
+    "target",
+    "verdict",
+    "strongest",
+    "not ok",
+    "note",
+    "trained for",
+    "A",
+    "B",
+    "network",
+)
 
-_FRAMES = ("results", "latency", "worst_case", "pairs", "seeds", "cross_attack", "scaling", "engines")
-"""Attributes of a report that are files of that name; one that is empty is left out, but for the first three."""
+_FRAMES = (
+    "results",
+    "latency",
+    "worst_case",
+    "pairs",
+    "seeds",
+    "cross_attack",
+    "scaling",
+    "engines",
+)
+"""Attributes of a report that are files of that name.
+
+One that is empty is left out, but for the first three.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +93,20 @@ def tables(report: Report) -> Iterator[Shown]:
         yield from _accuracy_tables(report)
     for name, frame in scaling_tables(report.scaling).items():
         title = f"{name}: one trained network, other parameters"
-        yield Shown(f"scaling_{name}", title, frame, "latency: of purifier and classifier, in eager float32")
+        yield Shown(
+            f"scaling_{name}", title, frame, "latency: of purifier and classifier, in eager float32"
+        )
     if not report.latency.empty:
-        yield Shown("latency_table", "Latency per call", latency_table(report.latency), remarks(report.latency))
+        yield Shown(
+            "latency_table",
+            "Latency per call",
+            latency_table(report.latency),
+            remarks(report.latency),
+        )
     if not report.engines.empty:
-        yield Shown("engines", "Engines and precisions", engines_table(report.engines), ENGINES_BELOW)
+        yield Shown(
+            "engines", "Engines and precisions", engines_table(report.engines), ENGINES_BELOW
+        )
 
 
 def _accuracy_tables(report: Report) -> Iterator[Shown]:
@@ -73,7 +116,11 @@ def _accuracy_tables(report: Report) -> Iterator[Shown]:
         several = ok["threat"].nunique() > 1 or ok["attack"].nunique() > 1
         title = "Worst case over all attacks within a budget, image by image"
         below = "rank: 1 + the number of defenses that beat it (exact McNemar, Holm, 0.05), see pairs.md"
-        below += f"; ?: {UNSEEN}, or it faced fewer attacks than others" if _doubtful(worst).any() else ""
+        below += (
+            f"; ?: {UNSEEN}, or it faced fewer attacks than others"
+            if _doubtful(worst).any()
+            else ""
+        )
         yield Shown("worst_case", title, worst_case_table(worst), below, several)
     side_by_side, skipped = results["threat"].nunique() > 1, _skipped(results)
     if side_by_side:
@@ -81,11 +128,21 @@ def _accuracy_tables(report: Report) -> Iterator[Shown]:
         below = f"{_marks(results)}; reasons and intervals in accuracy.md"
         yield Shown("threats", title, threat_table(results), f"{below}\n{skipped}".strip())
     accuracy = accuracy_table(results)
-    yield Shown("accuracy", "Accuracy, with 95 % Wilson intervals", accuracy, skipped, printed=not side_by_side)
+    yield Shown(
+        "accuracy",
+        "Accuracy, with 95 % Wilson intervals",
+        accuracy,
+        skipped,
+        printed=not side_by_side,
+    )
     if not report.seeds.empty:
         yield Shown("seeds", "Over seeds", seeds_table(report.seeds))
     if not report.cross_attack.empty:
-        yield Shown("cross_attack", "Trained for one attack, tested on another (graybox)", cross_table(report))
+        yield Shown(
+            "cross_attack",
+            "NetworkRef for one attack, tested on another (graybox)",
+            cross_table(report),
+        )
     if not report.pairs.empty:
         yield Shown("pairs", "Pairs of defenses", pairs_table(report.pairs), printed=False)
 
@@ -102,7 +159,9 @@ def worst_case_table(frame: pd.DataFrame) -> pd.DataFrame:
     for title, column in (("clean", "clean"), ("graybox", "graybox"), ("worst case", "worst_case")):
         table[title] = intervals(frame, column)
     accuracies = frame["strongest_accuracy"]
-    table["strongest"] = [f"{name}: {value:.3f}" for name, value in zip(frame["strongest"], accuracies, strict=True)]
+    table["strongest"] = [
+        f"{name}: {value:.3f}" for name, value in zip(frame["strongest"], accuracies, strict=True)
+    ]
     table["cells"], table["not ok"] = frame["cells"], frame["not_ok"]
     if frame["note"].any():
         table["note"] = frame["note"]
@@ -116,7 +175,9 @@ def threat_table(results: pd.DataFrame) -> pd.DataFrame:
         clean=results["clean_accuracy"].map("{:.3f}".format, na_action="ignore"),
         shown=[_marked(row) for row in results.to_dict("records")],
     )
-    table = shown.pivot_table(index=rows, columns="threat", values="shown", aggfunc="first", sort=False)
+    table = shown.pivot_table(
+        index=rows, columns="threat", values="shown", aggfunc="first", sort=False
+    )
     table = table[list(dict.fromkeys(results["threat"]))].fillna("")
     table.insert(0, "clean", shown.groupby(rows, sort=False)["clean"].first())
     table.columns = pd.Index(list(table.columns))
@@ -138,15 +199,17 @@ def _marks(results: pd.DataFrame) -> str:
     """How many cells have which verdict, and its mark."""
     levels = results["verdict"].dropna().map(_level).value_counts()
     return ", ".join(
-        f"{levels.get(level, 0)} {level}{f' ({mark.strip()})' if mark else ''}" for level, mark in MARKS.items()
+        f"{levels.get(level, 0)} {level}{f' ({mark.strip()})' if mark else ''}"
+        for level, mark in MARKS.items()
     )
 
 
 def accuracy_table(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell: clean and robust accuracy with intervals, undefended beside defended, the verdict.
+    """One row per cell: clean and robust accuracy with intervals, undefended beside defended, the
+    verdict.
 
-    The seed has a column only where there are several, the distance of the nearest adversarial image only where an
-    attack looks for it. Skipped cells are left out.
+    The seed has a column only where there are several, the distance of the nearest adversarial
+    image only where an attack looks for it. Skipped cells are left out.
     """
     results = results[results["status"] != "skipped"]
     labels = [*_LABELS, *_seed(results)]
@@ -154,7 +217,7 @@ def accuracy_table(results: pd.DataFrame) -> pd.DataFrame:
     pairs = (
         ("clean, undefended", "undefended_clean_accuracy"),
         ("clean, defended", "clean_accuracy"),
-        ("attacked, undefended", "undefended_accuracy"),
+        ("attacked, undefended", "undefended_robust_accuracy"),
         ("attacked, defended", "robust_accuracy"),
     )
     for title, column in pairs:
@@ -163,7 +226,9 @@ def accuracy_table(results: pd.DataFrame) -> pd.DataFrame:
         table["nearest, median"] = results["minimum_distance_median"].map(three_digits)
     failed = results["status"] != "ok"
     table["verdict"] = results["verdict"].where(~failed, "failed: " + results["reason"])
-    return table.sort_values([name for name in labels if name != "defense"], kind="stable").reset_index(drop=True)
+    return table.sort_values(
+        [name for name in labels if name != "defense"], kind="stable"
+    ).reset_index(drop=True)
 
 
 def seeds_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -174,14 +239,18 @@ def seeds_table(frame: pd.DataFrame) -> pd.DataFrame:
         rows = list(zip(*columns, strict=True))
         table[f"{title}, mean ± sd"] = [f"{mean:.3f} ± {std:.3f}" for mean, std, _, _ in rows]
         table[f"{title}, range"] = [f"{low:.3f} to {high:.3f}" for _, _, low, high in rows]
-    return table.sort_values([name for name in _LABELS if name != "defense"], kind="stable").reset_index(drop=True)
+    return table.sort_values(
+        [name for name in _LABELS if name != "defense"], kind="stable"
+    ).reset_index(drop=True)
 
 
 def cross_table(report: Report) -> pd.DataFrame:
     """Rows: what the defense was trained for; columns: what it was tested on."""
     frame = report.cross_attack.assign(shown=intervals(report.cross_attack, "accuracy"))
     rows = ["dataset", "classifier", *_seed(frame), "defense", "trained_for"]
-    wide = frame.pivot_table(index=rows, columns="tested_on", values="shown", aggfunc="first", sort=False)
+    wide = frame.pivot_table(
+        index=rows, columns="tested_on", values="shown", aggfunc="first", sort=False
+    )
     wide.columns = pd.Index([str(name) for name in wide.columns])
     return wide.fillna("").reset_index().rename(columns={"trained_for": "trained for"})
 
@@ -236,24 +305,40 @@ def print_tables(console: Console, report: Report) -> None:
 def print_table(console: Console, title: str, frame: pd.DataFrame) -> None:
     """One table; what is the same in every row stands in the title."""
     constant = [
-        name for name in frame.columns if name in _CONSTANT and name != "defense" and frame[name].nunique() == 1
+        name
+        for name in frame.columns
+        if name in _CONSTANT and name != "defense" and frame[name].nunique() == 1
     ]
     shown = frame.drop(columns=constant)
     fixed = ", ".join(f"{name} {frame[name].iloc[0]}" for name in constant)
-    table = Table(title=Text(f"{title} ({fixed})" if fixed else title), title_justify="left", header_style="bold")
+    table = Table(
+        title=Text(f"{title} ({fixed})" if fixed else title),
+        title_justify="left",
+        header_style="bold",
+    )
     for name in shown.columns:
-        table.add_column(Text(str(name)), justify="left" if name in _TEXT else "right", overflow="fold")
+        table.add_column(
+            Text(str(name)), justify="left" if name in _TEXT else "right", overflow="fold"
+        )
     for row in shown.itertuples(index=False):
-        table.add_row(*(Text(f"{value:g}" if isinstance(value, float) else str(value)) for value in row))
+        table.add_row(
+            *(Text(f"{value:g}" if isinstance(value, float) else str(value)) for value in row)
+        )
     console.print(table)
 
 
 def _skipped(results: pd.DataFrame) -> str:
     """How many cells were skipped, and which, in one line."""
     skipped = results[results["status"] == "skipped"]
-    names = dict.fromkeys(f"{row['attack']} under {row['threat']}" for row in skipped.to_dict("records"))
+    names = dict.fromkeys(
+        f"{row['attack']} under {row['threat']}" for row in skipped.to_dict("records")
+    )
     what = "cell" if len(skipped) == 1 else "cells"
-    return f"{len(skipped)} {what} skipped (reasons in results.csv): {', '.join(names)}" if names else ""
+    return (
+        f"{len(skipped)} {what} skipped (reasons in results.csv): {', '.join(names)}"
+        if names
+        else ""
+    )
 
 
 def _seed(frame: pd.DataFrame) -> list[str]:

@@ -25,4 +25,7 @@ def intervals(frame: pd.DataFrame, name: str) -> list[str]:
     """A share and its interval as text, row by row; nothing where there is none."""
     columns = (frame[column] for column in (name, f"{name}_low", f"{name}_high"))
     rows: Iterator[tuple[Any, ...]] = zip(*columns, strict=True)
-    return ["" if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in rows]
+    return [
+        "" if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+        for value, low, high in rows
+    ]

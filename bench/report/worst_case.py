@@ -11,17 +11,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.checks import Verdict
-from bench.measured import Measured, by_pipeline
-from bench.metrics import share
-from bench.report.frames import interval_columns, norm_name
-from bench.runs import Result
+from bench.analysis.checks import Verdict
+from bench.analysis.metrics import share
+from bench.analysis.outcomes import EvaluatedCell, by_pipeline
+from bench.records.cell import CellRecord
+from bench.report.accuracy import interval_columns, norm_name
 
 Array = NDArray[Any]
 
 COLUMNS = (
     *("dataset", "classifier", "norm", "eps", "seed", "defense", "n", "rank"),
-    *(f"{name}{end}" for name in ("clean", "graybox", "worst_case") for end in ("", "_low", "_high")),
+    *(
+        f"{name}{end}"
+        for name in ("clean", "graybox", "worst_case")
+        for end in ("", "_low", "_high")
+    ),
     *("graybox_attack", "strongest", "strongest_accuracy", "cells", "not_ok", "unfaced", "note"),
 )
 UNSEEN = "no valid attack saw the defense"
@@ -31,7 +35,7 @@ DECISIONS_ONLY = "only decision-based attacks saw the defense"
 
 
 @dataclass(frozen=True)
-class Ball:
+class ThreatBudget:
     """What an attacker may do to which classifier: defenses are compared within one.
 
     Attributes:
@@ -50,90 +54,119 @@ class Ball:
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class DefenseUnderBudget:
     """A defense in a ball.
 
     Attributes:
         ball: the attacker's limits.
         defense: spec.
-        cells: all that are ok and lie within the ball: the same norm, at most its budget. A smaller perturbation lies
-            in the larger ball too.
+        cells: all that are ok and lie within the ball: the same norm, at most its budget. A smaller
+            perturbation lies in the larger ball too.
         failed: how many more there would be, had they not failed.
         unfaced: attacks that other defenses faced in this ball and this one did not.
     """
 
-    ball: Ball
+    ball: ThreatBudget
     defense: str
-    cells: tuple[Measured, ...]
+    cells: tuple[EvaluatedCell, ...]
     failed: int
     unfaced: int = 0
 
     @property
     def attacks(self) -> set[tuple[Any, ...]]:
         """What was tried: attack, budget and threat model of each cell."""
-        return {tuple(cell.result.labels[axis] for axis in ("attack", "eps", "threat")) for cell in self.cells}
+        return {
+            tuple(cell.record.labels[axis] for axis in ("attack", "eps", "threat"))
+            for cell in self.cells
+        }
 
     @property
     def robust(self) -> Array:
         """Whether no attack broke the image, (n,): right on the clean one, and in every draw under every attack."""
-        return np.asarray(np.logical_and.reduce([cell.robust & cell.clean for cell in self.cells]))
+        return np.asarray(
+            np.logical_and.reduce(
+                [cell.right_in_every_draw & cell.clean_right_in_every_draw for cell in self.cells]
+            )
+        )
 
     @property
-    def graybox(self) -> Measured | None:
+    def graybox(self) -> EvaluatedCell | None:
         """The strongest gray-box attack at this very budget, whose accuracy papers print."""
-        found = [c for c in self.cells if c.result.facts.threat == "graybox" and c.eps == self.ball.eps]
+        found = [
+            c
+            for c in self.cells
+            if c.record.properties.threat == "graybox" and c.eps == self.ball.eps
+        ]
         return min(found, key=_accuracy) if found else None
 
     @property
-    def strongest(self) -> Measured:
+    def strongest(self) -> EvaluatedCell:
         """The single cell of lowest accuracy; among equals the largest budget."""
         return min(self.cells, key=lambda cell: (_accuracy(cell), -cell.eps))
 
     def not_ok(self, verdicts: Mapping[str, Verdict]) -> str:
         """How many cells are void or doubtful, such as `2 invalid, 1 suspect`."""
-        levels = Counter(verdicts[cell.result.key].level for cell in self.cells)
+        levels = Counter(verdicts[cell.record.key].level for cell in self.cells)
         counts = {"invalid": levels["invalid"], "suspect": levels["suspect"], "failed": self.failed}
         counts["not faced"] = max(0, self.unfaced - self.failed)
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
     def note(self, verdicts: Mapping[str, Verdict]) -> str:
-        """Whether the worst case is one at all: did a valid attack see the defense, and through its gradient?
+        """Whether the worst case is one at all: did a valid attack see the defense, and through its
+        gradient?
 
         Of no defense (`none`) the gray-box attacker sees everything.
         """
-        valid = [c for c in self.cells if verdicts[c.result.key].level != "invalid" and c.eps > 0]
+        valid = [c for c in self.cells if verdicts[c.record.key].level != "invalid" and c.eps > 0]
         bare = self.defense == "none"
-        saw = [c for c in valid if c.result.facts.sees_defense or (bare and c.result.facts.threat == "graybox")]
+        saw = [
+            c
+            for c in valid
+            if c.record.properties.sees_defense
+            or (bare and c.record.properties.threat == "graybox")
+        ]
         if not saw:
             return UNSEEN
-        followed = any(c.result.facts.gradient and c.result.facts.access == "gradient" for c in saw)
+        followed = any(
+            c.record.properties.gradient and c.record.properties.access == "gradient" for c in saw
+        )
         return "" if followed else DECISIONS_ONLY
 
 
-def standings(results: Iterable[Result], cells: Sequence[Measured]) -> list[Standing]:
+def standings(
+    results: Iterable[CellRecord], cells: Sequence[EvaluatedCell]
+) -> list[DefenseUnderBudget]:
     """Every defense in every ball in which it was attacked, ball by ball, in the run's order."""
     failed = Counter(
-        (*_pipeline(result), norm_name(result), float(result.labels["eps"]))
+        (result.pipeline, norm_name(result), result.eps)
         for result in results
         if result.status == "failed"
     )
     found = []
     for pipeline, group in by_pipeline(cells).items():
-        dataset, classifier, defense, seed = pipeline
-        for norm in dict.fromkeys(norm_name(cell.result) for cell in group):
-            alike = [cell for cell in group if norm_name(cell.result) == norm]
+        for norm in dict.fromkeys(norm_name(cell.record) for cell in group):
+            alike = [cell for cell in group if norm_name(cell.record) == norm]
             for eps in sorted({cell.eps for cell in alike}):
                 within = tuple(cell for cell in alike if cell.eps <= eps)
-                missing = sum(count for (*key, at), count in failed.items() if key == [*pipeline, norm] and at <= eps)
-                found.append(Standing(Ball(dataset, classifier, norm, eps, seed), defense, within, missing))
-    faced: dict[Ball, set[tuple[Any, ...]]] = {}
+                missing = sum(
+                    count
+                    for (of, named, at), count in failed.items()
+                    if (of, named) == (pipeline, norm) and at <= eps
+                )
+                budget = ThreatBudget(
+                    pipeline.dataset, pipeline.classifier, norm, eps, pipeline.seed or 0
+                )
+                found.append(DefenseUnderBudget(budget, pipeline.defense, within, missing))
+    faced: dict[ThreatBudget, set[tuple[Any, ...]]] = {}
     for each in found:
         faced.setdefault(each.ball, set()).update(each.attacks)
     return _by_ball([replace(each, unfaced=len(faced[each.ball] - each.attacks)) for each in found])
 
 
 def worst_case_frame(
-    found: Sequence[Standing], verdicts: Mapping[str, Verdict], ranks: Mapping[tuple[Ball, str], str]
+    found: Sequence[DefenseUnderBudget],
+    verdicts: Mapping[str, Verdict],
+    ranks: Mapping[tuple[ThreatBudget, str], str],
 ) -> pd.DataFrame:
     """One row per standing, the worst case beside the gray-box figure.
 
@@ -145,9 +178,13 @@ def worst_case_frame(
     return pd.DataFrame([_row(each, verdicts, ranks) for each in found], columns=list(COLUMNS))
 
 
-def _row(standing: Standing, verdicts: Mapping[str, Verdict], ranks: Mapping[tuple[Ball, str], str]) -> dict[str, Any]:
+def _row(
+    standing: DefenseUnderBudget,
+    verdicts: Mapping[str, Verdict],
+    ranks: Mapping[tuple[ThreatBudget, str], str],
+) -> dict[str, Any]:
     graybox, strongest = standing.graybox, standing.strongest
-    clean = strongest.outcome["clean_defended"] == strongest.labels
+    clean = strongest.outcome.clean_defended == strongest.labels
     return {
         **vars(standing.ball),
         "defense": standing.defense,
@@ -156,8 +193,8 @@ def _row(standing: Standing, verdicts: Mapping[str, Verdict], ranks: Mapping[tup
         **interval_columns("clean", share(clean)),
         **interval_columns("graybox", share(graybox.right) if graybox else None),
         **interval_columns("worst_case", share(standing.robust)),
-        "graybox_attack": str(graybox.result.labels["attack"]) if graybox else "",
-        "strongest": "{attack} eps {eps:g}, {threat}".format(**strongest.result.labels),
+        "graybox_attack": str(graybox.record.labels["attack"]) if graybox else "",
+        "strongest": "{attack} eps {eps:g}, {threat}".format(**strongest.record.labels),
         "strongest_accuracy": _accuracy(strongest),
         "cells": len(standing.cells),
         "not_ok": standing.not_ok(verdicts),
@@ -166,23 +203,28 @@ def _row(standing: Standing, verdicts: Mapping[str, Verdict], ranks: Mapping[tup
     }
 
 
-def _accuracy(cell: Measured) -> float:
+def _accuracy(cell: EvaluatedCell) -> float:
     return float(cell.right.mean())
 
 
-def _pipeline(result: Result) -> tuple[str, str, str, int]:
+def _pipeline(result: CellRecord) -> tuple[str, str, str, int]:
     labels = result.labels
-    return str(labels["dataset"]), str(labels["classifier"]), str(labels["defense"]), int(labels["seed"])
+    return (
+        str(labels["dataset"]),
+        str(labels["classifier"]),
+        str(labels["defense"]),
+        int(labels["seed"]),
+    )
 
 
-def _by_ball(found: list[Standing]) -> list[Standing]:
+def _by_ball(found: list[DefenseUnderBudget]) -> list[DefenseUnderBudget]:
     """Sorted by ball: names in the order in which they come, budgets by size."""
     order: dict[object, int] = {}
     for each in found:
         for name in (each.ball.dataset, each.ball.classifier, each.ball.norm):
             order.setdefault(name, len(order))
 
-    def place(each: Standing) -> tuple[int, int, int, float, int]:
+    def place(each: DefenseUnderBudget) -> tuple[int, int, int, float, int]:
         ball = each.ball
         return order[ball.dataset], order[ball.classifier], order[ball.norm], ball.eps, ball.seed
 

@@ -1,4 +1,7 @@
-"""Crafting an adversarial set under a threat model. A set that does not depend on the purifier serves all of them."""
+"""Crafting an adversarial set under a threat model.
+
+A set that does not depend on the purifier serves all of them.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.artifacts import Meta, Tensors
-from bench.configure import Configured
 from bench.contracts import Attack
-from bench.crafting import described, gradient_norms, minimise, noise, perturb
 from bench.errors import NotApplicable
 from bench.geometry import Norm, within
-from bench.guard import plugin_call
-from bench.seeding import seeded
-from bench.stages.base import Crafted, Lab, SplitRef, Task, Trained, is_stochastic
-from bench.threats import ThreatModel
+from bench.plugins.configured import Configured
+from bench.stages.context import TaskContext
+from bench.stages.crafting import described, gradient_norms, minimise, noise, perturb
+from bench.stages.guard import plugin_call
+from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
+from bench.stages.seeding import seeded
+from bench.stages.task import Task
+from bench.stages.threats import ThreatModel
+from bench.store.artifacts import Meta, Tensors
 
 
 @dataclass(frozen=True)
@@ -27,13 +32,16 @@ class Craft(Task):
 
     Attributes:
         attack: the attack.
-        eps: its budget on the [0, 1] scale; None for the nearest adversarial images of a `MinimumNorm` attack.
+        eps: its budget on the [0, 1] scale; None for the nearest adversarial images of a
+            `MinimumNorm` attack.
         threat: the threat model.
         split: the test images.
-        classifier: the attacked classifier, where the threat model uses it; else None, so that the set is shared.
+        classifier: the attacked classifier, where the threat model uses it; else None, so that the
+            set is shared.
         purifier: the defense, likewise.
         substitute: the substitute classifier, likewise.
-        batch_size: images attacked at once; randomness is drawn per batch, so it is part of the key.
+        batch_size: images attacked at once; randomness is drawn per batch, so it is part of the
+            key.
         seed: of the attack's randomness.
     """
 
@@ -42,9 +50,9 @@ class Craft(Task):
     eps: float | None
     threat: ThreatModel
     split: SplitRef
-    classifier: Trained | None
-    purifier: Trained | None
-    substitute: Trained | None
+    classifier: NetworkRef | None
+    purifier: NetworkRef | None
+    substitute: NetworkRef | None
     batch_size: int
     seed: int
 
@@ -62,30 +70,43 @@ class Craft(Task):
             "threat": self.threat.kind.name,
             "eot": self.eot,
             "data": self.split.digest,
-            **{name: network.identity if network else None for name, network in self._networks().items()},
+            **{
+                name: network.identity if network else None
+                for name, network in self._networks().items()
+            },
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
 
-    def _networks(self) -> dict[str, Trained | None]:
-        return {"classifier": self.classifier, "purifier": self.purifier, "substitute": self.substitute}
+    def _networks(self) -> dict[str, NetworkRef | None]:
+        return {
+            "classifier": self.classifier,
+            "purifier": self.purifier,
+            "substitute": self.substitute,
+        }
 
-    def run(self, lab: Lab) -> tuple[Tensors, Meta]:
+    def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
         """Attack batch by batch.
 
-        An image that the very model under attack gets wrong already is not attacked, unless another draw of that model
-        might get it right. Tensors: `adversarial` (n, c, h, w), `attacked` (n,) bool, `gradient_norm` (n,) of the loss
-        at the clean image, NaN where the threat model gives no gradient.
+        An image that the very model under attack gets wrong already is not attacked, unless another
+        draw of that model might get it right. Tensors: `adversarial` (n, c, h, w), `attacked` (n,)
+        bool, `gradient_norm` (n,) of the loss at the clean image, NaN where the threat model gives
+        no gradient.
         """
-        images, labels = lab.images(self.split)
-        model = self._model(lab)
+        images, labels = context.images(self.split)
+        model = self._model(context)
         parts: dict[str, list[Tensor]] = {"adversarial": [], "attacked": [], "gradient_norm": []}
-        with lab.progress.step(f"craft {self.title}", len(labels)) as step:
+        with context.progress.step(f"craft {self.title}", len(labels)) as step:
             if model is not None:
-                model.register_forward_pre_hook(lambda *_: step.advance(0, f"after {model.calls} calls of the model"))
+                model.register_forward_pre_hook(
+                    lambda *_: step.advance(0, f"after {model.calls} calls of the model")
+                )
             for start in range(0, len(labels), self.batch_size):
-                batch, targets = images[start : start + self.batch_size], labels[start : start + self.batch_size]
-                with seeded(lab.device, self.key, start):
+                batch, targets = (
+                    images[start : start + self.batch_size],
+                    labels[start : start + self.batch_size],
+                )
+                with seeded(context.device, self.key, start):
                     found = self._attack(model, batch, targets)
                 for name, tensor in zip(parts, found, strict=True):
                     parts[name].append(tensor)
@@ -95,17 +116,24 @@ class Craft(Task):
             meta["attack"] = described(self.attack, self.eps)
         return {name: torch.cat(tensors).cpu().numpy() for name, tensors in parts.items()}, meta
 
-    def _model(self, lab: Lab) -> nn.Module | None:
+    def _model(self, context: TaskContext) -> nn.Module | None:
         """What is attacked; None where the threat model is noise."""
         surrogate = self.threat.kind.surrogate
         if surrogate is None:
             return None
-        networks = {name: lab.network(each) if each else nn.Identity() for name, each in self._networks().items()}
-        model = surrogate(networks["purifier"], networks["classifier"], networks["substitute"]).eval()
+        networks = {
+            name: context.network(each) if each else nn.Identity()
+            for name, each in self._networks().items()
+        }
+        model = surrogate(
+            networks["purifier"], networks["classifier"], networks["substitute"]
+        ).eval()
         model.eot = self.eot  # type: ignore[assignment]
         return model
 
-    def _attack(self, model: nn.Module | None, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _attack(
+        self, model: nn.Module | None, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Adversarial images, which of them were attacked, gradient norms."""
         attacked = torch.ones(len(labels), dtype=torch.bool, device=images.device)
         gradients = torch.full((len(labels),), float("nan"), device=images.device)
@@ -120,7 +148,9 @@ class Craft(Task):
         if self.eps is None:
             output[attacked] = minimise(self.attack, model, images[attacked], labels[attacked])
         else:
-            output[attacked] = perturb(self.attack, model, images[attacked], labels[attacked], self.eps)
+            output[attacked] = perturb(
+                self.attack, model, images[attacked], labels[attacked], self.eps
+            )
         return output, attacked, gradients
 
     def _noise(self, images: Tensor) -> Tensor:
@@ -138,14 +168,17 @@ class Craft(Task):
     @property
     def title(self) -> str:
         """What it is, for people."""
-        names = [each.plugin.label for each in (self.purifier, self.classifier, self.substitute) if each]
+        names = [
+            each.plugin.label for each in (self.purifier, self.classifier, self.substitute) if each
+        ]
         budget = "nearest" if self.eps is None else f"eps {self.eps:g}"
         return f"{self.attack.label} {budget} ({self.threat.label}) on {' + '.join(names) or self.split.dataset}"
 
 
 @dataclass(frozen=True)
-class WithinBudget(Task):
-    """The nearest adversarial images of a `MinimumNorm` attack, those beyond the budget drawn back to it.
+class ProjectToBudget(Task):
+    """The nearest adversarial images of a `MinimumNorm` attack, those beyond the budget drawn back
+    to it.
 
     Attributes:
         nearest: the set without a budget.
@@ -155,19 +188,24 @@ class WithinBudget(Task):
     """
 
     kind: ClassVar[str] = "adversarial"
-    nearest: Crafted
+    nearest: AdversarialRef
     split: SplitRef
     eps: float
     norm: Norm
 
     def identity(self) -> Mapping[str, Any]:
         """The set, the images, the budget."""
-        return {"nearest": self.nearest.digest, "data": self.split.digest, "eps": self.eps, "norm": self.norm}
+        return {
+            "nearest": self.nearest.digest,
+            "data": self.split.digest,
+            "eps": self.eps,
+            "norm": self.norm,
+        }
 
-    def run(self, lab: Lab) -> tuple[Tensors, Meta]:
+    def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
         """The same tensors as `Craft` leaves."""
-        tensors = lab.crafted(self.nearest)
-        images, _ = lab.images(self.split)
+        tensors = context.adversarial_set(self.nearest)
+        images, _ = context.images(self.split)
         adversarial = torch.from_numpy(tensors["adversarial"].copy()).to(images.device)
         drawn_back = within(images, adversarial, self.eps, self.norm).cpu().numpy()
         meta = {"title": f"within eps {self.eps:g} ({self.norm})", "identity": self.identity()}

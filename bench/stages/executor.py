@@ -1,44 +1,82 @@
-"""Who runs tasks. Today one local process; another engine takes its place without a change to a stage."""
+"""Who runs tasks: today one local process; another engine takes its place without a new stage."""
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
-from bench.artifacts import Artifact, Meta, Tensors
 from bench.errors import PluginFault
-from bench.occupancy import working
-from bench.stages.base import Lab, Task
+from bench.machine.device_lock import shared_use
+from bench.stages.context import DamagedArtifact, TaskContext
+from bench.stages.task import Task
+from bench.store.artifacts import Artifact, Meta, Tensors
+
+logger = logging.getLogger("bench")
 
 
 class Executor(Protocol):
     """Anything that turns a task into its artifact."""
 
-    def get(self, task: Task) -> Artifact:
-        """The task's artifact, from the cache or made now.
+    def artifact(self, task: Task) -> Artifact:
+        """The task's artifact, verified: from the cache, or made now.
 
         Raises:
-            PluginFault: the task failed; asking again in the same run fails at once with the same reason.
+            PluginFault: the task failed; asking again in the same run fails at once with the same
+                reason.
+        """
+
+    def digest(self, task: Task) -> str:
+        """The digest of the task's artifact, which is made where the cache lacks it.
+
+        Raises:
+            PluginFault: see `artifact`.
         """
 
 
 class LocalExecutor:
     """Runs a task here and now, unless the cache has its artifact."""
 
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
         self._failed: dict[str, PluginFault] = {}
+        self._unread: dict[str, Task] = {}
 
-    def get(self, task: Task) -> Artifact:
-        """See `Executor.get`. A failure is remembered for the run and never cached."""
+    def artifact(self, task: Task) -> Artifact:
+        """See `Executor.artifact`. A failure is remembered for the run and never cached."""
         if task.key in self._failed:
             raise self._failed[task.key]
+
         try:
-            artifact, _ = self._lab.store.get_or_make(task.kind, task.key, lambda: self._run(task))
+            artifact, _ = self._context.store.get_or_make(
+                task.kind, task.key, lambda: self._run(task)
+            )
         except PluginFault as fault:
             self._failed[task.key] = fault
             raise
+
         return artifact
 
+    def digest(self, task: Task) -> str:
+        """See `Executor.digest`. Of a stored artifact only the header is read."""
+        stored = self._context.store.digest(task.kind, task.key)
+        if stored is None:
+            return self.artifact(task).digest
+
+        self._unread[task.key] = task
+        return stored
+
     def _run(self, task: Task) -> tuple[Tensors, Meta]:
-        with working(self._lab.device):
-            return task.run(self._lab)
+        """Run the task; an input that turns out to be damaged is made again first."""
+        try:
+            return self._run_on_device(task)
+        except DamagedArtifact as damage:
+            if damage.key not in self._unread:
+                raise
+            damaged = self._unread.pop(damage.key)
+            logger.warning("damaged artifact %s %s: it is made again", damaged.kind, damage.key[:8])
+            self.artifact(damaged)
+            return self._run_on_device(task)
+
+    def _run_on_device(self, task: Task) -> tuple[Tensors, Meta]:
+        with shared_use(self._context.device):
+            return task.run(self._context)

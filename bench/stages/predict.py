@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bench.artifacts import Meta, Tensors
 from bench.errors import PluginFault
-from bench.seeding import seeded
-from bench.stages.base import Crafted, Lab, SplitRef, Task, Trained, is_stochastic
+from bench.stages.context import TaskContext
+from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
+from bench.stages.seeding import seeded
+from bench.stages.task import Task
+from bench.store.artifacts import Meta, Tensors
 
 SAMPLES = 10
 """Purified images kept for pictures, and looked at for collapse."""
@@ -36,9 +38,9 @@ class Predict(Task):
 
     kind: ClassVar[str] = "predictions"
     split: SplitRef
-    crafted: Crafted | None
-    classifier: Trained
-    purifier: Trained | None
+    crafted: AdversarialRef | None
+    classifier: NetworkRef
+    purifier: NetworkRef | None
     batch_size: int
     draw: int = 0
     seed: int = 0
@@ -58,17 +60,20 @@ class Predict(Task):
             **randomness,
         }
 
-    def run(self, lab: Lab) -> tuple[Tensors, Meta]:
-        """Classify batch by batch. Tensors: `predictions` int64 (n,), `purified` the first images (m, c, h, w)."""
-        images = self._images(lab)
-        classifier = lab.checked(self.classifier)
-        purifier = lab.checked(self.purifier) if self.purifier else None
+    def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
+        """Classify batch by batch.
+
+        Tensors: `predictions` int64 (n,), `purified` the first images (m, c, h, w).
+        """
+        images = self._images(context)
+        classifier = context.checked_network(self.classifier)
+        purifier = context.checked_network(self.purifier) if self.purifier else None
         predictions: list[Tensor] = []
         samples: list[Tensor] = []
-        with lab.progress.step(self.title, len(images)) as step, torch.no_grad():
+        with context.progress.step(self.title, len(images)) as step, torch.no_grad():
             for start in range(0, len(images), self.batch_size):
                 batch = images[start : start + self.batch_size]
-                with seeded(lab.device, self.key, start):
+                with seeded(context.device, self.key, start):
                     purified = purifier(batch) if purifier else batch
                     predictions.append(classifier(purified).argmax(1))
                 if start < SAMPLES:
@@ -87,15 +92,18 @@ class Predict(Task):
         what = "adversarial" if self.crafted else "clean"
         return f"evaluate {what} {self.split.dataset} images {through}"
 
-    def _images(self, lab: Lab) -> Tensor:
-        images, _ = lab.images(self.split)
+    def _images(self, context: TaskContext) -> Tensor:
+        images, _ = context.images(self.split)
         if self.crafted is None:
             return images
-        return torch.from_numpy(lab.crafted(self.crafted)["adversarial"].copy()).to(lab.device)
+        return torch.from_numpy(context.adversarial_set(self.crafted)["adversarial"].copy()).to(
+            context.device
+        )
 
 
 def check_not_collapsed(who: str, images: Tensor, purified: Tensor) -> None:
-    """Refuse a purifier whose output hardly depends on its input, such as one that has learned to return black.
+    """Refuse a purifier whose output hardly depends on its input, such as one that has learned to
+    return black.
 
     Args:
         who: the purifier in the message.

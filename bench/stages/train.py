@@ -11,14 +11,16 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from bench.artifacts import Meta, Tensors
-from bench.configure import Configured
 from bench.contracts import Classifier, Defense, Network
 from bench.errors import PluginFault
-from bench.guard import Guarded, plugin_call
-from bench.seeding import seeded
-from bench.stages.base import Lab, SplitRef, Task, Trained, weights_of
-from bench.training import TrainingContext
+from bench.plugins.configured import Configured
+from bench.stages.context import TaskContext, weights_of
+from bench.stages.guard import Guarded, plugin_call
+from bench.stages.references import NetworkRef, SplitRef
+from bench.stages.seeding import seeded
+from bench.stages.task import Task
+from bench.stages.training import TrainingContext
+from bench.store.artifacts import Meta, Tensors
 
 logger = logging.getLogger("bench")
 
@@ -31,21 +33,23 @@ class Train(Task):
         plugin: a classifier or a defense.
         split: the training images.
         seed: of weights, order of images and noise.
-        against: the classifier a defense is trained with; None for one that does not use it, and for classifiers.
-        role: what it is trained for, where its randomness must differ from that of the same plugin's; else empty.
+        against: the classifier a defense is trained with; None for one that does not use it, and
+            for classifiers.
+        role: what it is trained for, where its randomness must differ from that of the same
+            plugin's; else empty.
     """
 
     kind: ClassVar[str] = "network"
     plugin: Configured[Network]
     split: SplitRef
     seed: int
-    against: Trained | None = None
+    against: NetworkRef | None = None
     role: str = ""
 
     @property
     def who(self) -> str:
         """The network's name in messages."""
-        return Trained(self.plugin, self.split.info, "", "").who
+        return NetworkRef(self.plugin, self.split.info, "", "").who
 
     def identity(self) -> Mapping[str, Any]:
         """Family, plugin, data, seed, and the weights it is trained against."""
@@ -58,33 +62,33 @@ class Train(Task):
             **({"role": self.role} if self.role else {}),
         }
 
-    def run(self, lab: Lab) -> tuple[Tensors, Meta]:
+    def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
         """Build, fit, check, and hand over the weights."""
         start = time.perf_counter()
-        images, labels = lab.images(self.split)
-        classifier = lab.network(self.against) if self.against else None
-        context = TrainingContext(
+        images, labels = context.images(self.split)
+        classifier = context.network(self.against) if self.against else None
+        fit_context = TrainingContext(
             title=f"train {self.role} {self.who} on {self.split.dataset}".replace("  ", " "),
             data=self.split.info,
             images=images,
             labels=labels,
             seed=self.key,
-            progress=lab.progress,
+            progress=context.progress,
             classifier=classifier,
         )
-        with seeded(lab.device, self.key, "fit"):
-            module = fitted(self.plugin.plugin, self.who, context, lab.device)
+        with seeded(context.device, self.key, "fit"):
+            module = fitted(self.plugin.plugin, self.who, fit_context, context.device)
         quality = {}
         if isinstance(self.plugin.plugin, Classifier):
-            quality = check_classifier(self.who, module, context)
+            quality = check_classifier(self.who, module, fit_context)
         with plugin_call(self.who):
             weights = weights_of(module)
         meta = {
             "title": f"{self.who} on {self.split.dataset}, seed {self.seed}",
             "identity": self.identity(),
-            "device": str(lab.device),
+            "device": str(context.device),
             "seconds": round(time.perf_counter() - start, 3),
-            "losses": context.history,
+            "losses": fit_context.history,
             **quality,
         }
         logger.info("trained %s in %.1f s", meta["title"], meta["seconds"])
@@ -100,7 +104,9 @@ def fitted(plugin: Network, who: str, context: TrainingContext, device: torch.de
     with plugin_call(who):
         module = plugin.build(context.data)
         if not isinstance(module, nn.Module):
-            raise PluginFault(f"{who}: build() returned {type(module).__name__} instead of a torch module")
+            raise PluginFault(
+                f"{who}: build() returned {type(module).__name__} instead of a torch module"
+            )
         module = module.to(device).train()
         with torch.enable_grad():
             plugin.fit(module, context)
@@ -121,5 +127,7 @@ def check_classifier(who: str, module: nn.Module, context: TrainingContext) -> d
     accuracy = float((logits.argmax(1) == labels).float().mean())
     chance = 1 / context.data.classes
     if accuracy < min(2 * chance, (1 + chance) / 2):
-        raise PluginFault(f"{who} did not train: accuracy {accuracy:.3f} on its training images (chance {chance:.3f})")
+        raise PluginFault(
+            f"{who} did not train: accuracy {accuracy:.3f} on its training images (chance {chance:.3f})"
+        )
     return {"train_accuracy": accuracy}

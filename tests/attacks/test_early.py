@@ -9,22 +9,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bench.configure import configure
-from bench.crafting import perturb
 from bench.errors import NotApplicable, RequestError
+from bench.plugins.configured import configure
 from bench.registry import ATTACKS
-from bench.seeding import seeded
+from bench.stages.crafting import perturb
+from bench.stages.seeding import seeded
 
 Step = Callable[[Tensor, Tensor], Tensor]
 """From an iterate and the loss gradient there to the next, before it is put back in the ball."""
 
 
 def first_broken(
-    model: nn.Module, images: Tensor, labels: Tensor, start: Tensor, steps: int, step: Step, project: Step
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    start: Tensor,
+    steps: int,
+    step: Step,
+    project: Step,
 ) -> tuple[Tensor, Tensor]:
-    """The first iterate of each image that the model gets wrong, else the last; and how many gradients it took."""
+    """The first iterate of each image that the model gets wrong, else the last.
+
+    And how many gradients it took.
+    """
     iterate, kept = start, start.clone()
-    gradients, open_ = torch.zeros(len(images), dtype=torch.long), torch.ones(len(images), dtype=torch.bool)
+    gradients, open_ = (
+        torch.zeros(len(images), dtype=torch.long),
+        torch.ones(len(images), dtype=torch.bool),
+    )
     for _ in range(steps):
         inputs = iterate.detach().requires_grad_(True)
         logits = model(inputs)
@@ -53,7 +65,9 @@ def sign(size: float) -> Step:
 
 
 def unit(size: float) -> Step:
-    return lambda iterate, gradient: iterate + size * gradient / gradient.square().sum((1, 2, 3), keepdim=True).sqrt()
+    return lambda iterate, gradient: (
+        iterate + size * gradient / gradient.square().sum((1, 2, 3), keepdim=True).sqrt()
+    )
 
 
 def momentum(size: float) -> Step:
@@ -98,7 +112,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("spec", "eps", "steps", "random_start", "rules"), CASES, ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("spec", "eps", "steps", "random_start", "rules"), CASES, ids=[case[0] for case in CASES]
+)
 def test_each_image_leaves_at_its_first_misclassified_iterate(
     trained_cnn: nn.Module,
     digits: tuple[Tensor, Tensor],
@@ -110,7 +126,11 @@ def test_each_image_leaves_at_its_first_misclassified_iterate(
 ) -> None:
     images, labels = digits
     with seeded(torch.device("cpu"), 1):
-        noise = torch.empty_like(images).uniform_(-eps, eps) if random_start else torch.zeros_like(images)
+        noise = (
+            torch.empty_like(images).uniform_(-eps, eps)
+            if random_start
+            else torch.zeros_like(images)
+        )
     step, project = rules()
     start = (images + noise).clamp(0, 1)
     theirs, gradients = first_broken(trained_cnn, images, labels, start, steps, step, project)
@@ -122,9 +142,13 @@ def test_each_image_leaves_at_its_first_misclassified_iterate(
     assert float(same.float().mean()) > 0.95  # a sign may flip where the gradient is all but zero
     assert torch.equal(right(trained_cnn, ours, labels), right(trained_cnn, theirs, labels))
     left = gradients[gradients < steps]
-    assert len(left.unique()) > 3  # they leave at different steps, so that the batch shrinks again and again
+    assert (
+        len(left.unique()) > 3
+    )  # they leave at different steps, so that the batch shrinks again and again
     assert model.gradients == int(gradients.sum())
-    assert model.plain == 3  # two for whether it decides alike, one by foolbox on the finished images: none per step
+    assert (
+        model.plain == 3
+    )  # two for whether it decides alike, one by foolbox on the finished images: none per step
 
 
 @pytest.mark.parametrize("spec", [case[0] for case in CASES])
@@ -146,10 +170,14 @@ def test_it_saves_gradients_and_never_helps_the_model(
         assert gradients[0] == steps * len(images)
         never = round(accuracy[1] * len(images))
         assert steps * never + (len(images) - never) <= gradients[1] < gradients[0]
-        assert distance[1] < distance[0]  # which is why it flatters a defense that the attacker does not see
+        assert (
+            distance[1] < distance[0]
+        )  # which is why it flatters a defense that the attacker does not see
 
 
-def test_an_image_that_is_wrong_already_stays_as_it_is(trained_cnn: nn.Module, digits: tuple[Tensor, Tensor]) -> None:
+def test_an_image_that_is_wrong_already_stays_as_it_is(
+    trained_cnn: nn.Module, digits: tuple[Tensor, Tensor]
+) -> None:
     images, labels = digits[0], digits[1].clone()
     labels[::2] = (labels[::2] + 1) % 10
     model = Counting(trained_cnn).eval()
@@ -164,17 +192,25 @@ def test_an_image_that_is_wrong_already_stays_as_it_is(trained_cnn: nn.Module, d
 class TestWhereItIsRefused:
     """A model that draws randomness, and a targeted attack."""
 
-    def test_a_random_model(self, spec: str, linear: nn.Module, greys: tuple[Tensor, Tensor]) -> None:
+    def test_a_random_model(
+        self, spec: str, linear: nn.Module, greys: tuple[Tensor, Tensor]
+    ) -> None:
         class Random(nn.Module):
             def forward(self, images: Tensor) -> Tensor:
                 return linear(images + 0.1 * torch.randn_like(images))
 
         with pytest.raises(NotApplicable, match="draws randomness"):
             perturb(configure(ATTACKS, f"{spec}:keep=first"), Random().eval(), *greys, 0.05)
-        assert len(perturb(configure(ATTACKS, spec), Random().eval(), *greys, 0.05)) == len(greys[0])
+        assert len(perturb(configure(ATTACKS, spec), Random().eval(), *greys, 0.05)) == len(
+            greys[0]
+        )
 
     def test_a_gradient_averaged_over_draws(
-        self, spec: str, linear: nn.Module, greys: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+        self,
+        spec: str,
+        linear: nn.Module,
+        greys: tuple[Tensor, Tensor],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(linear, "eot", 2, raising=False)
         with pytest.raises(NotApplicable, match="draws randomness"):

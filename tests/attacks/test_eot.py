@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bench.configure import configure
+from bench.plugins.configured import configure
 from bench.registry import ATTACKS
 
 GRADIENT = [
@@ -40,7 +40,9 @@ class Watched(nn.Module):
 
 
 @pytest.mark.parametrize("spec", GRADIENT)
-def test_each_gradient_takes_so_many_calls(linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str) -> None:
+def test_each_gradient_takes_so_many_calls(
+    linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str
+) -> None:
     images, labels = greys
     calls, results = [], []
     for eot in (1, 3):
@@ -50,19 +52,27 @@ def test_each_gradient_takes_so_many_calls(linear: nn.Module, greys: tuple[Tenso
         calls.append(model.calls)
         assert model.alive == 0
     assert calls[1] == 3 * calls[0] > 0
-    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-4)  # the mean of equal gradients
+    torch.testing.assert_close(
+        results[0], results[1], rtol=0, atol=1e-4
+    )  # the mean of equal gradients
 
 
 @pytest.mark.parametrize("spec", GRADIENT)
-def test_a_random_model_is_attacked(linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str) -> None:
+def test_a_random_model_is_attacked(
+    linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str
+) -> None:
     torch.manual_seed(0)
     model = Watched(linear, 2, noise=0.1).eval()
     found = configure(ATTACKS, spec).plugin.perturb(model, *greys, 0.2)
     assert bool(torch.isfinite(found).all())
-    assert float(cross_entropy(linear(found), greys[1])) > float(cross_entropy(linear(greys[0]), greys[1]))
+    assert float(cross_entropy(linear(found), greys[1])) > float(
+        cross_entropy(linear(greys[0]), greys[1])
+    )
 
 
-def test_the_gradient_is_the_mean_over_the_draws(linear: nn.Module, greys: tuple[Tensor, Tensor]) -> None:
+def test_the_gradient_is_the_mean_over_the_draws(
+    linear: nn.Module, greys: tuple[Tensor, Tensor]
+) -> None:
     images, labels = greys
     model = Watched(linear, 5, noise=2.0).eval()
     torch.manual_seed(7)
@@ -71,7 +81,9 @@ def test_the_gradient_is_the_mean_over_the_draws(linear: nn.Module, greys: tuple
     gradients = []
     for _ in range(5):
         inputs = images.clone().requires_grad_(True)
-        gradients.append(torch.autograd.grad(cross_entropy(model(inputs), labels, reduction="sum"), inputs)[0])
+        gradients.append(
+            torch.autograd.grad(cross_entropy(model(inputs), labels, reduction="sum"), inputs)[0]
+        )
     mean = torch.stack(gradients).mean(dim=0)
     torch.testing.assert_close(ours, (images + 0.05 * mean.sign()).clamp(0, 1), rtol=0, atol=1e-6)
     assert not torch.equal(mean.sign(), gradients[0].sign())
@@ -107,7 +119,9 @@ class Broken(nn.Module):
 
 
 @pytest.mark.parametrize("spec", [*GRADIENT, *FIRST])
-def test_a_gradient_of_nan_spoils_no_image(linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str) -> None:
+def test_a_gradient_of_nan_spoils_no_image(
+    linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str
+) -> None:
     images, labels = greys
     found = configure(ATTACKS, spec).plugin.perturb(Broken(linear).eval(), images, labels, 0.05)
     assert bool(torch.isfinite(found).all())
@@ -119,7 +133,10 @@ def test_pgd_leaves_an_image_without_a_gradient_at_its_random_start(
 ) -> None:
     images, labels = greys
     starts = []
-    for spec in ("pgd:norm=l2:steps=3", "pgd:norm=l2:steps=3:keep=first"):  # in L-infinity sign(nan) is 0
+    for spec in (
+        "pgd:norm=l2:steps=3",
+        "pgd:norm=l2:steps=3:keep=first",
+    ):  # in L-infinity sign(nan) is 0
         torch.manual_seed(0)
         found = configure(ATTACKS, spec).plugin.perturb(Broken(linear).eval(), images, labels, 0.05)
         starts.append(found[0])

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bench.configure import configure
-from bench.crafting import perturb
 from bench.geometry import Norm, distances
+from bench.plugins.configured import configure
 from bench.registry import ATTACKS
+from bench.stages.crafting import perturb
 
 
 def loss_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -21,7 +21,9 @@ def loss_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return gradient
 
 
-def bim(model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int, step_size: float) -> Tensor:
+def bim(
+    model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int, step_size: float
+) -> Tensor:
     """Kurakin et al. 2017, section 2.2."""
     adversarial = images
     for _ in range(steps):
@@ -30,7 +32,9 @@ def bim(model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int
     return adversarial
 
 
-def mifgsm(model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int, decay: float) -> Tensor:
+def mifgsm(
+    model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int, decay: float
+) -> Tensor:
     """Dong et al. 2018, algorithm 1."""
     adversarial, gathered = images, torch.zeros_like(images)
     for _ in range(steps):
@@ -41,12 +45,17 @@ def mifgsm(model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: 
     return adversarial
 
 
-def l2_pgd(model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int, step_size: float) -> Tensor:
+def l2_pgd(
+    model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int, step_size: float
+) -> Tensor:
     """Madry et al. 2018, section 2.1, with the Euclidean ball."""
     adversarial = images
     for _ in range(steps):
         gradient = loss_gradient(model, adversarial, labels)
-        adversarial = adversarial + step_size * gradient / gradient.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+        adversarial = (
+            adversarial
+            + step_size * gradient / gradient.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+        )
         delta = adversarial - images
         length = delta.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
         adversarial = (images + delta * (eps / length).clamp(max=1)).clamp(0, 1)
@@ -112,7 +121,8 @@ def test_pgd_stays_in_every_ball(
 
 
 @pytest.mark.parametrize(
-    "spec", ["bim", "mifgsm", "pgd:rel_stepsize=0.1:steps=20", "pgd:norm=l2:rel_stepsize=0.1:steps=20"]
+    "spec",
+    ["bim", "mifgsm", "pgd:rel_stepsize=0.1:steps=20", "pgd:norm=l2:rel_stepsize=0.1:steps=20"],
 )
 def test_a_targeted_attack_reaches_the_class_after_the_true_one(
     trained_cnn: nn.Module, digits: tuple[Tensor, Tensor], spec: str

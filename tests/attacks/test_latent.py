@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.configure import configure
 from bench.contracts import NotApplicable
-from bench.crafting import perturb
+from bench.plugins.configured import configure
 from bench.registry import ATTACKS
-from bench.seeding import seeded
-from bench.surrogates import IdentityBackward, Pipeline
+from bench.stages.crafting import perturb
+from bench.stages.seeding import seeded
+from bench.stages.surrogates import DefendedClassifier, IdentityBackward
 
 LATENT = configure(ATTACKS, "latent")
 
@@ -36,7 +36,7 @@ class Threshold(nn.Module):
         return 20 * torch.stack([0.5 - mean, mean - 0.5], dim=1)
 
 
-def attacked(brightness: float, eps: float, model: Pipeline) -> Tensor:
+def attacked(brightness: float, eps: float, model: DefendedClassifier) -> Tensor:
     images = torch.full((3, 1, 4, 4), brightness)
     labels = torch.full((3,), int(brightness > 0.5))
     with seeded(torch.device("cpu"), "latent"):
@@ -45,14 +45,14 @@ def attacked(brightness: float, eps: float, model: Pipeline) -> Tensor:
 
 @pytest.mark.parametrize("brightness", [0.4, 0.6])
 def test_it_crosses_the_boundary_where_the_budget_reaches_it(brightness: float) -> None:
-    model = Pipeline(Bright(), Threshold())
+    model = DefendedClassifier(Bright(), Threshold())
     images = attacked(brightness, 0.15, model)
     assert (model(images).argmax(1) == int(brightness < 0.5)).all()
     assert float((images - brightness).abs().max()) <= 0.15 + 1e-6
 
 
 def test_it_does_not_where_the_budget_falls_short() -> None:
-    model = Pipeline(Bright(), Threshold())
+    model = DefendedClassifier(Bright(), Threshold())
     images = attacked(0.4, 0.05, model)
     assert (model(images).argmax(1) == 0).all()
     assert float(images.min()) > 0.4  # it went the right way
@@ -60,11 +60,12 @@ def test_it_does_not_where_the_budget_falls_short() -> None:
 
 def test_it_sees_the_generator_through_bpda_and_no_other_purifier() -> None:
     assert not torch.equal(
-        attacked(0.4, 0.15, Pipeline(IdentityBackward(Bright()), Threshold())), torch.full((3, 1, 4, 4), 0.4)
+        attacked(0.4, 0.15, DefendedClassifier(IdentityBackward(Bright()), Threshold())),
+        torch.full((3, 1, 4, 4), 0.4),
     )
     for purifier in (None, nn.Identity()):
         with pytest.raises(NotApplicable, match="generator"):
-            attacked(0.4, 0.15, Pipeline(purifier, Threshold()))
+            attacked(0.4, 0.15, DefendedClassifier(purifier, Threshold()))
 
 
 def test_the_margin_and_the_excess_are_those_of_the_definition() -> None:

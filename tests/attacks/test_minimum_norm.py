@@ -6,15 +6,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.configure import configure
 from bench.contracts import NotApplicable
-from bench.crafting import perturb
 from bench.geometry import Norm, distances
+from bench.plugins.configured import configure
 from bench.registry import ATTACKS
+from bench.stages.crafting import perturb
 
 
 class Hyperplane(nn.Module):
-    """Two classes; every other pixel weighs a fifth, so that each norm has a nearest point of its own."""
+    """Two classes.
+
+    Every other pixel weighs a fifth, so that each norm has a nearest point of its own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +38,9 @@ class Hyperplane(nn.Module):
         noise = 0.03 * torch.randn(8, 64, generator=torch.Generator().manual_seed(1))
         unit = self.weight / self.weight.norm()
         away = torch.linspace(0.2, 0.6, 8) * torch.tensor([1.0, -1.0]).repeat(4)
-        return (0.5 + noise - (noise @ unit)[:, None] * unit + away[:, None] * unit).view(8, 1, 8, 8)
+        return (0.5 + noise - (noise @ unit)[:, None] * unit + away[:, None] * unit).view(
+            8, 1, 8, 8
+        )
 
 
 @pytest.mark.parametrize(
@@ -71,11 +76,15 @@ def test_hopskipjump_steps_as_far_in_a_large_batch() -> None:
     model = Hyperplane().eval()
     images = model.images().repeat(12, 1, 1, 1)
     torch.manual_seed(0)
-    found = configure(ATTACKS, "hopskipjump:steps=4").plugin.minimise(model, images, model(images).argmax(1))
+    found = configure(ATTACKS, "hopskipjump:steps=4").plugin.minimise(
+        model, images, model(images).argmax(1)
+    )
     assert float((distances(images, found, "l2") / model.distance(images, "l2")).median()) < 1.4
 
 
-@pytest.mark.parametrize("spec", ["cw:steps=100:binary_search_steps=8", "ddn", "fmn", "fmn:norm=linf", "fmn:norm=l1"])
+@pytest.mark.parametrize(
+    "spec", ["cw:steps=100:binary_search_steps=8", "ddn", "fmn", "fmn:norm=linf", "fmn:norm=l1"]
+)
 def test_a_targeted_attack_goes_for_the_class_after_the_true_one(
     linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str
 ) -> None:
@@ -84,7 +93,9 @@ def test_a_targeted_attack_goes_for_the_class_after_the_true_one(
     assert torch.equal(linear(found).argmax(1), (labels + 1) % 3)
 
 
-def test_a_targeted_decision_attack_goes_there_too(linear: nn.Module, greys: tuple[Tensor, Tensor]) -> None:
+def test_a_targeted_decision_attack_goes_there_too(
+    linear: nn.Module, greys: tuple[Tensor, Tensor]
+) -> None:
     images, labels = greys
     torch.manual_seed(0)
     for spec in ("hopskipjump:steps=2:targeted=true", "boundary:steps=50:targeted=true"):
@@ -92,7 +103,9 @@ def test_a_targeted_decision_attack_goes_there_too(linear: nn.Module, greys: tup
         assert torch.equal(linear(found).argmax(1), (labels + 1) % 3)
 
 
-def test_fmn_and_ddn_find_every_digit_alike(trained_cnn: nn.Module, digits: tuple[Tensor, Tensor]) -> None:
+def test_fmn_and_ddn_find_every_digit_alike(
+    trained_cnn: nn.Module, digits: tuple[Tensor, Tensor]
+) -> None:
     images, labels = (part[:30] for part in digits)
     medians = []
     for spec in ("ddn", "fmn", "ddn:targeted=true", "fmn:targeted=true"):
@@ -129,14 +142,20 @@ class Constant(nn.Module):
 
 
 @pytest.mark.parametrize("spec", SMALL)
-def test_what_cannot_be_fooled_comes_back_as_it_was(greys: tuple[Tensor, Tensor], spec: str) -> None:
+def test_what_cannot_be_fooled_comes_back_as_it_was(
+    greys: tuple[Tensor, Tensor], spec: str
+) -> None:
     images, labels = greys
-    found = configure(ATTACKS, spec).plugin.minimise(Constant().eval(), images, torch.zeros_like(labels))
+    found = configure(ATTACKS, spec).plugin.minimise(
+        Constant().eval(), images, torch.zeros_like(labels)
+    )
     torch.testing.assert_close(found, images)
 
 
 @pytest.mark.parametrize("spec", SMALL)
-def test_what_is_fooled_already_hardly_moves(linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str) -> None:
+def test_what_is_fooled_already_hardly_moves(
+    linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str
+) -> None:
     images, labels = greys
     found = configure(ATTACKS, spec).plugin.minimise(linear, images, (labels + 1) % 3)
     torch.testing.assert_close(found, images, rtol=0, atol=1e-5)
@@ -182,7 +201,9 @@ def test_random_decisions(linear: nn.Module, greys: tuple[Tensor, Tensor]) -> No
     assert not torch.equal(found, greys[0])
 
 
-def test_salt_and_pepper_is_black_and_white(linear: nn.Module, greys: tuple[Tensor, Tensor]) -> None:
+def test_salt_and_pepper_is_black_and_white(
+    linear: nn.Module, greys: tuple[Tensor, Tensor]
+) -> None:
     images, labels = greys
     found = configure(ATTACKS, "saltandpepper:steps=200").plugin.minimise(linear, images, labels)
     changed = found != images

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
-from bench.configure import configure
-from bench.crafting import perturb
+from bench.plugins.configured import configure
 from bench.registry import ATTACKS
+from bench.stages.crafting import perturb
 
 
 def warped(images: Tensor, degrees: float, right: float, down: float) -> Tensor:
@@ -32,7 +32,9 @@ def test_an_image_is_warped_within_the_budget_until_it_misleads(
 ) -> None:
     images, labels = (part[:30] for part in digits)
     eps = 0.5
-    ours = perturb(configure(ATTACKS, "spatial:rotations=3:translations=3"), trained_cnn, images, labels, eps)
+    ours = perturb(
+        configure(ATTACKS, "spatial:rotations=3:translations=3"), trained_cnn, images, labels, eps
+    )
     expected, found = images.clone(), torch.zeros(len(images), dtype=torch.bool)
     for turn, right, down in product((-15, 0, 15), (-1.5, 0, 1.5), (-1.5, 0, 1.5)):
         candidates = warped(images, turn, right, down)

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.keys import content_key
-from bench.measured import Measured
-from bench.runs import Facts, Result
-from bench.threats import THREATS
+from bench.analysis.outcomes import EvaluatedCell
+from bench.records.cell import CellProperties, CellRecord
+from bench.records.outcome import CellImages, Outcome
+from bench.stages.threats import THREATS
+from bench.store.keys import content_key
 
 
 class Made:
     """Cells as a run would leave them, of whatever is given."""
 
-    def result(self, defense: str = "d", attack: str = "fgsm", eps: float = 0.1, **changes: Any) -> Result:
+    def record(
+        self, defense: str = "d", attack: str = "fgsm", eps: float = 0.1, **changes: Any
+    ) -> CellRecord:
         threat = changes.get("threat", "graybox")
         kind = THREATS[threat.partition(":")[0]]
         facts = {
@@ -30,6 +33,7 @@ class Made:
             "stronger_than": kind.stronger_than,
             "eot": 1,
             "stochastic": False,
+            "stops_at_first_success": False,
         }
         labels = {
             "dataset": changes.get("dataset", "digits"),
@@ -40,10 +44,19 @@ class Made:
             "threat": threat,
             "seed": changes.get("seed", 0),
         }
-        return Result(
+        return CellRecord(
             key=content_key(labels),
             labels=labels,
-            facts=Facts(**{**facts, **{name: changes[name] for name in facts if name in changes and name != "threat"}}),
+            properties=CellProperties(
+                **{
+                    **facts,
+                    **{
+                        name: changes[name]
+                        for name in facts
+                        if name in changes and name != "threat"
+                    },
+                }
+            ),
             data=changes.get("data", "images"),
             n=changes.get("n", 20),
             status=changes.get("status", "ok"),
@@ -51,38 +64,54 @@ class Made:
             parameters=changes.get("parameters", {}),
             networks={},
             environment="environment",
+            adversarial_set=content_key({"of": labels}),
         )
 
-    def outcome(self, robust: Any, clean: Any = None, undefended: Any = None, moved: float = 0.1) -> dict[str, Any]:
+    def outcome(
+        self, robust: Any, clean: Any = None, undefended: Any = None, moved: float = 0.1
+    ) -> Outcome:
         """Raw arrays from booleans (n,) or (draws, n): which images are right; None for all."""
         robust = np.atleast_2d(np.asarray(robust, bool))
         n = robust.shape[1]
         labels = np.arange(n) % 10
 
         def predictions(right: Any) -> np.ndarray:
-            return np.where(np.ones(n, bool) if right is None else np.asarray(right, bool), labels, (labels + 1) % 10)
+            return np.where(
+                np.ones(n, bool) if right is None else np.asarray(right, bool),
+                labels,
+                (labels + 1) % 10,
+            )
 
+        return Outcome(
+            labels=labels,
+            clean_undefended=predictions(None),
+            clean_defended=np.atleast_2d(predictions(clean)),
+            adversarial_undefended=predictions(undefended),
+            adversarial_defended=predictions(robust),
+            attacked=np.ones(n, bool),
+            gradient_norm=np.ones(n, np.float32),
+            linf=np.full(n, moved, np.float32),
+            l2=np.full(n, 4 * moved, np.float32),
+            l1=np.full(n, 16 * moved, np.float32),
+        )
+
+    def images(self, moved: float = 0.1) -> CellImages:
+        """Grey ramps; the adversarial ones are brighter, the purified ones darker."""
         picture = np.linspace(0, 255, 4 * 4).reshape(1, 1, 4, 4).repeat(10, axis=0)
-        return {
-            "labels": labels,
-            "clean_undefended": predictions(None),
-            "clean_defended": np.atleast_2d(predictions(clean)),
-            "adversarial_undefended": predictions(undefended),
-            "adversarial_defended": predictions(robust),
-            "attacked": np.ones(n, bool),
-            "gradient_norm": np.ones(n, np.float32),
-            "linf": np.full(n, moved, np.float32),
-            "l2": np.full(n, 4 * moved, np.float32),
-            "l1": np.full(n, 16 * moved, np.float32),
-            "sample_clean": picture.astype(np.uint8),
-            "sample_adversarial": (picture + 255 * moved).clip(0, 255).astype(np.uint8),
-            "sample_purified": (picture * 0.9).astype(np.uint8),
-        }
+        return CellImages(
+            clean=picture.astype(np.uint8),
+            adversarial=(picture + 255 * moved).clip(0, 255).astype(np.uint8),
+            purified=(picture * 0.9).astype(np.uint8),
+        )
 
-    def cell(self, robust: Any, clean: Any = None, moved: float = 0.1, **labels: Any) -> Measured:
+    def cell(
+        self, robust: Any, clean: Any = None, moved: float = 0.1, **labels: Any
+    ) -> EvaluatedCell:
         """A cell that is ok; labels and facts as `result` takes them."""
         outcome = self.outcome(robust, clean, moved=moved)
-        return Measured(self.result(**labels, n=len(outcome["labels"])), outcome)
+        return EvaluatedCell(
+            self.record(**labels, n=len(outcome.labels)), outcome, self.images(moved)
+        )
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.artifacts import read_artifact
-from bench.report.frames import RESULT_COLUMNS
-from bench.runs import RunFolder
+from bench.records.folder import RunFolder
+from bench.report.accuracy import RESULT_COLUMNS
+from bench.store.artifacts import read_artifact
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,9 @@ def all_defenses() -> str:
 
 
 def test_a_run_ends_with_tables_plots_and_records(bench, tiny: Path, all_defenses: str) -> None:  # type: ignore[no-untyped-def]
-    done = bench("run", "--config", tiny, "--defenses", all_defenses, "--attacks", "fgsm,pgd", "--out", "out")
+    done = bench(
+        "run", "--config", tiny, "--defenses", all_defenses, "--attacks", "fgsm,pgd", "--out", "out"
+    )
     assert done.code == 0, done.err
     assert "Plan: 16 cells on " in done.err
     results = pd.read_csv("out/tables/results.csv")
@@ -32,7 +34,13 @@ def test_a_run_ends_with_tables_plots_and_records(bench, tiny: Path, all_defense
     assert (results["status"] == "ok").all()
     assert results["robust_accuracy"].between(0, 1).all()
     assert (results["latency_p50_ms"] > 0).all()
-    for name in ("accuracy.md", "accuracy.tex", "latency_table.md", "latency_table.tex", "latency.csv"):
+    for name in (
+        "accuracy.md",
+        "accuracy.tex",
+        "latency_table.md",
+        "latency_table.tex",
+        "latency.csv",
+    ):
         assert Path("out/tables", name).stat().st_size > 100
     plots = {path.name for path in Path("out/plots").iterdir()}
     for kind in ("png", "svg"):
@@ -46,7 +54,9 @@ def test_a_run_ends_with_tables_plots_and_records(bench, tiny: Path, all_defense
 
     before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
     start = time.monotonic()
-    again = bench("run", "--config", tiny, "--defenses", all_defenses, "--attacks", "fgsm,pgd", "--out", "out")
+    again = bench(
+        "run", "--config", tiny, "--defenses", all_defenses, "--attacks", "fgsm,pgd", "--out", "out"
+    )
     assert again.code == 0
     assert "16 already recorded" in again.err
     assert time.monotonic() - start < 30
@@ -64,10 +74,23 @@ def test_a_run_ends_with_tables_plots_and_records(bench, tiny: Path, all_defense
 
 
 def test_a_purifier_that_cannot_be_timed_is_told(bench, tiny: Path, plugins: Path) -> None:  # type: ignore[no-untyped-def]
-    command = ("run", "--config", tiny, "--plugin", plugins / "faulty.py", "--eps", "0.1", "--out", "out")
+    command = (
+        "run",
+        "--config",
+        tiny,
+        "--plugin",
+        plugins / "faulty.py",
+        "--eps",
+        "0.1",
+        "--out",
+        "out",
+    )
     done = bench(*command, "--defenses", "none,broken:how=latency")
     assert done.code == 1
-    assert "not timed at batch size 4: defense broken:how=latency, timed raised RuntimeError: four [/is]" in done.err
+    assert (
+        "not timed at batch size 4: defense broken:how=latency, timed raised RuntimeError: four [/is]"
+        in done.err
+    )
     assert (pd.read_csv("out/tables/results.csv")["status"] == "ok").all()
 
 
@@ -80,9 +103,23 @@ def test_a_spec_in_brackets_is_shown_as_it_is(bench, tiny: Path) -> None:  # typ
     assert spec in Path("out/tables/accuracy.md").read_text()
 
 
-def test_an_edited_plugin_is_another_plugin(bench_process, tiny: Path, plugins: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_edited_plugin_is_another_plugin(
+    bench_process, tiny: Path, plugins: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
     plugin = tmp_path / "mine.py"
-    command = ("run", "--config", tiny, "--plugin", "mine.py", "--defenses", "my_median", "--eps", "0.1", "--n", "20")
+    command = (
+        "run",
+        "--config",
+        tiny,
+        "--plugin",
+        "mine.py",
+        "--defenses",
+        "my_median",
+        "--eps",
+        "0.1",
+        "--n",
+        "20",
+    )
     seen = []
     for edit in ("median(windows, dim=-1).values", "mean(windows, dim=-1)"):
         source = (plugins / "my_median.py").read_text()
@@ -99,7 +136,10 @@ def test_an_edited_plugin_is_another_plugin(bench_process, tiny: Path, plugins: 
 def test_a_folder_that_a_killed_start_left_is_used(bench, tiny: Path) -> None:  # type: ignore[no-untyped-def]
     Path("out").mkdir()
     Path("out/.config.json.ab12.partial").write_text("{")
-    assert bench("run", "--config", tiny, "--defenses", "none", "--eps", "0.1", "--out", "out").code == 0
+    assert (
+        bench("run", "--config", tiny, "--defenses", "none", "--eps", "0.1", "--out", "out").code
+        == 0
+    )
 
 
 def test_the_default_folder_is_found_again(bench, tiny: Path) -> None:  # type: ignore[no-untyped-def]
@@ -119,7 +159,17 @@ def test_a_strangers_plugin_runs_from_outside(bench, tiny: Path, plugins: Path) 
     assert "radius=1" in listed.out
     assert bench("check", plugin).code == 0
     done = bench(
-        "run", "--config", tiny, "--plugin", plugin, "--defenses", "my_median:radius=2", "--eps", "0.1", "--out", "o"
+        "run",
+        "--config",
+        tiny,
+        "--plugin",
+        plugin,
+        "--defenses",
+        "my_median:radius=2",
+        "--eps",
+        "0.1",
+        "--out",
+        "o",
     )
     assert done.code == 0, done.err
     assert pd.read_csv("o/tables/results.csv")["defense"].tolist() == ["my_median:radius=2"]
@@ -143,8 +193,24 @@ def test_check_takes_a_name_a_spec_and_tells_failures(bench, plugins: Path) -> N
 
 
 def test_failing_cells_are_recorded_and_the_others_go_on(bench, tiny: Path, plugins: Path) -> None:  # type: ignore[no-untyped-def]
-    command = ("run", "--config", tiny, "--plugin", plugins / "faulty.py", "--eps", "0.1", "--out", "out")
-    done = bench(*command, "--defenses", "none,broken:how=nan,broken:how=shape", "--attacks", "fgsm,broken_attack")
+    command = (
+        "run",
+        "--config",
+        tiny,
+        "--plugin",
+        plugins / "faulty.py",
+        "--eps",
+        "0.1",
+        "--out",
+        "out",
+    )
+    done = bench(
+        *command,
+        "--defenses",
+        "none,broken:how=nan,broken:how=shape",
+        "--attacks",
+        "fgsm,broken_attack",
+    )
     assert done.code == 1
     results = pd.read_csv("out/tables/results.csv").set_index(["defense", "attack"])
     assert results.loc[("none", "fgsm"), "status"] == "ok"
@@ -165,15 +231,31 @@ BAD = {
     "threat": (["--threats", "gray"], "unknown threat model 'gray'", "graybox"),
     "preset": (["--preset", "quik"], "unknown preset 'quik'", "did you mean 'quick'"),
     "parameter": (["--defenses", "convae:stesp=1"], "unknown parameter", "did you mean 'steps'"),
-    "nested": (["--defenses", "convae:attack=[pgd:steps=0]"], "steps=0", "greater than or equal to 1"),
+    "nested": (
+        ["--defenses", "convae:attack=[pgd:steps=0]"],
+        "steps=0",
+        "greater than or equal to 1",
+    ),
     "type": (["--defenses", "convae:width=wide"], "width=wide", "valid integer"),
-    "restarts": (["--defenses", "defensegan:restarts=0"], "restarts=0", "greater than or equal to 1"),
+    "restarts": (
+        ["--defenses", "defensegan:restarts=0"],
+        "restarts=0",
+        "greater than or equal to 1",
+    ),
     "negative eps": (["--eps", "-0.1"], "--eps = '-0.1'", "greater than or equal to 0"),
     "infinite eps": (["--attacks", "ddn", "--eps", "inf"], "--eps = 'inf'", "finite number"),
     "eps of no attack": (["--eps", "0.1,=0.2"], "--eps =0.2", "there is no attack before the '='"),
     "eps of a wrong attack": (["--eps", "fsgm=0.1"], "--eps NAME=VALUE", "did you mean 'fgsm'"),
-    "eps of a spec": (["--attacks", "pgd:norm=l2", "--eps", "0.1,pgd:nrm=l2=2"], "pgd:nrm=l2", "pgd:norm=l2"),
-    "threat parameter": (["--threats", "whitebox:eto=3"], "parameter of threat model 'whitebox'", "did you mean 'eot'"),
+    "eps of a spec": (
+        ["--attacks", "pgd:norm=l2", "--eps", "0.1,pgd:nrm=l2=2"],
+        "pgd:nrm=l2",
+        "pgd:norm=l2",
+    ),
+    "threat parameter": (
+        ["--threats", "whitebox:eto=3"],
+        "parameter of threat model 'whitebox'",
+        "did you mean 'eot'",
+    ),
     "large eps": (["--eps", "0.1,1.1"], "--eps 1.1: attack 'fgsm'", "takes at most 1"),
     "no images": (["--n", "0"], "--n = '0'", "greater than or equal to 1"),
     "too many images": (["--n", "501"], "--n 501", "has 500 test images"),
@@ -195,7 +277,9 @@ def test_a_bad_request_is_one_line_and_exit_code_2(  # type: ignore[no-untyped-d
 ) -> None:
     arguments, what, hint = BAD[case]
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "own-cache"))  # other test processes write to the session's
+    monkeypatch.setenv(
+        "BENCH_CACHE", str(tmp_path / "own-cache")
+    )  # other test processes write to the session's
     done = bench("run", *arguments)
     assert done.code == 2
     assert what in done.err
@@ -216,10 +300,17 @@ def test_cuda_without_cuda_is_refused(bench) -> None:  # type: ignore[no-untyped
 
 
 def test_two_plugins_of_one_name_are_refused(bench, plugins: Path) -> None:  # type: ignore[no-untyped-def]
-    done = bench("run", "--plugin", plugins / "my_median.py", "--plugin", plugins / "my_median_twin.py")
+    done = bench(
+        "run", "--plugin", plugins / "my_median.py", "--plugin", plugins / "my_median_twin.py"
+    )
     assert done.code == 2
     assert "two plugins are called defense 'my_median'" in done.err
-    assert bench("list", "--plugin", plugins / "my_median.py", "--plugin", plugins / "my_median_twin.py").code == 2
+    assert (
+        bench(
+            "list", "--plugin", plugins / "my_median.py", "--plugin", plugins / "my_median_twin.py"
+        ).code
+        == 2
+    )
 
 
 def test_a_plugin_that_cannot_be_imported_is_refused(bench, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -240,7 +331,8 @@ def test_a_folder_of_another_run_is_left_alone(bench, tiny: Path) -> None:  # ty
 
 
 @pytest.mark.parametrize(
-    "command", [["report", "nowhere"], ["check", "nothing"], ["check", "absent.py"], ["new", "x", "y"]]
+    "command",
+    [["report", "nowhere"], ["check", "nothing"], ["check", "absent.py"], ["new", "x", "y"]],
 )
 def test_other_commands_refuse_too(bench, command: list[str]) -> None:  # type: ignore[no-untyped-def]
     done = bench(*command)
@@ -275,8 +367,14 @@ def interrupted(process, when: Callable[[], bool], number: int) -> tuple[int, st
     return process.returncode, err
 
 
-def test_ctrl_c_ends_with_130_and_says_how_to_go_on(bench_process, tiny: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    process = bench_process("run", "--config", tiny, "--out", "out", BENCH_CACHE=str(tmp_path / "cache"))
-    code, err = interrupted(process, lambda: (tmp_path / "out" / "config.json").exists(), signal.SIGINT)
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
+    bench_process, tiny: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    process = bench_process(
+        "run", "--config", tiny, "--out", "out", BENCH_CACHE=str(tmp_path / "cache")
+    )
+    code, err = interrupted(
+        process, lambda: (tmp_path / "out" / "config.json").exists(), signal.SIGINT
+    )
     assert code == 130
     assert f"to go on where it was: bench run --config {tiny} --out out" in err

@@ -11,7 +11,9 @@ from bench.spec import Spec, split_list
 
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,8}", fullmatch=True)
 plain = st.text(st.characters(codec="utf-8", exclude_characters="[]"), max_size=12)
-nested = st.recursive(plain, lambda inner: st.builds(lambda a, b: f"{a}[{b}]", plain, inner), max_leaves=3)
+nested = st.recursive(
+    plain, lambda inner: st.builds(lambda a, b: f"{a}[{b}]", plain, inner), max_leaves=3
+)
 specs = st.builds(
     lambda name, parameters: Spec(name, tuple(parameters.items())),
     names,
@@ -37,11 +39,27 @@ def test_a_list_splits_into_its_specs(several: list[Spec]) -> None:
 
 
 def test_parameters_keep_their_order() -> None:
-    assert Spec.parse("defensegan:restarts=4:steps=100") == Spec("defensegan", (("restarts", "4"), ("steps", "100")))
+    assert Spec.parse("defensegan:restarts=4:steps=100") == Spec(
+        "defensegan", (("restarts", "4"), ("steps", "100"))
+    )
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":", "a:", "a:b", "a:=1", "1a", "a b", "a:b=1:b=2", "a:b=[c", "a:b=c]", "a:b=[c]d[e]", "a:b=c=d"]
+    "text",
+    [
+        "",
+        ":",
+        "a:",
+        "a:b",
+        "a:=1",
+        "1a",
+        "a b",
+        "a:b=1:b=2",
+        "a:b=[c",
+        "a:b=c]",
+        "a:b=[c]d[e]",
+        "a:b=c=d",
+    ],
 )
 def test_malformed_specs_are_refused(text: str) -> None:
     with pytest.raises(RequestError):

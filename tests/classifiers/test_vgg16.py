@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bench.configure import configure
 from bench.contracts import DataInfo
+from bench.plugins.configured import configure
 from bench.progress import Silent
 from bench.registry import CLASSIFIERS
-from bench.training import TrainingContext
+from bench.stages.training import TrainingContext
 from classifiers.vgg16 import VGG16
 
 INFO = DataInfo((1, 28, 28), 10)
@@ -57,7 +57,9 @@ def test_weights_of_a_file_are_the_start_and_frozen_ones_stay(tmp_path: Path) ->
     assert same == [True] * 10 + [False] * 3
 
 
-def test_imagenet_weights_that_cannot_be_had_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_imagenet_weights_that_cannot_be_had_say_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from urllib.error import URLError
 
     def refuse(*_: object, **__: object) -> None:
@@ -66,13 +68,20 @@ def test_imagenet_weights_that_cannot_be_had_say_what_to_do(monkeypatch: pytest.
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     settings = VGG16(weights="imagenet")
-    with pytest.raises(OSError, match=r"ImageNet weights cannot be downloaded.*put vgg16-.*\.pth into .*weights=none"):
+    with pytest.raises(
+        OSError,
+        match=r"ImageNet weights cannot be downloaded.*put vgg16-.*\.pth into .*weights=none",
+    ):
         settings.fit(settings.build(INFO), context())
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"frozen": 14}, "there are 13"), ({"size": 28}, "at least 32"), ({"dropout": 1.0}, "dropout=1.0")],
+    [
+        ({"frozen": 14}, "there are 13"),
+        ({"size": 28}, "at least 32"),
+        ({"dropout": 1.0}, "dropout=1.0"),
+    ],
 )
 def test_impossible_parameters_are_refused(changes: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -80,8 +89,14 @@ def test_impossible_parameters_are_refused(changes: dict[str, float], message: s
 
 
 def test_no_mixed_precision_is_the_default_network() -> None:
-    assert configure(CLASSIFIERS, "vgg16:autocast=false").identity == configure(CLASSIFIERS, "vgg16").identity
-    assert configure(CLASSIFIERS, "vgg16:autocast=true").identity != configure(CLASSIFIERS, "vgg16").identity
+    assert (
+        configure(CLASSIFIERS, "vgg16:autocast=false").identity
+        == configure(CLASSIFIERS, "vgg16").identity
+    )
+    assert (
+        configure(CLASSIFIERS, "vgg16:autocast=true").identity
+        != configure(CLASSIFIERS, "vgg16").identity
+    )
 
 
 @pytest.mark.parametrize("autocast", [False, True])
@@ -90,7 +105,9 @@ def test_mixed_precision_is_for_training_alone(autocast: bool) -> None:
     plugin = VGG16(epochs=1, batch_size=4, autocast=autocast)
     module = plugin.build(INFO).train()
     last = module.get_submodule("head")[-1]  # type: ignore[index]
-    last.register_forward_hook(lambda layer, _, output: seen.append(output.dtype) if layer.training else None)
+    last.register_forward_hook(
+        lambda layer, _, output: seen.append(output.dtype) if layer.training else None
+    )
     plugin.fit(module, context())
     assert set(seen) == {torch.bfloat16 if autocast else torch.float32}
     assert {weight.dtype for weight in module.parameters()} == {torch.float32}

@@ -1,4 +1,5 @@
-"""The purifications as plain eager loops written from the papers: oracles for the results, yardsticks for the speed.
+"""The purifications as plain eager loops written from the papers: oracles for the results,
+yardsticks for the speed.
 
 They take the plugin's trained module for its layers alone, and the same random draws as it makes.
 """
@@ -15,7 +16,8 @@ from defenses.puvae import _PuVAE
 
 @torch.no_grad()
 def puvae(module: _PuVAE, images: Tensor, noise: Tensor) -> Tensor:
-    """The whole encoder and decoder class by class; the reconstruction of least RMSE (arXiv:1903.00585, section 3.2).
+    """The whole encoder and decoder class by class; the reconstruction of least RMSE
+    (arXiv:1903.00585, section 3.2).
 
     Args:
         module: gives the layers.
@@ -42,8 +44,11 @@ def puvae(module: _PuVAE, images: Tensor, noise: Tensor) -> Tensor:
     return best
 
 
-def defensegan(generator: nn.Module, settings: DefenseGAN, images: Tensor, starts: Tensor) -> Tensor:
-    """Restart by restart, L steps of SGD with momentum on z; the image of least error (arXiv:1805.06605, section 3).
+def defensegan(
+    generator: nn.Module, settings: DefenseGAN, images: Tensor, starts: Tensor
+) -> Tensor:
+    """Restart by restart, L steps of SGD with momentum on z; the image of least error
+    (arXiv:1805.06605, section 3).
 
     Args:
         generator: images of z.

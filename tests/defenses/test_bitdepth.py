@@ -15,7 +15,9 @@ INFO = DataInfo((1, 1, 7), 10)
     ("bits", "steps"),
     [(1, [0, 0, 0, 0, 1, 1, 1]), (2, [0, 1, 1, 2, 2, 2, 3]), (3, [0, 1, 3, 4, 4, 5, 7])],
 )
-def test_pixels_go_to_the_nearest_level_and_halves_to_the_even_one(bits: int, steps: list[int]) -> None:
+def test_pixels_go_to_the_nearest_level_and_halves_to_the_even_one(
+    bits: int, steps: list[int]
+) -> None:
     images = torch.tensor([0, 0.2, 0.4, 0.5, 0.55, 0.7, 1]).view(1, 1, 1, 7)
     levels = torch.tensor(steps) / (2**bits - 1)
     torch.testing.assert_close(BitDepth(bits=bits).build(INFO)(images).flatten(), levels)
@@ -36,8 +38,8 @@ def test_the_gradient_is_exactly_zero() -> None:
 
 @pytest.mark.parametrize("bits", [0, 9])
 def test_more_bits_than_an_image_has_are_refused(bits: int) -> None:
-    from bench.configure import configure
     from bench.errors import RequestError
+    from bench.plugins.configured import configure
     from bench.registry import DEFENSES
 
     with pytest.raises(RequestError, match=f"parameter bits={bits}: "):

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.configure import configure
 from bench.contracts import DataInfo, Spec
+from bench.plugins.configured import configure
 from bench.progress import Silent
 from bench.registry import ATTACKS, DEFENSES
-from bench.training import TrainingContext
+from bench.stages.training import TrainingContext
 from defenses.convae import ConvAE
 
 
@@ -59,7 +59,9 @@ def test_it_learns_to_undo_the_attack_it_is_trained_on() -> None:
     attacked = context.adversarial(Spec("fgsm"), context.images, context.labels, 0.2)
     with torch.no_grad():
         recovered = module.eval()(attacked)
-    assert float(((recovered - context.images) ** 2).mean()) < 0.5 * float(((attacked - context.images) ** 2).mean())
+    assert float(((recovered - context.images) ** 2).mean()) < 0.5 * float(
+        ((attacked - context.images) ** 2).mean()
+    )
 
 
 @pytest.mark.parametrize(("pool", "crafted"), [(16, 2), (20, 3), (10_000, 8), (1, 1)])
@@ -104,7 +106,9 @@ def test_without_a_pool_the_identity_is_as_it_was() -> None:
 
 
 def test_the_attacks_of_a_mixture_take_turns() -> None:
-    settings = configure(DEFENSES, "convae:width=2:steps=5:batch_size=4:attack=[fgsm,pgd:steps=3]").plugin
+    settings = configure(
+        DEFENSES, "convae:width=2:steps=5:batch_size=4:attack=[fgsm,pgd:steps=3]"
+    ).plugin
     assert isinstance(settings, ConvAE)
     context = linear_problem()
     crafted: list[str] = []

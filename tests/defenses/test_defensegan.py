@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import DataInfo
-from bench.seeding import seeded
+from bench.stages.seeding import seeded
 from defenses._wgan import Generator, Inference, penalty
 from defenses.defensegan import DefenseGAN
 
@@ -45,7 +45,9 @@ def projected(generator: nn.Module, images: Tensor, settings: DefenseGAN) -> Ten
 
 @pytest.mark.parametrize("sphere", [False, True])
 def test_all_restarts_in_one_tensor_is_the_plain_loop(sphere: bool) -> None:
-    settings = DefenseGAN(latent=8, width=4, restarts=3, steps=6, rate=2.0, start_std=1.0, sphere=sphere)
+    settings = DefenseGAN(
+        latent=8, width=4, restarts=3, steps=6, rate=2.0, start_std=1.0, sphere=sphere
+    )
     torch.manual_seed(0)
     module = settings.build(INFO).eval().requires_grad_(False)
     images = torch.rand(4, 1, 28, 28)
@@ -73,7 +75,11 @@ def test_a_projection_reaches_an_image_of_the_generator() -> None:
 def test_the_generator_is_the_published_one() -> None:
     """Sizes and parameters of the official code: Linear 128 to 4096, 5x5 to 128, 64 and 1 channels."""
     generator = Generator((1, 28, 28), 128, 64, batch_norm=False)
-    shapes = {name: tuple(weight.shape) for name, weight in generator.named_parameters() if name.endswith("weight")}
+    shapes = {
+        name: tuple(weight.shape)
+        for name, weight in generator.named_parameters()
+        if name.endswith("weight")
+    }
     assert shapes == {
         "linear.weight": (4096, 128),
         "up1.weight": (256, 128, 5, 5),
@@ -91,7 +97,9 @@ def test_the_inference_form_is_the_generator(shape: tuple[int, int, int], batch_
     torch.manual_seed(0)
     generator = Generator(shape, 8, 6, batch_norm).double()
     for _ in range(3):
-        generator(torch.randn(16, 8, dtype=torch.float64))  # the normalisations get statistics of their own
+        generator(
+            torch.randn(16, 8, dtype=torch.float64)
+        )  # the normalisations get statistics of their own
     for weight in generator.parameters():
         weight.data += 0.1 * torch.randn_like(weight)
     generator.eval().requires_grad_(False)

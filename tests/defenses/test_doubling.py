@@ -16,21 +16,29 @@ SIZES = [((4, 4), (7, 7)), ((3, 5), (6, 10)), ((1, 2), (1, 3)), ((7, 7), (14, 14
 
 @pytest.mark.parametrize("form", [Minimal, Direct])
 @pytest.mark.parametrize(("size", "crop"), SIZES)
-def test_it_is_the_transposed_convolution(form: type, size: tuple[int, int], crop: tuple[int, int]) -> None:
+def test_it_is_the_transposed_convolution(
+    form: type, size: tuple[int, int], crop: tuple[int, int]
+) -> None:
     torch.manual_seed(0)
     weight, bias = torch.randn(6, 4, 5, 5, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
     places = rows_first(size[0] + 1, size[1])  # a row more than the map has, in an order of its own
     places = [places[i] for i in torch.randperm(len(places))]
     maps = torch.randn(3, len(places), 6, dtype=torch.float64, requires_grad=True)
-    shown = torch.stack([maps[:, places.index(place)] for place in rows_first(*size)], dim=2).unflatten(2, size)
+    shown = torch.stack(
+        [maps[:, places.index(place)] for place in rows_first(*size)], dim=2
+    ).unflatten(2, size)
     doubled = conv_transpose2d(shown, weight, bias, stride=2, padding=2, output_padding=1)
     expected = doubled[..., : crop[0], : crop[1]]
     layer: Doubling = (
-        Minimal(weight, bias, places, size) if form is Minimal else Direct(weight, bias, places, size, crop)
+        Minimal(weight, bias, places, size)
+        if form is Minimal
+        else Direct(weight, bias, places, size, crop)
     )
     found = layer.forward(maps)
     index = [layer.places.index(place) for place in rows_first(*crop)]
-    torch.testing.assert_close(found[:, index].mT.unflatten(2, crop), expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        found[:, index].mT.unflatten(2, crop), expected, rtol=1e-10, atol=1e-12
+    )
     slope = torch.randn_like(expected)
     gradient = torch.zeros_like(found)
     gradient[:, index] = slope.flatten(2).mT
@@ -40,7 +48,9 @@ def test_it_is_the_transposed_convolution(form: type, size: tuple[int, int], cro
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (2, 20, 24), (1, 12, 13)])
-def test_the_written_out_gradient_is_autograds(shape: tuple[int, int, int], batch_norm: bool) -> None:
+def test_the_written_out_gradient_is_autograds(
+    shape: tuple[int, int, int], batch_norm: bool
+) -> None:
     torch.manual_seed(0)
     generator = Generator(shape, 8, 6, batch_norm).double()
     for _ in range(3):
@@ -62,7 +72,11 @@ def test_reduced_precision_takes_the_librarys_convolution() -> None:
         return type(prepared(weight, weight.new_zeros(2), rows_first(4, 4), (4, 4), (7, 7)))
 
     weight = torch.randn(2, 2, 5, 5)
-    assert (form(weight), form(weight.double()), form(weight.bfloat16())) == (Minimal, Minimal, Direct)
+    assert (form(weight), form(weight.double()), form(weight.bfloat16())) == (
+        Minimal,
+        Minimal,
+        Direct,
+    )
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")

@@ -27,7 +27,9 @@ def test_black_and_white_are_clamped(colour: float) -> None:
     output = GaussianNoise(std=0.2).build(INFO)(torch.full((10, 1, 100, 100), colour))
     assert float(output.min()) >= 0
     assert float(output.max()) <= 1
-    assert float((output - colour).abs().mean()) == pytest.approx(0.2 / math.sqrt(2 * math.pi), abs=2e-3)
+    assert float((output - colour).abs().mean()) == pytest.approx(
+        0.2 / math.sqrt(2 * math.pi), abs=2e-3
+    )
 
 
 def test_each_call_draws_afresh() -> None:

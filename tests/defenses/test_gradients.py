@@ -51,7 +51,9 @@ def test_the_gradient_is_that_of_finite_differences(name: str) -> None:
     with torch.no_grad():
         up, down = (loss(module, images + sign * h * direction, weights) for sign in (1, -1))
     assert float(gradient.norm()) > 1e-3
-    assert float((gradient * direction).sum()) == pytest.approx(float(up - down) / (2 * h), rel=1e-4)
+    assert float((gradient * direction).sum()) == pytest.approx(
+        float(up - down) / (2 * h), rel=1e-4
+    )
 
 
 def test_the_differentiable_projection_is_the_plain_one() -> None:

@@ -18,7 +18,10 @@ LUMINANCE = np.fromstring(
     """,
     sep=" ",
 ).reshape(8, 8)
-"""The quantisation table of ITU-T T.81, annex K.1, which libjpeg scales with the quality; at 50 it stands as it is."""
+"""The quantisation table of ITU-T T.81, annex K.1, which libjpeg scales with the quality.
+
+At 50 it stands as it is.
+"""
 
 
 def compressed(images: Tensor, quality: int) -> Tensor:
@@ -32,8 +35,12 @@ def test_each_frequency_of_a_block_is_rounded_to_a_multiple_of_its_step() -> Non
     before = dctn(pixels.numpy() - 128, axes=(2, 3), norm="ortho") / LUMINANCE
     output = 255 * compressed(pixels / 255, 50).numpy()
     after = dctn(output - 128, axes=(2, 3), norm="ortho") / LUMINANCE
-    assert np.abs(after - np.round(after)).max() < 0.15  # what rounding to pixels does to the smallest steps
-    assert np.abs(np.round(after) - before).max() < 0.53  # the nearest multiple; libjpeg transforms in integers
+    assert (
+        np.abs(after - np.round(after)).max() < 0.15
+    )  # what rounding to pixels does to the smallest steps
+    assert (
+        np.abs(np.round(after) - before).max() < 0.53
+    )  # the nearest multiple; libjpeg transforms in integers
     assert np.abs(before - np.round(before)).max() > 0.49
 
 
@@ -41,7 +48,9 @@ def test_each_frequency_of_a_block_is_rounded_to_a_multiple_of_its_step() -> Non
 def test_a_flat_image_is_rounded_to_a_step_of_the_mean(quality: int, step: int) -> None:
     """The mean's coefficient is 8 times the mean, and the table's first entry 8 at quality 75, 80 at quality 10."""
     values = torch.arange(256.0)
-    output = compressed((values / 255).view(-1, 1, 1, 1).expand(-1, 1, 8, 8), quality)[:, 0, 3, 3] * 255
+    output = (
+        compressed((values / 255).view(-1, 1, 1, 1).expand(-1, 1, 8, 8), quality)[:, 0, 3, 3] * 255
+    )
     middle = (values - 128) % step == step / 2  # a tie, which may go either way
     expected = (128 + step * torch.round((values - 128) / step)).clamp(0, 255)
     torch.testing.assert_close(output[~middle], expected[~middle], atol=1e-3, rtol=0)
@@ -49,7 +58,12 @@ def test_a_flat_image_is_rounded_to_a_step_of_the_mean(quality: int, step: int) 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_colour_keeps_its_channels_in_order(layout: torch.memory_format) -> None:
-    images = torch.tensor([0.9, 0.5, 0.1]).view(1, 3, 1, 1).repeat(2, 1, 9, 13).contiguous(memory_format=layout)
+    images = (
+        torch.tensor([0.9, 0.5, 0.1])
+        .view(1, 3, 1, 1)
+        .repeat(2, 1, 9, 13)
+        .contiguous(memory_format=layout)
+    )
     output = JPEG(quality=95).build(DataInfo((3, 9, 13), 10))(images)
     assert output.shape == images.shape
     torch.testing.assert_close(output, images, atol=0.02, rtol=0)
@@ -76,8 +90,8 @@ def test_other_channels_are_refused(channels: int) -> None:
 
 @pytest.mark.parametrize("quality", [0, 101])
 def test_quality_is_1_to_100(quality: int) -> None:
-    from bench.configure import configure
     from bench.errors import RequestError
+    from bench.plugins.configured import configure
     from bench.registry import DEFENSES
 
     with pytest.raises(RequestError, match=f"parameter quality={quality}: "):

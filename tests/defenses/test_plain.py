@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import DataInfo, State
-from bench.seeding import seeded
+from bench.stages.seeding import seeded
 from defenses.defensegan import DefenseGAN, _Projection
 from defenses.puvae import PuVAE, _PuVAE
 
@@ -37,7 +37,9 @@ def scrambled(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     module = module.to(dtype).eval().requires_grad_(False)
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point():
-            tensor.add_((0.3 * tensor.std() if tensor.numel() > 1 else 0.1) * torch.randn_like(tensor))
+            tensor.add_(
+                (0.3 * tensor.std() if tensor.numel() > 1 else 0.1) * torch.randn_like(tensor)
+            )
             tensor.mul_(1.5 if name.endswith("weight") else 1.0)
         if name.endswith("running_var"):
             tensor.add_(0.2 * torch.rand_like(tensor)).abs_()
@@ -56,9 +58,9 @@ def test_puvae_is_the_plain_loop(name: str, dtype: torch.dtype) -> None:
         noise = torch.randn(5 * 10, module.latent, dtype=dtype).view(5, 10, -1)
     expected = plain.puvae(module, images, noise)
     torch.testing.assert_close(ours, expected, rtol=0, atol=TOLERANCE[dtype])
-    assert float((expected - plain.puvae(module, images, noise.flip(1))).abs().max()) > TOLERANCE[dtype] or (
-        module.noise == 0
-    )
+    assert float((expected - plain.puvae(module, images, noise.flip(1))).abs().max()) > TOLERANCE[
+        dtype
+    ] or (module.noise == 0)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -80,7 +82,9 @@ def test_defense_gan_is_the_plain_loop(name: str, dtype: torch.dtype) -> None:
 def started(settings: DefenseGAN, dtype: torch.dtype) -> Tensor:
     """The draws of `seeded(CPU, "z")`."""
     with seeded(CPU, "z"):
-        drawn = settings.start_std * torch.randn(4 * settings.restarts, settings.latent, dtype=dtype)
+        drawn = settings.start_std * torch.randn(
+            4 * settings.restarts, settings.latent, dtype=dtype
+        )
     return drawn.view(4, settings.restarts, -1)
 
 
@@ -96,7 +100,10 @@ def test_the_step_is_one_graph(name: str) -> None:
     target = torch.rand(4 * settings.restarts, 1, 28, 28)
     torch.compiler.reset()
     step = torch.compile(
-        lambda z, v, t: module.step(generator, (z, v), (t,)), fullgraph=True, dynamic=False, backend="eager"
+        lambda z, v, t: module.step(generator, (z, v), (t,)),
+        fullgraph=True,
+        dynamic=False,
+        backend="eager",
     )
     with torch.no_grad():
         found, expected = step(*state, target), module.step(generator, state, (target,))

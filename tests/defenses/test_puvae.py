@@ -9,7 +9,7 @@ from torch.nn.functional import one_hot
 
 from bench.contracts import DataInfo
 from bench.progress import Silent
-from bench.training import TrainingContext
+from bench.stages.training import TrainingContext
 from defenses.puvae import PuVAE, _PuVAE
 
 INFO = DataInfo((1, 28, 28), 10)
@@ -38,7 +38,9 @@ def test_convolutions_once_and_all_classes_at_once_is_the_plain_loop(stride: int
             joined = torch.cat([module.convolutions(image[None]), condition], dim=1)
             hidden = torch.relu(module.hidden(torch.relu(module.joined(joined))))
             z = module.mean(hidden)
-            candidates.append(torch.sigmoid(module.decoder(module.expand(torch.cat([z, condition], dim=1))))[0])
+            candidates.append(
+                torch.sigmoid(module.decoder(module.expand(torch.cat([z, condition], dim=1))))[0]
+            )
         errors = [float(((candidate - image) ** 2).mean().sqrt()) for candidate in candidates]
         chosen.append(candidates[min(range(10), key=errors.__getitem__)])
     torch.testing.assert_close(module(images), torch.stack(chosen), atol=1e-5, rtol=1e-5)
@@ -65,7 +67,12 @@ def test_the_classifiers_cross_entropy_reaches_the_weights() -> None:
     torch.manual_seed(0)
     classifier = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).requires_grad_(False).eval()
     settings = small(
-        reconstruction_weight=0.0, kl_weight=0.0, classifier_weight=1.0, epochs=100, batch_size=10, learning_rate=1e-2
+        reconstruction_weight=0.0,
+        kl_weight=0.0,
+        classifier_weight=1.0,
+        epochs=100,
+        batch_size=10,
+        learning_rate=1e-2,
     )
     context = TrainingContext(
         title="x",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bench.environment import device_name
+from bench.machine.environment import device_name
 
 REGRESSED = "regressed_"
 
@@ -19,7 +19,8 @@ REGRESSED = "regressed_"
 def machine_folder(device: torch.device) -> str:
     """A folder name for runs that may be compared: host, device and threads.
 
-    pytest-benchmark's own name for a machine is system and Python version, which a laptop shares with a server.
+    pytest-benchmark's own name for a machine is system and Python version, which a laptop shares
+    with a server.
     """
     name = f"{platform.node()}-{device_name(device)}-{torch.get_num_threads()}-threads"
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
@@ -28,7 +29,8 @@ def machine_folder(device: torch.device) -> str:
 def last_of_each(runs: Iterable[tuple[Path, Mapping[str, Any]]]) -> dict[Path, dict[str, Any]]:
     """Of stored runs, oldest first, the last figure of each test: by file, by test.
 
-    The last file alone would do only if every run held every test: one restricted with `-k` does not.
+    The last file alone would do only if every run held every test: one restricted with `-k` does
+    not.
     """
     newest: dict[str, tuple[Path, Any]] = {}
     for path, run in runs:

@@ -1,7 +1,9 @@
-"""The latency checks under pytest-benchmark: which defenses, on what, and what a run is compared with.
+"""The latency checks under pytest-benchmark: which defenses, on what, and what a run is compared
+with.
 
-Given as a path (`make latency` does) this folder brings options and compares runs; met on the way through all tests it
-brings the built-in defenses, each of which runs once, and nothing is held to a time.
+Given as a path (`make latency` does) this folder brings options and compares runs; met on the way
+through all tests it brings the built-in defenses, each of which runs once, and nothing is held to a
+time.
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ import pytest
 import torch
 from pytest_benchmark.session import BenchmarkSession, PerformanceRegression
 
-from bench.catalog import cards
-from bench.discovery import discover
-from bench.environment import choose_device, device_name
 from bench.errors import BenchError
-from bench.occupancy import alone
+from bench.machine.device_lock import exclusive_use
+from bench.machine.environment import choose_device, device_name
+from bench.plugins.catalog import cards
+from bench.plugins.discovery import discover
 from tests.latency.baseline import last_of_each, machine_folder, set_aside, share_of_a_core
 from tests.latency.ratios import References
 
@@ -33,26 +35,49 @@ compared with the same figures. A higher LATENCY_TOLERANCE accepts it."""
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("latency")
-    group.addoption("--plugin", action="append", metavar="FILE", help="a plugin file or module, timed too; repeatable")
+    group.addoption(
+        "--plugin",
+        action="append",
+        metavar="FILE",
+        help="a plugin file or module, timed too; repeatable",
+    )
     group.addoption("--device", metavar="DEVICE", help="auto (default), cpu, cuda or cuda:N")
-    group.addoption("--seconds", type=float, metavar="SECONDS", help="how long each measurement goes on; default 1")
-    group.addoption("--ratios", type=Path, metavar="FILE", help="reference ratios; default tests/latency/ratios.json")
+    group.addoption(
+        "--seconds",
+        type=float,
+        metavar="SECONDS",
+        help="how long each measurement goes on; default 1",
+    )
+    group.addoption(
+        "--ratios",
+        type=Path,
+        metavar="FILE",
+        help="reference ratios; default tests/latency/ratios.json",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Each machine's runs lie in a folder of their own; pytest-benchmark opens its storage after this."""
+    """Each machine's runs lie in a folder of their own.
+
+    Pytest-benchmark opens its storage after this.
+    """
     try:
         discover(_option(config, "plugin", ()))
         device = choose_device(_option(config, "device", "auto"))
     except BenchError as error:
         raise pytest.UsageError(str(error)) from None
     if config.getoption("benchmark_enable") and not hasattr(config, "_benchmarksession"):
-        config.option.benchmark_storage = f"{config.option.benchmark_storage}/{machine_folder(device)}"
+        config.option.benchmark_storage = (
+            f"{config.option.benchmark_storage}/{machine_folder(device)}"
+        )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """A bare `--benchmark-compare` takes the last figure of each test; where there is none, there is no regression."""
+    """A bare `--benchmark-compare` takes the last figure of each test.
+
+    Where there is none, there is no regression.
+    """
     benchmarks = _benchmarks(session.config)
     if benchmarks.disabled or benchmarks.compare is not True:
         return
@@ -63,7 +88,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         benchmarks.compare_fail = None
 
 
-def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, Any]
+) -> None:
     """What was timed, in the place of a list of processor flags and its clock at the moment, never twice the same."""
     device = choose_device(_option(config, "device", "auto"))
     machine_info["cpu"] = device_name(torch.device("cpu"))
@@ -73,7 +100,11 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every defense of the catalog at every batch size."""
-    names = [card.name for card in cards(tuple(_option(metafunc.config, "plugin", ()))) if card.family == "defense"]
+    names = [
+        card.name
+        for card in cards(tuple(_option(metafunc.config, "plugin", ())))
+        if card.family == "defense"
+    ]
     metafunc.parametrize("defense", names)
     metafunc.parametrize("batch_size", BATCH_SIZES)
 
@@ -84,7 +115,7 @@ def _alone(pytestconfig: pytest.Config) -> Iterator[None]:
     if _benchmarks(pytestconfig).disabled:
         yield
         return
-    with alone(choose_device(_option(pytestconfig, "device", "auto"))):
+    with exclusive_use(choose_device(_option(pytestconfig, "device", "auto"))):
         yield
 
 
@@ -97,7 +128,9 @@ def device(pytestconfig: pytest.Config) -> torch.device:
 @pytest.fixture
 def seconds(pytestconfig: pytest.Config) -> float:
     """How long a measurement goes on; 0 where nothing is measured."""
-    return 0.0 if _benchmarks(pytestconfig).disabled else float(_option(pytestconfig, "seconds", 1.0))
+    return (
+        0.0 if _benchmarks(pytestconfig).disabled else float(_option(pytestconfig, "seconds", 1.0))
+    )
 
 
 @pytest.fixture
@@ -118,14 +151,18 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Iterator[None]:
     """The ratios, what could not be compared, and pytest-benchmark's tables, its regressions without a traceback."""
     _say_ratios(terminalreporter)
     if _COMPARED in config.stash:
         _say_what_is_new(terminalreporter, _benchmarks(config))
     if config.stash.get(_SHARE, 1.0) < 0.9:
         share = f"{config.stash[_SHARE]:.0%}"
-        terminalreporter.write_line(f"\nThe machine was busy (this process got {share} of a core): times mean little.")
+        terminalreporter.write_line(
+            f"\nThe machine was busy (this process got {share} of a core): times mean little."
+        )
     try:
         yield
     except PerformanceRegression:
@@ -135,7 +172,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _say_ratios(terminalreporter: pytest.TerminalReporter) -> None:
     lines = [
         f"{report.nodeid.partition('::')[2]}: {text}"
-        for reports in (terminalreporter.getreports("passed"), terminalreporter.getreports("failed"))
+        for reports in (
+            terminalreporter.getreports("passed"),
+            terminalreporter.getreports("failed"),
+        )
         for report in reports
         for key, text in getattr(report, "user_properties", ())
         if key == "ratio" and report.when == "call"
@@ -145,13 +185,19 @@ def _say_ratios(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write("\n".join(lines) + "\n")
 
 
-def _say_what_is_new(terminalreporter: pytest.TerminalReporter, benchmarks: BenchmarkSession) -> None:
+def _say_what_is_new(
+    terminalreporter: pytest.TerminalReporter, benchmarks: BenchmarkSession
+) -> None:
     earlier = {name for tests in benchmarks.compared_mapping.values() for name in tests}
     new = [test.name for test in benchmarks.benchmarks if test.fullname not in earlier]
     if new and not earlier:
-        terminalreporter.write_line("\nFirst run on this machine: nothing to compare with, the next compares with it.")
+        terminalreporter.write_line(
+            "\nFirst run on this machine: nothing to compare with, the next compares with it."
+        )
     elif new:
-        terminalreporter.write_line(f"\nNo earlier figure on this machine, so not compared: {', '.join(new)}")
+        terminalreporter.write_line(
+            f"\nNo earlier figure on this machine, so not compared: {', '.join(new)}"
+        )
 
 
 def _benchmarks(config: pytest.Config) -> BenchmarkSession:

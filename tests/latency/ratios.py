@@ -1,7 +1,9 @@
-"""Latency across machines: each defense's pipeline over the `none` pipeline, against committed references.
+"""Latency across machines: each defense's pipeline over the `none` pipeline, against committed
+references.
 
-A time in milliseconds says nothing on another machine; how many times as long as the bare classifier a defense takes
-says much more, and still not everything (caches, instruction sets and numbers of cores differ), hence the tolerance.
+A time in milliseconds says nothing on another machine; how many times as long as the bare
+classifier a defense takes says much more, and still not everything (caches, instruction sets and
+numbers of cores differ), hence the tolerance.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any, Literal
 
 import torch
 
-from bench.timing import timer
+from bench.latency.clock import timer
 
 TOLERANCE = 2.0
 """By what factor a ratio may differ from its reference, where the references do not say otherwise."""
@@ -48,10 +50,14 @@ def judge(measured: float, reference: float | None, tolerance: float) -> Verdict
         ValueError: a number is out of its range, NaN included.
     """
     if not (measured > 0 and tolerance >= 1 and (reference is None or reference > 0)):
-        raise ValueError(f"no ratio to judge: measured {measured}, reference {reference}, tolerance {tolerance}")
+        raise ValueError(
+            f"no ratio to judge: measured {measured}, reference {reference}, tolerance {tolerance}"
+        )
     if reference is None:
         return Verdict("new", f"{measured:.3g} times none; no reference")
-    text = f"{measured:.3g} times none; reference {reference:.3g}, tolerance a factor of {tolerance:g}"
+    text = (
+        f"{measured:.3g} times none; reference {reference:.3g}, tolerance a factor of {tolerance:g}"
+    )
     if measured > reference * tolerance:
         return Verdict("slower", f"{text}: slower")
     if measured < reference / tolerance:
@@ -62,8 +68,8 @@ def judge(measured: float, reference: float | None, tolerance: float) -> Verdict
 def paired_ratio(call: Callable[[], object], reference: Callable[[], object], rounds: int) -> float:
     """The median over rounds of the time of `call` over that of `reference`.
 
-    In a round the two take about as long, `reference` by being called more than once, and take turns at being first: so
-    other processes take as much from one as from the other.
+    In a round the two take about as long, `reference` by being called more than once, and take
+    turns at being first: so other processes take as much from one as from the other.
     """
     times = math.ceil(_least(call) / _least(reference))
 

@@ -1,8 +1,10 @@
-"""Latency of every defense, purifier alone and with the classifier, against this machine's last run and others.
+"""Latency of every defense, purifier alone and with the classifier, against this machine's last run
+and others.
 
-A plugin is here as soon as it is registered. `make latency` measures; in the ordinary tests everything runs once and
-nothing is held to a time. The networks are those of the preset `quick`, untrained: a forward pass takes as long
-whatever the weights are. Whether a trained network has collapsed, say, is not looked at here.
+A plugin is here as soon as it is registered. `make latency` measures; in the ordinary tests
+everything runs once and nothing is held to a time. The networks are those of the preset `quick`,
+untrained: a forward pass takes as long whatever the weights are. Whether a trained network has
+collapsed, say, is not looked at here.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
-from bench.configure import configure
+from bench.analysis.metrics import latency_summary
 from bench.contracts import DataInfo
-from bench.environment import device_name
-from bench.metrics import latency_summary
-from bench.presets import read_preset
+from bench.latency.clock import timer
+from bench.machine.environment import device_name
+from bench.plugins.configured import configure
 from bench.registry import CLASSIFIERS, DEFENSES
-from bench.timing import timer
+from bench.run.presets import read_preset
 from tests.latency.ratios import References, judge, one_thread, paired_ratio
 
 DATA = DataInfo((1, 28, 28), 10)
@@ -55,11 +57,16 @@ def purifier_of(defense: str, device: torch.device) -> nn.Module:
 def pipeline_of(defense: str, device: torch.device) -> nn.Module:
     """Purifier and classifier."""
     classifier = configure(CLASSIFIERS, "cnn", read_preset("quick")["parameters"]).plugin
-    return nn.Sequential(purifier_of(defense, device), classifier.build(DATA).to(device).eval().requires_grad_(False))
+    return nn.Sequential(
+        purifier_of(defense, device), classifier.build(DATA).to(device).eval().requires_grad_(False)
+    )
 
 
 def rounds_in(seconds: float, call: Callable[[], object]) -> int:
-    """Warm up, and say how many calls take so long, within bounds; 1, at once, where nothing is measured."""
+    """Warm up, and say how many calls take so long, within bounds.
+
+    1, at once, where nothing is measured.
+    """
     if not seconds:
         return 1
     begin = timer()
@@ -74,7 +81,12 @@ def rounds_in(seconds: float, call: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("target", ["purifier", "pipeline"])
 def test_latency(
-    benchmark: BenchmarkFixture, defense: str, batch_size: int, target: str, device: torch.device, seconds: float
+    benchmark: BenchmarkFixture,
+    defense: str,
+    batch_size: int,
+    target: str,
+    device: torch.device,
+    seconds: float,
 ) -> None:
     module = purifier_of(defense, device) if target == "purifier" else pipeline_of(defense, device)
     images = torch.rand(batch_size, *DATA.shape, device=device)
@@ -86,7 +98,9 @@ def test_latency(
         samples = tuple(benchmark.stats.stats.data)
         summary = asdict(latency_summary(samples, batch_size))
         percentiles = {
-            f"{name}_ms": summary[name] for name in ("p50", "p90", "p95", "p99") if summary[name] is not None
+            f"{name}_ms": summary[name]
+            for name in ("p50", "p90", "p95", "p99")
+            if summary[name] is not None
         }
         benchmark.extra_info.update(percentiles)
         benchmark.extra_info.update(
@@ -120,7 +134,9 @@ def test_ratio_to_none(
     if not seconds:
         return
     with one_thread():
-        ratio = paired_ratio(call, reference, rounds_in(seconds / 2, call))  # the other half is for the reference
+        ratio = paired_ratio(
+            call, reference, rounds_in(seconds / 2, call)
+        )  # the other half is for the reference
     if os.environ.get("BENCH_RATIOS") == "write":
         references.write(device.type, device_name(device), defense, batch_size, ratio)
     known = references.find(device.type, defense, batch_size)

@@ -1,10 +1,11 @@
 """How far measured latencies are from the floor that the machine sets, as a table.
 
-The floor of a call is the larger of two times: its floating-point operations at the machine's peak, and the bytes it
-must move at least (weights once, images in and out) at the machine's bandwidth. Both peaks are measured here: the best
-of several large matrix products in the precision of the row, and of several copies of a large tensor. Operations are
-those counted at run time (convolutions and matrix products); a purifier without any is left out. Weights that stay in a
-cache from call to call may be read faster than that bandwidth. Run it on the machine that the run comes from.
+The floor of a call is the larger of two times: its floating-point operations at the machine's peak,
+and the bytes it must move at least (weights once, images in and out) at the machine's bandwidth.
+Both peaks are measured here: the best of several large matrix products in the precision of the row,
+and of several copies of a large tensor. Operations are those counted at run time (convolutions and
+matrix products); a purifier without any is left out. Weights that stay in a cache from call to call
+may be read faster than that bandwidth. Run it on the machine that the run comes from.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from pathlib import Path
 
 import torch
 
-from bench.engines import PRECISIONS
-from bench.environment import choose_device, device_name
-from bench.metrics import latency_summary
-from bench.runs import RunFolder
-from bench.timing import timer
-from bench.timings import Timing
+from bench.analysis.metrics import latency_summary
+from bench.latency.clock import timer
+from bench.latency.engines import PRECISIONS
+from bench.machine.environment import choose_device, device_name
+from bench.records.folder import RunFolder
+from bench.records.timing import Timing
 
 IMAGE_BYTES = 2 * 28 * 28 * 4
 SIZES = {"cpu": (2048, 2**26), "cuda": (8192, 2**29)}
@@ -85,18 +86,30 @@ def main() -> None:
     timings = [
         timing
         for timing in RunFolder.open(options.run).timings()
-        if timing.status == "ok" and timing.subject.target == "purifier" and timing.subject.round == 0
+        if timing.status == "ok"
+        and timing.subject.target == "purifier"
+        and timing.subject.round == 0
     ]
     timings = [timing for timing in timings if timing.flops_per_image]
     if any(torch.device(timing.subject.device).type != device.type for timing in timings):
         sys.exit(f"{options.run} was not timed on {device.type}")
     speed = bandwidth(device)
-    peaks = {name: peak_flops(device, name) for name in {timing.subject.precision for timing in timings}}
+    peaks = {
+        name: peak_flops(device, name) for name in {timing.subject.precision for timing in timings}
+    }
     said = ", ".join(f"{name} {peak / 1e9:.0f} GFLOP/s" for name, peak in sorted(peaks.items()))
-    titles = ["defense", "batch", "engine", "precision", "p50, ms", "floor by operations, ms", "floor by bytes, ms"]
+    titles = [
+        "defense",
+        "batch",
+        "engine",
+        "precision",
+        "p50, ms",
+        "floor by operations, ms",
+        "floor by bytes, ms",
+    ]
     lines = [
         f"Purifiers of `{options.run}` on {device_name(device)} ({torch.get_num_threads()} threads).",
-        f"Measured peaks: {said}, copying {speed / 1e9:.1f} GB/s.",
+        f"EvaluatedCell peaks: {said}, copying {speed / 1e9:.1f} GB/s.",
         "",
         f"| {' | '.join(titles)} | times the floor |",
         "|:--|--:|:--|:--|--:|--:|--:|--:|",

@@ -1,9 +1,10 @@
 """Crafting PGD-40 through this harness against plain foolbox, torchattacks and ART, as a table.
 
-All attack the preset's CNN, frozen, with the same step, uniform random start, images and batches, turn about in each
-round, after a round that does not count. The harness does more: it leaves out images that are wrong already, takes the
-gradient at the clean images for the verdict, and checks what comes back; no cache takes part. A ratio is of one round,
-to plain foolbox in it. A peer that is not installed is said so.
+All attack the preset's CNN, frozen, with the same step, uniform random start, images and batches,
+turn about in each round, after a round that does not count. The harness does more: it leaves out
+images that are wrong already, takes the gradient at the clean images for the verdict, and checks
+what comes back; no cache takes part. A ratio is of one round, to plain foolbox in it. A peer that
+is not installed is said so.
 
     pip install torchattacks adversarial-robustness-toolbox
     python tests/measurements/peers.py --cache CACHE --data FOLDER
@@ -20,8 +21,8 @@ import setting
 import torch
 from torch import Tensor, nn
 
-from bench.configure import configure
-from bench.metrics import accuracy
+from bench.analysis.metrics import accuracy
+from bench.plugins.configured import configure
 from bench.registry import ATTACKS
 from bench.stages.craft import Craft
 
@@ -46,7 +47,9 @@ def torchattacks_pgd(model: nn.Module, images: Tensor, labels: Tensor, eps: floa
     """As its manual has it."""
     import torchattacks
 
-    return torchattacks.PGD(model, eps=eps, alpha=SHARE * eps, steps=STEPS, random_start=True)(images, labels)
+    return torchattacks.PGD(model, eps=eps, alpha=SHARE * eps, steps=STEPS, random_start=True)(
+        images, labels
+    )
 
 
 def art_pgd(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
@@ -56,7 +59,12 @@ def art_pgd(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Ten
 
     classes = model(images[:1]).shape[1]
     estimator = PyTorchClassifier(
-        model, nn.CrossEntropyLoss(), tuple(images.shape[1:]), classes, clip_values=(0, 1), device_type="cpu"
+        model,
+        nn.CrossEntropyLoss(),
+        tuple(images.shape[1:]),
+        classes,
+        clip_values=(0, 1),
+        device_type="cpu",
     )
     attack = ProjectedGradientDescentPyTorch(
         estimator,
@@ -77,17 +85,19 @@ PEERS: dict[str, tuple[str, Peer]] = {
 }
 
 
-def contenders(used: setting.Setting, eps: float, installed: dict[str, Peer]) -> dict[str, Callable[[int], Tensor]]:
+def contenders(
+    used: setting.Setting, eps: float, installed: dict[str, Peer]
+) -> dict[str, Callable[[int], Tensor]]:
     """By name, what crafts the whole set in the round of that number, with randomness of its own."""
     cell = used.cells[0]
     networks = used.evaluator.networks(cell)
     task = used.evaluator.craft_task(cell, networks)
-    model = used.lab.network(networks.classifier)
-    images, labels = used.lab.images(task.split)
+    model = used.context.network(networks.classifier)
+    images, labels = used.context.images(task.split)
 
     def harness(task: Craft) -> Callable[[int], Tensor]:
         def craft(number: int) -> Tensor:
-            tensors, _ = replace(task, seed=number).run(used.lab)
+            tensors, _ = replace(task, seed=number).run(used.context)
             return torch.from_numpy(tensors["adversarial"])
 
         return craft
@@ -130,8 +140,8 @@ def compare(used: setting.Setting, eps: float, rounds: int, now: setting.Clock) 
     entries = contenders(used, eps, installed)
     cell = used.cells[0]
     networks = used.evaluator.networks(cell)
-    images, labels = used.lab.images(used.evaluator.craft_task(cell, networks).split)
-    model = used.lab.network(networks.classifier)
+    images, labels = used.context.images(used.evaluator.craft_task(cell, networks).split)
+    model = used.context.network(networks.classifier)
     seconds: dict[str, list[float]] = {name: [] for name in entries}
     made: dict[str, Tensor] = {}
     for number in range(rounds + 1):  # the first warms up
@@ -168,7 +178,15 @@ def main() -> None:
     used = setting.prepared(given.preset, overrides, given.cache, given.data)
     what = f"PGD-{STEPS}, {given.n} images in batches of {used.config.batch_size}, preset {given.preset}"
     setting.say(f"{what}, {given.rounds} rounds; {setting.machine(given)}\n")
-    setting.row("eps", "who", "seconds", "ratio to foolbox", "attacked accuracy", "in its interval", "max change")
+    setting.row(
+        "eps",
+        "who",
+        "seconds",
+        "ratio to foolbox",
+        "attacked accuracy",
+        "in its interval",
+        "max change",
+    )
     setting.say("|--:|:--|--:|--:|--:|:--|--:|")
     for eps in map(float, given.eps.split(",")):
         compare(used, eps, given.rounds, given.now)

@@ -1,12 +1,14 @@
 """PuVAE and Defense-GAN against plain eager loops written from their papers, as Markdown tables.
 
-Each ratio is of one call of the plain loop to the call of ours right after it; the median of all pairs, and their least
-and greatest. The networks are untrained: their weights alter neither the work nor, much, the time. The plain loops of
-`tests/defenses/plain.py` run on copies of the same layers in PyTorch's default memory format. Defense-GAN's has two
-rows: with the weights frozen, and as `loss.backward()` finds them in a module that nobody has frozen.
+Each ratio is of one call of the plain loop to the call of ours right after it; the median of all
+pairs, and their least and greatest. The networks are untrained: their weights alter neither the
+work nor, much, the time. The plain loops of `tests/defenses/plain.py` run on copies of the same
+layers in PyTorch's default memory format. Defense-GAN's has two rows: with the weights frozen, and
+as `loss.backward()` finds them in a module that nobody has frozen.
 
-The profile is of Defense-GAN at the published sizes. Nominal operations are those of the plain generator, forward and
-backward with frozen weights, whatever form computes them; the peak is that of a product of square float32 matrices.
+The profile is of Defense-GAN at the published sizes. Nominal operations are those of the plain
+generator, forward and backward with frozen weights, whatever form computes them; the peak is that
+of a product of square float32 matrices.
 """
 
 from __future__ import annotations
@@ -28,13 +30,20 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "defenses"))
 import plain
 
 from bench.contracts import DataInfo
-from bench.environment import choose_device
-from bench.timing import timer
+from bench.latency.clock import timer
+from bench.machine.environment import choose_device
 from defenses.defensegan import DefenseGAN, _Projection
 from defenses.puvae import PuVAE, _PuVAE
 
 INFO = DataInfo((1, 28, 28), 10)
-COMPACT_GAN = {"latent": 32, "width": 20, "batch_norm": True, "rate": 20.0, "start_std": 1.0, "sphere": True}
+COMPACT_GAN = {
+    "latent": 32,
+    "width": 20,
+    "batch_norm": True,
+    "rate": 20.0,
+    "start_std": 1.0,
+    "sphere": True,
+}
 COMPACT_VAE = {"channels": 16, "kernel": 5, "dilation": 1, "stride": 2}
 GROUPS = {
     "convolutions": ("convolution", "col2im", "im2col"),
@@ -100,7 +109,9 @@ def gan_pair(module: _Projection, sizes: str, weights: str, images: Tensor) -> P
 
     def other() -> Tensor:
         torch.manual_seed(1)
-        starts = settings.start_std * torch.randn(n * settings.restarts, settings.latent, device=images.device)
+        starts = settings.start_std * torch.randn(
+            n * settings.restarts, settings.latent, device=images.device
+        )
         return plain.defensegan(generator, settings, images, starts.view(n, settings.restarts, -1))
 
     return Pair("defensegan", sizes, weights, n, ours, other)
@@ -114,7 +125,15 @@ def row(pair: Pair, rounds: int) -> str:
     ratios = sorted(slow / fast for slow, fast in seconds)
     slow, fast = (statistics.median(each) for each in zip(*seconds, strict=True))
     ratio = f"{statistics.median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]"
-    cells = [pair.defense, pair.sizes, pair.weights, str(pair.batch), f"{slow:.4g}", f"{fast:.4g}", ratio]
+    cells = [
+        pair.defense,
+        pair.sizes,
+        pair.weights,
+        str(pair.batch),
+        f"{slow:.4g}",
+        f"{fast:.4g}",
+        ratio,
+    ]
     return f"| {' | '.join(cells)} | {difference:.1e} |"
 
 
@@ -134,9 +153,17 @@ def profiled(batch: int, steps: int, restarts: int, device: torch.device) -> str
         own = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
         if device.type == "cuda" and not event.key.startswith("aten::"):
             continue  # kernels are counted with the operation that started them
-        spent[next((name for name, keys in GROUPS.items() if any(key in event.key for key in keys)), "the rest")] += own
+        spent[
+            next(
+                (name for name, keys in GROUPS.items() if any(key in event.key for key in keys)),
+                "the rest",
+            )
+        ] += own
     shares = [f"{each / sum(spent.values()):.0%}" for each in spent.values()]
-    rates = [f"{each * steps / seconds / 1e9:.1f}" for each in operations(module, batch * restarts, device)]
+    rates = [
+        f"{each * steps / seconds / 1e9:.1f}"
+        for each in operations(module, batch * restarts, device)
+    ]
     return f"| {batch} | {seconds:.4g} | {' | '.join([*shares, *rates])} | {peak(device):.1f} |"
 
 
@@ -182,7 +209,15 @@ def lines(given: argparse.Namespace) -> Iterator[str]:
         yield row(pair, given.rounds)
     steps = min(given.steps, 20)
     yield f"\nProfile of Defense-GAN at the published sizes, R = {given.restarts}, L = {steps}\n"
-    names = ["batch", "s", *GROUPS, "the rest", "nominal GFLOP/s", "computed GFLOP/s", "peak GFLOP/s"]
+    names = [
+        "batch",
+        "s",
+        *GROUPS,
+        "the rest",
+        "nominal GFLOP/s",
+        "computed GFLOP/s",
+        "peak GFLOP/s",
+    ]
     yield f"| {' | '.join(names)} |\n|{'--:|' * len(names)}"
     for batch in given.batches:
         yield profiled(batch, steps, given.restarts, device)
@@ -190,11 +225,15 @@ def lines(given: argparse.Namespace) -> Iterator[str]:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cpu")
     for name, default in (("steps", 200), ("restarts", 10), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--batches", type=lambda text: [int(each) for each in text.split(",")], default=[1, 32])
+    parser.add_argument(
+        "--batches", type=lambda text: [int(each) for each in text.split(",")], default=[1, 32]
+    )
     for line in lines(parser.parse_args()):
         print(line, flush=True)  # noqa: T201
 

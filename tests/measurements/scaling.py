@@ -1,10 +1,11 @@
-"""How the time of a sweep grows with images and with cells, and PuVAE's latency with classes; straight lines fitted.
+"""How the time of a sweep grows with images and with cells, and PuVAE's latency with classes;
+straight lines fitted.
 
-A sweep is one of the preset, its networks trained, the rest of its cache empty, in this process after one that does not
-count; it has the preset's convergence check, on 50 images at most whatever n. Over cells, the attack is PGD and the
-budgets grow in number. What a line leaves at zero is the fixed cost: configuration, networks and data read, and what
-is done once for all cells (clean images through every defense) or whatever n is. PuVAE is untrained, of the preset's
-sizes.
+A sweep is one of the preset, its networks trained, the rest of its cache empty, in this process
+after one that does not count; it has the preset's convergence check, on 50 images at most whatever
+n. Over cells, the attack is PGD and the budgets grow in number. What a line leaves at zero is the
+fixed cost: configuration, networks and data read, and what is done once for all cells (clean images
+through every defense) or whatever n is. PuVAE is untrained, of the preset's sizes.
 
     python tests/measurements/scaling.py --cache CACHE
 """
@@ -22,8 +23,8 @@ import numpy as np
 import setting
 import torch
 
-from bench.configure import configure
 from bench.contracts import DataInfo
+from bench.plugins.configured import configure
 from bench.registry import DEFENSES
 
 CLASSES = (2, 5, 10, 20, 50, 100)
@@ -44,15 +45,22 @@ def repeated(
     return seconds
 
 
-def swept(given: argparse.Namespace, overrides: Mapping[str, Any], scratch: Path) -> Callable[[], object]:
-    """A whole sweep with a cache of its own that holds nothing but networks; making that cache is not part of it."""
+def swept(
+    given: argparse.Namespace, overrides: Mapping[str, Any], scratch: Path
+) -> Callable[[], object]:
+    """A whole sweep with a cache of its own that holds nothing but networks.
+
+    Making that cache is not part of it.
+    """
     source = setting.prepared(given.preset, dict(overrides), given.cache, given.data)
-    waiting = [setting.trained_cache(source, scratch / str(number)) for number in range(given.repeats + 1)]
+    waiting = [
+        setting.trained_cache(source, scratch / str(number)) for number in range(given.repeats + 1)
+    ]
 
     def run() -> None:
         used = setting.renewed(source, waiting.pop())
         for cell in used.cells:
-            used.evaluator.outcome(cell, used.evaluator.networks(cell))
+            used.tasks.result(cell, used.tasks.networks(cell))
 
     return run
 
@@ -71,11 +79,20 @@ def show(unit: str, seconds: Mapping[int, Sequence[float]], scale: float = 1.0) 
 
 def sweeps(given: argparse.Namespace, scratch: Path) -> None:
     """The sweep's time over images and over cells."""
-    images = {n: swept(given, {"n": n, "draws": 1}, scratch / f"images{n}") for n in map(int, given.images.split(","))}
+    images = {
+        n: swept(given, {"n": n, "draws": 1}, scratch / f"images{n}")
+        for n in map(int, given.images.split(","))
+    }
     cells: dict[int, Callable[[], object]] = {}
     for count in map(int, given.budgets.split(",")):
         budgets = tuple(round(0.02 * (1 + i), 4) for i in range(count))
-        overrides = {"n": given.n, "draws": 1, "attacks": ("pgd",), "eps": budgets, "attack_eps": {}}
+        overrides = {
+            "n": given.n,
+            "draws": 1,
+            "attacks": ("pgd",),
+            "eps": budgets,
+            "attack_eps": {},
+        }
         size = len(setting.prepared(given.preset, overrides, given.cache, given.data).cells)
         cells[size] = swept(given, overrides, scratch / f"cells{count}")
     setting.row("over", "how many", "seconds", "seconds each")

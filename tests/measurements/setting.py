@@ -15,15 +15,15 @@ from typing import Any
 
 import torch
 
-from bench.artifacts import ArtifactStore
-from bench.config import RunConfig, resolve
-from bench.discovery import discover
-from bench.evaluate import Evaluator
-from bench.grid import Cell, Grid
-from bench.presets import read_preset
+from bench.plugins.discovery import discover
 from bench.progress import Silent
-from bench.stages.base import Lab
+from bench.run.cell_tasks import CellTasks
+from bench.run.config import RunConfig, resolve
+from bench.run.grid import Cell, Grid
+from bench.run.presets import read_preset
+from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
+from bench.store.artifacts import ArtifactStore
 
 Clock = Callable[[], float]
 CLOCKS: Mapping[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -35,9 +35,9 @@ class Setting:
     """A configuration and what runs it."""
 
     config: RunConfig
-    lab: Lab
+    context: TaskContext
     executor: LocalExecutor
-    evaluator: Evaluator
+    tasks: CellTasks
 
     @property
     def cells(self) -> list[Cell]:
@@ -46,20 +46,23 @@ class Setting:
 
 
 def prepared(preset: str, overrides: dict[str, Any], cache: Path, data: Path) -> Setting:
-    """The preset with options over it, on the CPU; its networks are looked for in the cache, and trained if missing."""
+    """The preset with options over it, on the CPU.
+
+    Its networks are looked for in the cache, and trained if missing.
+    """
     discover()
     return _set(resolve(read_preset(preset), overrides, preset), cache, data)
 
 
 def renewed(setting: Setting, cache: Path, **changes: Any) -> Setting:
     """The same in another cache, with nothing loaded, and with changes to the configuration."""
-    return _set(setting.config.model_copy(update=changes), cache, setting.lab.data)
+    return _set(setting.config.model_copy(update=changes), cache, setting.context.data)
 
 
 def _set(config: RunConfig, cache: Path, data: Path) -> Setting:
-    lab = Lab(torch.device("cpu"), ArtifactStore(cache), data, Silent())
-    executor = LocalExecutor(lab)
-    return Setting(config, lab, executor, Evaluator(executor, lab, config))
+    context = TaskContext(torch.device("cpu"), ArtifactStore(cache), data, Silent())
+    executor = LocalExecutor(context)
+    return Setting(config, context, executor, CellTasks(executor, context, config))
 
 
 def trained_cache(setting: Setting, into: Path) -> Path:
@@ -71,7 +74,7 @@ def trained_cache(setting: Setting, into: Path) -> Path:
         for network in (networks.classifier, networks.defense):
             target = store.path("network", network.key)
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(setting.lab.store.path("network", network.key), target)
+            shutil.copyfile(setting.context.store.path("network", network.key), target)
     return into
 
 
@@ -79,10 +82,16 @@ def options(about: str | None, preset: str = "mnist") -> argparse.ArgumentParser
     """A parser with the options all have: preset, cache, data, threads, clock."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--preset", default=preset)
-    parser.add_argument("--cache", type=Path, default=os.environ.get("BENCH_CACHE"), help="holds trained networks")
-    parser.add_argument("--data", type=Path, default=os.environ.get("BENCH_DATA"), help="holds the images")
+    parser.add_argument(
+        "--cache", type=Path, default=os.environ.get("BENCH_CACHE"), help="holds trained networks"
+    )
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("BENCH_DATA"), help="holds the images"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: where others work on the machine")
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="cpu: where others work on the machine"
+    )
     return parser
 
 
@@ -90,7 +99,9 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The options given, threads set, `now` the clock."""
     given = parser.parse_args()
     if given.cache is None:
-        parser.error("give --cache or BENCH_CACHE: a folder that holds, or takes, the trained networks")
+        parser.error(
+            "give --cache or BENCH_CACHE: a folder that holds, or takes, the trained networks"
+        )
     given.data = Path(given.data or given.cache)
     given.now = CLOCKS[given.clock]
     torch.set_num_threads(given.threads)
@@ -100,7 +111,11 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
 def machine(given: argparse.Namespace) -> str:
     """What the numbers were taken on, and by which clock."""
     model = next(
-        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        (
+            line.partition(":")[2].strip()
+            for line in _lines("/proc/cpuinfo")
+            if line.startswith("model name")
+        ),
         platform.processor() or platform.machine(),
     )
     return f"{model}, CPU, {given.threads} threads, PyTorch {torch.__version__}, {given.clock} time"

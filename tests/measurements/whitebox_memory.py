@@ -1,8 +1,8 @@
 """Peak memory of the white-box gradient through Defense-GAN over its steps L, as a table.
 
-Each number is of a fresh process on the CPU: how far the peak resident set rises above what it was before the call.
-Beside the harness's gradient stands the plain one, all steps and all restarts in one autograd graph, as far as
-`--plain-up-to`.
+Each number is of a fresh process on the CPU: how far the peak resident set rises above what it was
+before the call. Beside the harness's gradient stands the plain one, all steps and all restarts in
+one autograd graph, as far as `--plain-up-to`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def plain(module: torch.nn.Module, settings: DefenseGAN, images: torch.Tensor) -
 
 def child(how: str, images: int, restarts: int, steps: int, latent: int, width: int) -> None:
     """One measurement: prints the rise in MiB and the seconds."""
-    settings = DefenseGAN(latent=latent, width=width, batch_norm=True, restarts=restarts, steps=steps, start_std=1.0)
+    settings = DefenseGAN(
+        latent=latent, width=width, batch_norm=True, restarts=restarts, steps=steps, start_std=1.0
+    )
     torch.manual_seed(0)
     module = settings.build(DataInfo((1, 28, 28), 10)).eval().requires_grad_(False)
     inputs = torch.rand(images, 1, 28, 28)
@@ -60,10 +62,12 @@ def child(how: str, images: int, restarts: int, steps: int, latent: int, width: 
     print((after - before) / 1024, seconds)  # noqa: T201
 
 
-def measured(*arguments: object) -> tuple[float, float]:
+def evaluated_cells(*arguments: object) -> tuple[float, float]:
     """MiB and seconds of a child process."""
     command = [sys.executable, __file__, CHILD, *map(str, arguments)]
-    rise, seconds = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    rise, seconds = subprocess.run(
+        command, check=True, capture_output=True, text=True
+    ).stdout.split()
     return float(rise), float(seconds)
 
 
@@ -73,11 +77,20 @@ def main() -> None:
         how, *sizes = sys.argv[2:]
         return child(how, *map(int, sizes))
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("images", 100), ("restarts", 10), ("latent", 32), ("width", 20), ("plain-up-to", 10)):
+    for name, default in (
+        ("images", 100),
+        ("restarts", 10),
+        ("latent", 32),
+        ("width", 20),
+        ("plain-up-to", 10),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--steps", default="5,10,25,50,100,200")
     given = parser.parse_args()
-    print(f"{given.images} images, R = {given.restarts}, z {given.latent}-d, width {given.width}, CPU, ", end="")  # noqa: T201
+    print(
+        f"{given.images} images, R = {given.restarts}, z {given.latent}-d, width {given.width}, CPU, ",
+        end="",
+    )  # noqa: T201
     print(f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")  # noqa: T201
     print("| L | purify, MiB | purify, s | white-box gradient, MiB | s | plain graph, MiB | s |")  # noqa: T201
     print("|--:|--:|--:|--:|--:|--:|--:|")  # noqa: T201
@@ -88,7 +101,7 @@ def main() -> None:
             if how == "plain" and steps > given.plain_up_to:
                 row += ["", ""]
                 continue
-            rise, seconds = measured(how, *sizes)
+            rise, seconds = evaluated_cells(how, *sizes)
             row += [f"{rise:.0f}", f"{seconds:.1f}"]
         print(f"| {' | '.join(row)} |", flush=True)  # noqa: T201
     return None

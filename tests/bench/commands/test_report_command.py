@@ -9,24 +9,30 @@ import pytest
 
 from bench.commands.report import report
 from bench.errors import RequestError
-from bench.runs import RunFolder
+from bench.records.folder import RunFolder
 
 
 @pytest.fixture
 def run(made: Any, tmp_path: Path) -> Path:
     folder = RunFolder.create(tmp_path / "run", {"defenses": ["none"]})
     cell = made.cell([1] * 5 + [0] * 15, dataset="mnist", defense="none", attack="fgsm", eps=0.3)
-    folder.save(cell.result, cell.outcome)
+    folder.save(cell.record, cell.outcome)
     return folder.path
 
 
-def test_a_report_against_the_paper_adds_to_the_runs_own(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_against_the_paper_adds_to_the_runs_own(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert report(run, strict=False) == 0
     own = {path.name for path in run.rglob("*.*")}
     assert "Table 1(a)" not in capsys.readouterr().out
     assert report(run, strict=False, against="paper") == 0
     added = {path.name for path in run.rglob("*.*")} - own
-    assert {"against_paper_table1a.md", "against_paper_figures.csv", "against_paper_cnn.png"} <= added
+    assert {
+        "against_paper_table1a.md",
+        "against_paper_figures.csv",
+        "against_paper_cnn.png",
+    } <= added
     assert all(name.startswith("against_paper_") for name in added)
     assert "Table 1(a)" in capsys.readouterr().out
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.commands.request import Places, Request, budgets, configuration
+from bench.commands.request import Request, Resources, budgets, configuration
 from bench.errors import RequestError
 
 
@@ -23,7 +23,7 @@ def test_budgets_may_name_their_attack() -> None:
 def request(tmp_path: Path, eps: str | None, **scalars: str) -> Any:
     path = tmp_path / "mine.toml"
     path.write_text("eps = [0.05]\n[attack_eps]\nfgsm = [0.2]\npgd = [0.3]\n")
-    places = Places(device="cpu", data=None, cache=None, out=None)
+    places = Resources(device="cpu", data=None, cache=None, out=None)
     return configuration(Request({"eps": eps}, scalars, {}, None, path, (), places))[1]
 
 

@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from bench.records.folder import RunFolder
+from bench.records.pipeline import Pipeline
+from bench.records.timing import Agreement, Samples, Subject, Timing
 from bench.report import Report, print_tables, write_report
 from bench.report.latency import engines_frame, engines_table, latency_frame, latency_table, remarks
-from bench.report.latency_plots import accuracy_latency_figure
-from bench.runs import RunFolder
-from bench.timings import Agreement, Samples, Subject, Timing
+from bench.report.latency_figures import accuracy_latency_figure
 
 MIB = 2**20
 
@@ -35,11 +36,14 @@ def test_rows_of_few_calls_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def timing(milliseconds: Sequence[float] | float = 1.0, **changes: Any) -> Timing:
-    """Of defense `d`, its pipeline at batch 1 in eager float32 unless said otherwise; one number stands for 5 calls."""
+    """Of defense `d`, its pipeline at batch 1 in eager float32 unless said otherwise.
+
+    One number stands for 5 calls.
+    """
     calls = [milliseconds] * 5 if isinstance(milliseconds, float) else milliseconds
-    labels = {"dataset": "digits", "classifier": "cnn", "defense": changes.get("defense", "d")}
+    pipeline = Pipeline("digits", "cnn", changes.get("defense", "d"))
     subject = Subject(
-        labels,
+        pipeline,
         changes.get("target", "pipeline"),
         changes.get("batch_size", 1),
         changes.get("engine", "eager"),
@@ -91,13 +95,23 @@ def test_rounds_are_pooled_and_the_worst_of_them_is_told() -> None:
             agreement=Agreement(0.1 * index, 1 - 0.01 * index, 32),
             flops=10_000_000,
             weights=1234,
-            conditions={**conditions, "busy_elsewhere": 0.1 * index, "clock_mhz": 3000.0 - 100 * index},
+            conditions={
+                **conditions,
+                "busy_elsewhere": 0.1 * index,
+                "clock_mhz": 3000.0 - 100 * index,
+            },
         )
         for index, milliseconds in enumerate(rounds)
     ]
     (row,) = latency_frame(found).to_dict("records")
     pooled = np.concatenate(rounds)
-    assert (row["calls"], row["rounds"], row["warmup"], row["stable"], row["status"]) == (8, 3, 5, False, "ok")
+    assert (row["calls"], row["rounds"], row["warmup"], row["stable"], row["status"]) == (
+        8,
+        3,
+        5,
+        False,
+        "ok",
+    )
     for name, share in (("p25", 25), ("p50", 50), ("p75", 75), ("p90", 90), ("p95", 95)):
         assert row[f"{name}_ms"] == pytest.approx(np.percentile(pooled, share))
     assert row["p99_ms"] is None
@@ -106,7 +120,9 @@ def test_rounds_are_pooled_and_the_worst_of_them_is_told() -> None:
     assert row["drift"] == pytest.approx(2.5 / 2.0 - 1)
     assert (row["peak_memory_mib"], row["memory_rise_mib"]) == (202, 100)
     assert (row["difference"], row["alike"], row["compared"]) == pytest.approx((0.2, 0.98, 32))
-    assert (row["threads"], row["clock_mhz"], row["busy_elsewhere"]) == pytest.approx((2, 2900, 0.2))
+    assert (row["threads"], row["clock_mhz"], row["busy_elsewhere"]) == pytest.approx(
+        (2, 2900, 0.2)
+    )
     assert row["images_per_second"] == pytest.approx(4000 / np.median(pooled))
     assert (row["flops_per_image"], row["weight_bytes"]) == (10_000_000, 1234)
     assert row["gflops_per_second"] == pytest.approx(0.01 * 4 / (np.median(pooled) / 1e3))
@@ -114,7 +130,11 @@ def test_rounds_are_pooled_and_the_worst_of_them_is_told() -> None:
 
 def test_one_round_on_the_cpu_has_no_drift_and_no_events() -> None:
     frame = latency_frame([timing()])
-    assert frame[["drift", "cuda_p50_ms", "peak_memory_mib", "difference", "flops_per_image"]].isna().all(axis=None)
+    assert (
+        frame[["drift", "cuda_p50_ms", "peak_memory_mib", "difference", "flops_per_image"]]
+        .isna()
+        .all(axis=None)
+    )
 
 
 def test_a_hundred_samples_over_the_rounds_give_a_p99() -> None:
@@ -138,20 +158,34 @@ def test_what_could_not_be_counted_has_no_rate() -> None:
 
 
 def test_a_round_that_failed_is_told_beside_the_numbers_of_the_others() -> None:
-    found = [timing(status="failed", reason="out of memory"), timing(2.0, round=1, flops=10_000_000)]
-    frame = latency_frame(found)
-    assert frame[["status", "reason", "rounds", "p50_ms", "gflops_per_second"]].to_numpy().tolist() == [
-        ["ok", "1 of 2 rounds failed: out of memory", 1, 2.0, 5.0]
+    found = [
+        timing(status="failed", reason="out of memory"),
+        timing(2.0, round=1, flops=10_000_000),
     ]
+    frame = latency_frame(found)
+    assert frame[
+        ["status", "reason", "rounds", "p50_ms", "gflops_per_second"]
+    ].to_numpy().tolist() == [["ok", "1 of 2 rounds failed: out of memory", 1, 2.0, 5.0]]
     assert remarks(frame) == "1 timing: 1 of 2 rounds failed: out of memory"
 
 
 def test_defenses_come_in_the_order_of_the_run() -> None:
-    found = [timing(defense=name, batch_size=size) for name in ("a", "b", "none") for size in (1, 8)]
-    assert latency_frame(found, ["none", "b"])["defense"].tolist() == ["none", "none", "b", "b", "a", "a"]
+    found = [
+        timing(defense=name, batch_size=size) for name in ("a", "b", "none") for size in (1, 8)
+    ]
+    assert latency_frame(found, ["none", "b"])["defense"].tolist() == [
+        "none",
+        "none",
+        "b",
+        "b",
+        "a",
+        "a",
+    ]
 
 
-def test_results_have_the_latency_of_eager_float32_at_the_runs_smallest_batch(made: Any, tmp_path: Path) -> None:
+def test_results_have_the_latency_of_eager_float32_at_the_runs_smallest_batch(
+    made: Any, tmp_path: Path
+) -> None:
     timings = [
         timing(4.0, defense="a"),
         timing(1.0, defense="a", engine="compile"),
@@ -163,7 +197,7 @@ def test_results_have_the_latency_of_eager_float32_at_the_runs_smallest_batch(ma
     ]
     folder = folder_of(tmp_path, timings)
     for name in ("a", "b"):
-        folder.save(made.result(name), made.outcome(np.ones(20)))
+        folder.save(made.record(name), made.outcome(np.ones(20)))
     found = Report.of(folder).results.set_index("defense")["latency_p50_ms"]
     assert found["a"] == 4.0
     assert pd.isna(found["b"])
@@ -197,7 +231,9 @@ def test_engines_stand_beside_eager_float32() -> None:
 
 
 def test_eager_float32_alone_has_no_table_of_engines(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path, [timing(), timing(engine="cudagraph", reason="engine cudagraph needs CUDA")])
+    folder = folder_of(
+        tmp_path, [timing(), timing(engine="cudagraph", reason="engine cudagraph needs CUDA")]
+    )
     assert write_report(folder).engines.empty
     assert not list((folder.path / "tables").glob("engines*"))
 
@@ -243,7 +279,11 @@ def test_the_latency_table_has_no_row_for_what_was_not_timed() -> None:
 
 
 def test_a_run_without_cells_has_latency_alone(tmp_path: Path) -> None:
-    timings = [timing(float(size), batch_size=size, target=t) for size in (1, 8) for t in ("purifier", "pipeline")]
+    timings = [
+        timing(float(size), batch_size=size, target=t)
+        for size in (1, 8)
+        for t in ("purifier", "pipeline")
+    ]
     folder = folder_of(tmp_path, [*timings, *ENGINES[1:]])
     report = write_report(folder)
     names = {path.name for path in (folder.path / "tables").iterdir()}
@@ -266,13 +306,19 @@ def test_an_empty_run_leaves_nothing(tmp_path: Path) -> None:
 
 def labels_in(path: Path) -> set[str]:
     """Texts of a figure, which its SVG names in comments."""
-    return {line.strip()[5:-4] for line in path.read_text().splitlines() if line.strip().startswith("<!--")}
+    return {
+        line.strip()[5:-4]
+        for line in path.read_text().splitlines()
+        if line.strip().startswith("<!--")
+    }
 
 
 def test_plots_name_defenses_engines_and_the_front(made: Any, tmp_path: Path) -> None:
     names = ["none", "a:width=8"]
     timings = [
-        timing(milliseconds * size**0.5, defense=name, batch_size=size, engine=engine, target=target)
+        timing(
+            milliseconds * size**0.5, defense=name, batch_size=size, engine=engine, target=target
+        )
         for name, start in zip(names, (0.2, 3.0), strict=True)
         for engine, milliseconds in (("eager", start), ("compile", start / 2))
         for size in (1, 8)
@@ -281,20 +327,30 @@ def test_plots_name_defenses_engines_and_the_front(made: Any, tmp_path: Path) ->
     skipped = timing(defense="none", engine="cudagraph", reason="engine cudagraph needs CUDA")
     folder = folder_of(tmp_path, [*timings, skipped], names)
     for name, right in zip(names, (6, 17), strict=True):
-        folder.save(made.result(name), made.outcome(np.arange(20) < right))
+        folder.save(made.record(name), made.outcome(np.arange(20) < right))
     write_report(folder)
     stems = ("accuracy_latency_digits_cnn_fgsm_graybox_eps0.1", "latency_batch_digits_cnn")
     for stem, more in zip(stems, ({"Pareto front"}, {"purifier", "pipeline"}), strict=True):
-        assert {*names, "eager", "compile", *more} <= labels_in(folder.path / "plots" / f"{stem}.svg")
+        assert {*names, "eager", "compile", *more} <= labels_in(
+            folder.path / "plots" / f"{stem}.svg"
+        )
         assert "cudagraph" not in labels_in(folder.path / "plots" / f"{stem}.svg")
         pixels = matplotlib.image.imread(folder.path / "plots" / f"{stem}.png")
         assert 0.005 < float((pixels[..., :3].min(axis=2) < 0.9).mean()) < 0.95
 
 
-def test_the_front_is_a_step_line_through_the_points_that_no_other_beats_on_to_the_right_edge() -> None:
+def test_the_front_is_a_step_line_through_the_points_that_no_other_beats_on_to_the_right_edge() -> (
+    None
+):
     points = {"fast": (1.0, 0.5), "beaten": (3.0, 0.4), "good": (4.0, 0.8), "slow": (9.0, 0.8)}
     rows = pd.DataFrame(
-        {"defense": name, "p50_ms": ms, "p25_ms": 0.9 * ms, "p75_ms": 1.2 * ms, "robust_accuracy": right}
+        {
+            "defense": name,
+            "p50_ms": ms,
+            "p25_ms": 0.9 * ms,
+            "p75_ms": 1.2 * ms,
+            "robust_accuracy": right,
+        }
         for name, (ms, right) in points.items()
     ).assign(engine="eager", precision="float32", device="cpu", batch_size=1)
     rows = rows.assign(robust_accuracy_low=rows["robust_accuracy"] - 0.1, robust_accuracy_high=0.9)
@@ -304,13 +360,20 @@ def test_the_front_is_a_step_line_through_the_points_that_no_other_beats_on_to_t
     assert front.get_xdata().tolist() == [1.0, 4.0, axes.get_xlim()[1]]
     bars = [segments for container in axes.containers for segments in container.lines[2]]
     ends = [segments.get_segments()[0].tolist() for segments in bars[:2]]
-    assert ends == [pytest.approx(np.array(e)) for e in ([[0.9, 0.5], [1.2, 0.5]], [[1.0, 0.4], [1.0, 0.9]])]
+    assert ends == [
+        pytest.approx(np.array(e)) for e in ([[0.9, 0.5], [1.2, 0.5]], [[1.0, 0.4], [1.0, 0.9]])
+    ]
 
 
 def test_each_device_has_its_plots(made: Any, tmp_path: Path) -> None:
-    folder = folder_of(tmp_path, [timing(device=device, batch_size=n) for device in ("cpu", "cuda:0") for n in (1, 2)])
-    folder.save(made.result(), made.outcome(np.ones(20)))
+    folder = folder_of(
+        tmp_path,
+        [timing(device=device, batch_size=n) for device in ("cpu", "cuda:0") for n in (1, 2)],
+    )
+    folder.save(made.record(), made.outcome(np.ones(20)))
     write_report(folder)
     found = {path.stem for path in (folder.path / "plots").glob("*.png") if "latency" in path.stem}
     start = "accuracy_latency_digits_cnn_fgsm_graybox_eps0.1"
-    assert found == {f"{stem}_{d}" for stem in (start, "latency_batch_digits_cnn") for d in ("cpu", "cuda-0")}
+    assert found == {
+        f"{stem}_{d}" for stem in (start, "latency_batch_digits_cnn") for d in ("cpu", "cuda-0")
+    }

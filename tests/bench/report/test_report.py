@@ -1,10 +1,14 @@
-"""The report of a hand-made run against golden files; `BENCH_GOLDEN=write` writes them anew, for review."""
+"""The report of a hand-made run against golden files.
+
+`BENCH_GOLDEN=write` writes them anew, for review.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +19,13 @@ import pytest
 from rich.console import Console
 
 from bench.errors import RequestError
+from bench.records.cell import SCHEMA
+from bench.records.folder import RunFolder
+from bench.records.outcome import Outcome
+from bench.records.pipeline import Pipeline
+from bench.records.timing import Samples, Subject, Timing
 from bench.report import Report, print_tables, write_report
 from bench.report.tables import accuracy_table, threat_table
-from bench.runs import SCHEMA, RunFolder
-from bench.timings import Samples, Subject, Timing
 
 GOLDEN = Path(__file__).parent / "golden"
 N = 20
@@ -29,37 +36,51 @@ def first(count: int) -> np.ndarray:
     return np.arange(N) < count
 
 
-def outcome(made: Any, robust: int, clean: int = 18, undefended: int = 6, moved: float = 0.1) -> dict[str, np.ndarray]:
+def outcome(
+    made: Any, robust: int, clean: int = 18, undefended: int = 6, moved: float = 0.1
+) -> Outcome:
     """Raw arrays of two draws in which the first so many of 20 images are right, in the second two fewer."""
     found = made.outcome([first(robust), first(robust - 2)], first(clean), first(undefended), moved)
-    return {**found, "clean_undefended": np.where(first(19), found["labels"], -1), "attacked": first(19)}
+    return replace(
+        found, clean_undefended=np.where(first(19), found.labels, -1), attacked=first(19)
+    )
 
 
 def hand_made(made: Any, path: Path) -> RunFolder:
-    """Four defenses under two threat models; one attack does not move, one defense is broken, one cell is skipped."""
+    """Four defenses under two threat models.
+
+    One attack does not move, one defense is broken, one cell is skipped.
+    """
     names = ["none", "convae:width=8", "still", "broken_one"]
     folder = RunFolder.create(path, {"defenses": names, "threats": ["graybox", "whitebox:eot=10"]})
     for defense, robust in (("none", 6), ("convae:width=8", 17)):
         for eps in (0.1, 0.3):
             right = robust - int(10 * eps)
-            folder.save(made.result(defense, eps=eps), outcome(made, right))
-            seen = made.result(defense, eps=eps, threat="whitebox:eot=10", eot=10, stochastic=True)
-            folder.save(seen, outcome(made, right - (defense != "none") * 6))
-    folder.save(made.result("still"), outcome(made, 18, undefended=18, moved=0.0))
+            folder.save(made.record(defense, eps=eps), outcome(made, right), made.images())
+            seen = made.record(defense, eps=eps, threat="whitebox:eot=10", eot=10, stochastic=True)
+            folder.save(seen, outcome(made, right - (defense != "none") * 6), made.images())
+    folder.save(made.record("still"), outcome(made, 18, undefended=18, moved=0.0), made.images())
     reason = "defense broken_one raised ValueError: 50% off & more_to_come"
-    folder.save(made.result("broken_one", status="failed", reason=reason), None)
-    nearest = made.result("convae:width=8", "cw", 0.5, norm="l2", minimum_norm=True, steps=9)
+    folder.save(made.record("broken_one", status="failed", reason=reason), None)
+    nearest = made.record("convae:width=8", "cw", 0.5, norm="l2", minimum_norm=True, steps=9)
     distances = np.where(first(9), 0.25, np.inf)
-    folder.save(nearest, {**outcome(made, 11), "minimum_distance": distances})
+    folder.save(nearest, replace(outcome(made, 11), minimum_distance=distances), made.images())
     reason = "attack cw follows a gradient, and query access gives none"
-    folder.save(made.result("none", "cw", 0.5, norm="l2", threat="query", status="skipped", reason=reason), None)
+    folder.save(
+        made.record("none", "cw", 0.5, norm="l2", threat="query", status="skipped", reason=reason),
+        None,
+    )
     for defense, milliseconds in (("none", 1.0), ("convae:width=8", 3.0)):
         for target, factor in (("purifier", 0.5), ("pipeline", 1.0)):
             for size in (1, 32):
-                seconds = tuple(factor * size**0.5 * milliseconds * (1 + i / 100) / 1e3 for i in range(11))
-                labels = {"dataset": "digits", "classifier": "cnn", "defense": defense}
-                subject = Subject(labels, target, size, "eager", "float32", "cpu", 0)
-                folder.save_timing(Timing(subject, "ok", samples=Samples(seconds, (), 3, True, None, None)))
+                seconds = tuple(
+                    factor * size**0.5 * milliseconds * (1 + i / 100) / 1e3 for i in range(11)
+                )
+                pipeline = Pipeline("digits", "cnn", defense)
+                subject = Subject(pipeline, target, size, "eager", "float32", "cpu", 0)
+                folder.save_timing(
+                    Timing(subject, "ok", samples=Samples(seconds, (), 3, True, None, None))
+                )
     return folder
 
 
@@ -130,7 +151,11 @@ def test_plots_are_pictures_with_something_on_them(written: RunFolder) -> None:
 def test_numbers_are_derived_from_the_raw_arrays(written: RunFolder) -> None:
     frame = Report.of(written).results.set_index(["defense", "attack", "threat", "eps"])
     row = frame.loc[("convae:width=8", "fgsm", "graybox", 0.3)]
-    assert (row["clean_accuracy"], row["undefended_clean_accuracy"], row["undefended_accuracy"]) == (0.9, 0.95, 0.3)
+    assert (
+        row["clean_accuracy"],
+        row["undefended_clean_accuracy"],
+        row["undefended_robust_accuracy"],
+    ) == (0.9, 0.95, 0.3)
     assert row["robust_accuracy"] == pytest.approx((14 + 12) / 2 / N)
     assert row["robust_accuracy_worst_draw"] == pytest.approx(12 / N)
     assert (row["mean_linf"], row["mean_l2"], row["mean_l1"]) == pytest.approx((0.1, 0.4, 1.6))
@@ -149,60 +174,88 @@ def test_the_nearest_image_is_the_median_over_images(written: RunFolder) -> None
 
 def test_a_median_without_an_image_is_shown_as_infinite(made: Any, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", {})
-    found = {**outcome(made, 18), "minimum_distance": np.full(N, np.inf)}
-    folder.save(made.result(attack="cw", norm="l2", minimum_norm=True), found)
+    found = replace(outcome(made, 18), minimum_distance=np.full(N, np.inf))
+    folder.save(made.record(attack="cw", norm="l2", minimum_norm=True), found)
     write_report(folder)
-    assert pd.read_csv(folder.path / "tables" / "results.csv")["minimum_distance_median"].tolist() == [np.inf]
+    assert pd.read_csv(folder.path / "tables" / "results.csv")[
+        "minimum_distance_median"
+    ].tolist() == [np.inf]
     assert accuracy_table(Report.of(folder).results)["nearest, median"].tolist() == ["inf"]
 
 
-def test_an_attack_that_did_not_move_is_marked_and_a_failure_has_its_reason(written: RunFolder) -> None:
+def test_an_attack_that_did_not_move_is_marked_and_a_failure_has_its_reason(
+    written: RunFolder,
+) -> None:
     report = Report.of(written)
     table = accuracy_table(report.results).set_index(["defense", "eps"])
-    assert table.loc[("still", 0.1), "verdict"].startswith("invalid: the attack moved 0% of the images")
+    assert table.loc[("still", 0.1), "verdict"].startswith(
+        "invalid: the attack moved 0% of the images"
+    )
     assert report.invalid == 1
     assert table.loc[("broken_one", 0.1), "verdict"].startswith("failed: defense broken_one raised")
     assert table.loc[("broken_one", 0.1), "attacked, defended"] == ""
 
 
-def test_a_skipped_cell_is_counted_below_the_table_and_has_its_reason_in_the_csv(written: RunFolder) -> None:
+def test_a_skipped_cell_is_counted_below_the_table_and_has_its_reason_in_the_csv(
+    written: RunFolder,
+) -> None:
     text = (written.path / "tables" / "accuracy.md").read_text()
     assert "| query" not in text
     assert text.endswith("\n1 cell skipped (reasons in results.csv): cw under query\n")
     results = pd.read_csv(written.path / "tables" / "results.csv")
-    assert results.loc[results["status"] == "skipped", "reason"].str.contains("query access gives none").all()
+    assert (
+        results.loc[results["status"] == "skipped", "reason"]
+        .str.contains("query access gives none")
+        .all()
+    )
 
 
 def test_the_terminal_shows_every_row(written: RunFolder) -> None:
     buffer = io.StringIO()
     print_tables(Console(file=buffer, width=250), Report.of(written))
     text = buffer.getvalue()
-    for word in ("convae:width=8", "still", "broken_one", "invalid", "p95 ms, batch 32", "dataset digits", "skipped"):
+    for word in (
+        "convae:width=8",
+        "still",
+        "broken_one",
+        "invalid",
+        "p95 ms, batch 32",
+        "dataset digits",
+        "skipped",
+    ):
         assert word in text
-    assert text.index("Worst case") < text.index("threat models side by side") < text.index("Latency")
+    assert (
+        text.index("Worst case") < text.index("threat models side by side") < text.index("Latency")
+    )
     assert "Pairs of defenses" not in text
 
 
 def test_a_run_without_latency_or_with_failures_only_is_reported(made: Any, tmp_path: Path) -> None:
     for status in ("failed", "skipped"):
         folder = RunFolder.create(tmp_path / status, {})
-        folder.save(made.result(status=status, reason="no luck"), None)
+        folder.save(made.record(status=status, reason="no luck"), None)
         write_report(folder)
         assert len(pd.read_csv(folder.path / "tables" / "results.csv")) == 1
         print_tables(Console(file=io.StringIO()), Report.of(folder))
 
 
-def test_one_attack_under_one_threat_model_needs_no_worst_case_on_the_terminal(made: Any, tmp_path: Path) -> None:
+def test_one_attack_under_one_threat_model_needs_no_worst_case_on_the_terminal(
+    made: Any, tmp_path: Path
+) -> None:
     folder = RunFolder.create(tmp_path / "run", {})
-    folder.save(made.result(), outcome(made, 9))
+    folder.save(made.record(), outcome(made, 9), made.images())
     buffer = io.StringIO()
     print_tables(Console(file=buffer, width=250), Report.of(folder))
     assert "Worst case" not in buffer.getvalue()
     assert "Accuracy, with" in buffer.getvalue()
 
 
-def test_threat_models_stand_side_by_side_with_the_mark_of_their_verdict(made: Any, tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path / "run", {"threats": ["graybox", "bpda", "whitebox"], "defenses": ["a", "b"]})
+def test_threat_models_stand_side_by_side_with_the_mark_of_their_verdict(
+    made: Any, tmp_path: Path
+) -> None:
+    folder = RunFolder.create(
+        tmp_path / "run", {"threats": ["graybox", "bpda", "whitebox"], "defenses": ["a", "b"]}
+    )
     n = 100
     cells = [
         ("a", "graybox", 80, {}),
@@ -214,10 +267,10 @@ def test_threat_models_stand_side_by_side_with_the_mark_of_their_verdict(made: A
     ]
     for defense, threat, right, changes in cells:
         folder.save(
-            made.result(defense, threat=threat, n=n),
+            made.record(defense, threat=threat, n=n),
             made.outcome(np.arange(n) < right, moved=changes.get("moved", 0.1)),
         )
-    folder.save(made.result("c", threat="graybox", status="failed", reason="no luck"), None)
+    folder.save(made.record("c", threat="graybox", status="failed", reason="no luck"), None)
     table = threat_table(Report.of(folder).results).set_index("defense")
     assert list(table.columns[-4:]) == ["clean", "graybox", "bpda", "whitebox"]
     assert table.loc["a", ["graybox", "bpda", "whitebox"]].tolist() == ["0.800", "0.900 !", "0.300"]
@@ -225,7 +278,10 @@ def test_threat_models_stand_side_by_side_with_the_mark_of_their_verdict(made: A
     assert table.loc["c", ["graybox", "bpda", "whitebox"]].tolist() == ["failed", "", ""]
     buffer = io.StringIO()
     print_tables(Console(file=buffer, width=250), Report.of(folder))
-    assert "4 ok, 1 suspect (?), 1 invalid (!); reasons and intervals in accuracy.md" in buffer.getvalue()
+    assert (
+        "4 ok, 1 suspect (?), 1 invalid (!); reasons and intervals in accuracy.md"
+        in buffer.getvalue()
+    )
     assert "Accuracy, with" not in buffer.getvalue()
 
 
@@ -234,14 +290,14 @@ def test_a_record_without_a_label_is_refused(run: RunFolder) -> None:
     record = json.loads(path.read_text())
     del record["labels"]["seed"]
     path.write_text(json.dumps(record))
-    with pytest.raises(RequestError, match="is not a record of a cell \\('seed'\\)"):
-        list(run.results())
+    with pytest.raises(RequestError, match="not the record of a cell \\('seed'\\)"):
+        list(run.records())
 
 
 def test_a_record_of_another_schema_is_refused(run: RunFolder) -> None:
     (path, *_) = (run.path / "cells").glob("*.json")
     path.write_text(path.read_text().replace(f'"schema": {SCHEMA}', '"schema": 99'))
-    with pytest.raises(RequestError, match=f"has schema 99; this version reads {SCHEMA}"):
+    with pytest.raises(RequestError, match=f"schema 99; this version reads 2 and {SCHEMA}"):
         Report.of(run)
 
 

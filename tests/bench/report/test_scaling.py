@@ -10,28 +10,38 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.measured import Measured
+from bench.analysis.outcomes import EvaluatedCell
+from bench.records.folder import RunFolder
+from bench.records.pipeline import Pipeline
+from bench.records.timing import Samples, Subject, Timing
 from bench.report import write_report
 from bench.report.latency import latency_frame
 from bench.report.scaling import scaling_frame, scaling_tables
-from bench.report.scaling_plots import scaling_figures
-from bench.runs import RunFolder
-from bench.timings import Samples, Subject, Timing
+from bench.report.scaling_figures import scaling_figures
 
 
-def cell(made: Any, count: int, digest: str | None = "one", name: str = "gan", **given: Any) -> Measured:
-    """20 images, so many right; everything in `given` that is no label is a parameter of the defense."""
-    labels = {key: given.pop(key) for key in ("attack", "eps", "threat", "seed", "dataset") if key in given}
+def cell(
+    made: Any, count: int, digest: str | None = "one", name: str = "gan", **given: Any
+) -> EvaluatedCell:
+    """20 images, so many right.
+
+    Everything in `given` that is no label is a parameter of the defense.
+    """
+    labels = {
+        key: given.pop(key)
+        for key in ("attack", "eps", "threat", "seed", "dataset")
+        if key in given
+    }
     spec = ":".join([name, *(f"{key}={value}" for key, value in given.items())])
-    result = made.result(spec, **labels, parameters={"defense": {"width": 8, **given}})
+    result = made.record(spec, **labels, parameters={"defense": {"width": 8, **given}})
     networks = {"classifier": "c"} if digest is None else {"classifier": "c", "defense": digest}
-    return Measured(replace(result, networks=networks), made.outcome(np.arange(20) < count))
+    return EvaluatedCell(replace(result, networks=networks), made.outcome(np.arange(20) < count))
 
 
 def timing(defense: str, size: int, milliseconds: float, **changes: Any) -> Timing:
-    labels = {"dataset": "digits", "classifier": "cnn", "defense": defense}
+    pipeline = Pipeline("digits", "cnn", defense)
     engine, target = changes.get("engine", "eager"), changes.get("target", "pipeline")
-    subject = Subject(labels, target, size, engine, "float32", "cpu", 0)
+    subject = Subject(pipeline, target, size, engine, "float32", "cpu", 0)
     seconds = tuple(milliseconds * factor / 1e3 for factor in (0.9, 1.0, 1.3))
     return Timing(subject, "ok", samples=Samples(seconds, (), 3, True, None, None))
 
@@ -39,7 +49,7 @@ def timing(defense: str, size: int, milliseconds: float, **changes: Any) -> Timi
 NOTHING_TIMED = latency_frame([])
 
 
-def grid(made: Any, **labels: Any) -> list[Measured]:
+def grid(made: Any, **labels: Any) -> list[EvaluatedCell]:
     return [
         cell(made, 5 + restarts + steps // 10, restarts=restarts, steps=steps, **labels)
         for restarts in (1, 4)
@@ -77,16 +87,27 @@ def test_seeds_have_networks_of_their_own_and_do_not_mix(made: Any) -> None:
     cells = [*grid(made, seed=0, digest="one"), *grid(made, seed=1, digest="two")[:2]]
     frame = scaling_frame(cells, NOTHING_TIMED)
     assert frame.groupby("seed")["network"].unique().map(list).to_dict() == {0: ["one"], 1: ["two"]}
-    assert frame["varied"].unique().tolist() == ["restarts,steps"]  # though seed 1 has one value of restarts
+    assert frame["varied"].unique().tolist() == [
+        "restarts,steps"
+    ]  # though seed 1 has one value of restarts
     (table,) = scaling_tables(frame).values()
     assert table["seed"].tolist() == [0, 0, 0, 0, 1, 1]
 
 
-def test_latency_is_of_the_pipeline_in_eager_float32_at_the_smallest_and_largest_batch(made: Any) -> None:
+def test_latency_is_of_the_pipeline_in_eager_float32_at_the_smallest_and_largest_batch(
+    made: Any,
+) -> None:
     cells = grid(made)
-    specs = [each.result.labels["defense"] for each in cells]
-    times = [timing(spec, size, size * (1.0 + place)) for place, spec in enumerate(specs) for size in (1, 8, 32)]
-    times += [timing(specs[0], 1, 0.1, engine="compile"), timing(specs[0], 1, 0.1, target="purifier")]
+    specs = [each.record.labels["defense"] for each in cells]
+    times = [
+        timing(spec, size, size * (1.0 + place))
+        for place, spec in enumerate(specs)
+        for size in (1, 8, 32)
+    ]
+    times += [
+        timing(specs[0], 1, 0.1, engine="compile"),
+        timing(specs[0], 1, 0.1, target="purifier"),
+    ]
     frame = scaling_frame(cells, latency_frame(times))
     assert frame["p50_ms"].tolist() == pytest.approx([1, 2, 3, 4])
     assert frame["largest_p50_ms"].tolist() == pytest.approx([32, 64, 96, 128])
@@ -98,14 +119,16 @@ def test_latency_is_of_the_pipeline_in_eager_float32_at_the_smallest_and_largest
     assert table["attacked"].iloc[0] == "0.350 [0.181, 0.567]"
     once = scaling_frame(cells, latency_frame([timing(spec, 1, 1.0) for spec in specs]))
     assert once["largest_p50_ms"].isna().all()
-    assert [title for title in scaling_tables(once)["gan"].columns if "p50" in title] == ["p50 ms, batch 1"]
+    assert [title for title in scaling_tables(once)["gan"].columns if "p50" in title] == [
+        "p50 ms, batch 1"
+    ]
 
 
 def test_a_parameter_called_like_a_column_says_whose_it_is(made: Any) -> None:
     cells = [cell(made, 9), cell(made, 9)]
     for number, each in enumerate(cells):
         parameters = {"defense": {"seed": number}}
-        cells[number] = Measured(replace(each.result, parameters=parameters), each.outcome)
+        cells[number] = EvaluatedCell(replace(each.record, parameters=parameters), each.outcome)
     frame = scaling_frame(cells, NOTHING_TIMED)
     assert frame["seed"].tolist() == [0, 0]
     assert frame["defense seed"].tolist() == [0, 1]
@@ -118,7 +141,7 @@ def test_two_numbers_are_maps_one_is_lines_words_are_a_table_alone(made: Any) ->
         0: [cell(made, 9, start=start) for start in ("mean", "noise")],
     }
     for panels, cells in cases.items():
-        times = latency_frame([timing(each.result.labels["defense"], 1, 2.0) for each in cells])
+        times = latency_frame([timing(each.record.labels["defense"], 1, 2.0) for each in cells])
         figures = list(scaling_figures(scaling_frame(cells, times)))
         assert len(figures) == (panels > 0)
         assert all(name == "digits_cnn_fgsm_graybox_eps0.1_gan" for name, _ in figures)
@@ -135,7 +158,10 @@ def test_two_numbers_are_maps_one_is_lines_words_are_a_table_alone(made: Any) ->
 
 
 def test_a_defense_trained_in_two_ways_has_two_figures(made: Any) -> None:
-    cells = [*grid(made), *(cell(made, 9, "wide", width=64, restarts=1, steps=steps) for steps in (10, 30))]
+    cells = [
+        *grid(made),
+        *(cell(made, 9, "wide", width=64, restarts=1, steps=steps) for steps in (10, 30)),
+    ]
     frame = scaling_frame(cells, NOTHING_TIMED)
     stem = "digits_cnn_fgsm_graybox_eps0.1_gan"
     assert [name for name, _ in scaling_figures(frame)] == [stem, f"{stem}_2"]
@@ -145,9 +171,11 @@ def test_a_defense_trained_in_two_ways_has_two_figures(made: Any) -> None:
 def test_a_run_with_scaling_has_its_table_and_figure(made: Any, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", {})
     for each in [*grid(made), cell(made, 9, name="plain")]:
-        folder.save(each.result, dict(each.outcome))
-        folder.save_timing(timing(each.result.labels["defense"], 1, 1.0))
+        folder.save(each.record, each.outcome)
+        folder.save_timing(timing(each.record.labels["defense"], 1, 1.0))
     write_report(folder)
     assert len(pd.read_csv(folder.path / "tables" / "scaling.csv")) == 4
     assert (folder.path / "tables" / "scaling_gan.md").read_text().count("\n|") == 5
-    assert (folder.path / "plots" / "scaling_digits_cnn_fgsm_graybox_eps0.1_gan.png").stat().st_size > 1000
+    assert (
+        folder.path / "plots" / "scaling_digits_cnn_fgsm_graybox_eps0.1_gan.png"
+    ).stat().st_size > 1000

@@ -10,15 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.checks import Verdict, verdicts
-from bench.measured import Measured
+from bench.analysis.checks import Verdict, verdicts
+from bench.analysis.outcomes import EvaluatedCell
 from bench.report.pairs import all_pairs, pairs_frame, rankings
 from bench.report.worst_case import COLUMNS, UNSEEN, standings, worst_case_frame
 
 
-def frame(cells: list[Measured], failed: tuple[Any, ...] = (), found: dict[str, Verdict] | None = None) -> pd.DataFrame:
-    ok = {cell.result.key: Verdict("ok") for cell in cells}
-    standing = standings([*(cell.result for cell in cells), *failed], cells)
+def frame(
+    cells: list[EvaluatedCell],
+    failed: tuple[Any, ...] = (),
+    found: dict[str, Verdict] | None = None,
+) -> pd.DataFrame:
+    ok = {cell.record.key: Verdict("ok") for cell in cells}
+    standing = standings([*(cell.record for cell in cells), *failed], cells)
     ranks = rankings(standing, all_pairs(standing))
     table = worst_case_frame(standing, {**ok, **(found or {})}, ranks)
     assert tuple(table.columns) == COLUMNS
@@ -26,7 +30,10 @@ def frame(cells: list[Measured], failed: tuple[Any, ...] = (), found: dict[str, 
 
 
 def test_an_image_is_robust_where_no_attack_under_any_threat_model_breaks_it(made: Any) -> None:
-    """Six images. Broken: 0 is wrong clean, 1 by fgsm, 2 by pgd whitebox in its second draw only; 3, 4, 5 stand."""
+    """Six images.
+
+    Broken: 0 is wrong clean, 1 by fgsm, 2 by pgd whitebox in its second draw only; 3, 4, 5 stand.
+    """
     clean = [0, 1, 1, 1, 1, 1]
     cells = [
         made.cell([1, 0, 1, 1, 1, 1], clean, attack="fgsm"),
@@ -38,10 +45,14 @@ def test_an_image_is_robust_where_no_attack_under_any_threat_model_breaks_it(mad
     assert row["clean"] == 5 / 6
     assert (row["strongest"], row["strongest_accuracy"]) == ("fgsm eps 0.1, graybox", 5 / 6)
     assert (row["cells"], row["n"], row["not_ok"], row["note"], row["rank"]) == (2, 6, "", "", "1")
-    assert (row["worst_case_low"], row["worst_case_high"]) == pytest.approx((0.1876, 0.8124), abs=1e-4)
+    assert (row["worst_case_low"], row["worst_case_high"]) == pytest.approx(
+        (0.1876, 0.8124), abs=1e-4
+    )
 
 
-def test_a_smaller_budget_of_the_same_norm_counts_a_larger_or_another_norms_does_not(made: Any) -> None:
+def test_a_smaller_budget_of_the_same_norm_counts_a_larger_or_another_norms_does_not(
+    made: Any,
+) -> None:
     cells = [
         made.cell([0, 1, 1, 1], eps=0.1),
         made.cell([1, 0, 1, 1], eps=0.2),
@@ -61,7 +72,9 @@ def test_a_smaller_budget_of_the_same_norm_counts_a_larger_or_another_norms_does
     assert table["cells"].tolist() == [1, 2, 3, 1, 1]
 
 
-def test_the_graybox_figure_is_of_the_strongest_attack_at_this_budget_as_a_mean_over_draws(made: Any) -> None:
+def test_the_graybox_figure_is_of_the_strongest_attack_at_this_budget_as_a_mean_over_draws(
+    made: Any,
+) -> None:
     cells = [
         made.cell([[1, 1, 0, 0], [1, 1, 1, 1]], attack="fgsm"),
         made.cell([1, 1, 1, 0], attack="pgd", eps=0.2),
@@ -91,11 +104,11 @@ def test_void_doubtful_and_failed_cells_are_counted(made: Any) -> None:
         made.cell([1, 1], attack="pgd", threat="whitebox"),
         made.cell([1, 1], attack="pgd", threat="bpda"),
     ]
-    found = {cells[1].result.key: Verdict("invalid"), cells[2].result.key: Verdict("suspect")}
+    found = {cells[1].record.key: Verdict("invalid"), cells[2].record.key: Verdict("suspect")}
     failed = (
-        made.result(attack="auto", threat="whitebox", status="failed"),
-        made.result(attack="auto", threat="whitebox", eps=0.2, status="failed"),
-        made.result(attack="auto", threat="query", status="skipped"),
+        made.record(attack="auto", threat="whitebox", status="failed"),
+        made.record(attack="auto", threat="whitebox", eps=0.2, status="failed"),
+        made.record(attack="auto", threat="query", status="skipped"),
     )
     row = frame(cells, failed, found).loc[("linf", 0.1, "d")]
     assert row["not_ok"] == "1 invalid, 1 suspect, 1 failed"
@@ -121,7 +134,7 @@ def test_a_worst_case_that_no_valid_attack_on_the_defense_has_tried_says_so(
 ) -> None:
     access = "decision" if threat == "query" else "gradient"
     cell = made.cell([1, 1], defense=defense, threat=threat, access=access)
-    assert frame([cell], found={cell.result.key: Verdict(level)})["note"].tolist() == [note]
+    assert frame([cell], found={cell.record.key: Verdict(level)})["note"].tolist() == [note]
 
 
 def test_an_attack_that_moved_nothing_saw_nothing(made: Any) -> None:
@@ -152,13 +165,19 @@ def test_the_worst_case_is_below_every_single_accuracy_and_falls_with_the_budget
     for (norm, eps), standing in found.items():
         worst = standing.robust.mean()
         for cell in cells:
-            if (cell.result.facts.norm or "no norm") == norm and cell.eps <= eps:
+            if (cell.record.properties.norm or "no norm") == norm and cell.eps <= eps:
                 assert worst <= cell.right.all(axis=0).mean() <= cell.right.mean()
         assert worst <= standing.strongest.right.mean()
         assert worst <= np.mean(clean)
-        assert all(worst <= other.robust.mean() for (of, at), other in found.items() if of == norm and at <= eps)
+        assert all(
+            worst <= other.robust.mean()
+            for (of, at), other in found.items()
+            if of == norm and at <= eps
+        )
     fewer = {(each.ball.norm, each.ball.eps): each for each in standings([], cells[:-1])}
-    assert all(found[ball].robust.mean() <= standing.robust.mean() for ball, standing in fewer.items())
+    assert all(
+        found[ball].robust.mean() <= standing.robust.mean() for ball, standing in fewer.items()
+    )
 
 
 def blocks(*counts: int) -> np.ndarray:
@@ -175,10 +194,14 @@ def test_pairs_and_ranks_follow_the_exact_test_with_holms_correction(made: Any) 
     ]
     standing = standings([], cells)
     pairs = all_pairs(standing)
-    table = pairs_frame(pairs, {cell.result.key: Verdict("ok") for cell in cells})
+    table = pairs_frame(pairs, {cell.record.key: Verdict("ok") for cell in cells})
     assert table["basis"].tolist() == ["worst case"] * 3 + ["graybox"] * 3
     first = table.iloc[:3]
-    assert list(zip(first["defense_a"], first["defense_b"], strict=True)) == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert list(zip(first["defense_a"], first["defense_b"], strict=True)) == [
+        ("a", "b"),
+        ("a", "c"),
+        ("b", "c"),
+    ]
     assert list(zip(first["a_only"], first["b_only"], strict=True)) == [(1, 1), (10, 0), (10, 0)]
     assert first["p"].tolist() == pytest.approx([1.0, 2 / 2**10, 2 / 2**10])
     assert first["p_holm"].tolist() == pytest.approx([1.0, 6 / 2**10, 6 / 2**10])
@@ -202,12 +225,17 @@ def test_the_worst_case_may_turn_the_graybox_order_around(made: Any) -> None:
         made.cell(blocks(10, 10), defense="b", threat="whitebox"),
     ]
     pairs = all_pairs(standings([], cells))
-    assert {pair.basis: pair.winner_and_loser for pair in pairs} == {"worst case": ("b", "a"), "graybox": ("a", "b")}
+    assert {pair.basis: pair.winner_and_loser for pair in pairs} == {
+        "worst case": ("b", "a"),
+        "graybox": ("a", "b"),
+    }
 
 
 def test_each_ball_is_corrected_by_itself(made: Any) -> None:
     cells = [
-        made.cell(blocks(n, 20 - n), defense=name, eps=eps) for name, n in (("a", 20), ("b", 14)) for eps in (0.1, 0.2)
+        made.cell(blocks(n, 20 - n), defense=name, eps=eps)
+        for name, n in (("a", 20), ("b", 14))
+        for eps in (0.1, 0.2)
     ]
     pairs = all_pairs(standings([], cells))
     assert len(pairs) == 4
@@ -221,7 +249,7 @@ def test_a_pair_that_was_not_attacked_alike_says_so(made: Any) -> None:
         made.cell(blocks(20), defense="b", attack="pgd", threat="whitebox"),
         made.cell(blocks(20), defense="c"),
     ]
-    found = {cell.result.key: Verdict("ok") for cell in cells}
+    found = {cell.record.key: Verdict("ok") for cell in cells}
     table = pairs_frame(all_pairs(standings([], cells)), found)
     assert table["note"].tolist() == [
         "not the same attacks",

@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 import torch
 
-from bench.artifacts import ArtifactStore
-from bench.config import RunConfig
-from bench.configure import Configured, configure
-from bench.discovery import import_plugin
 from bench.errors import PluginFault, StorageError
-from bench.evaluate import Evaluator
-from bench.grid import Cell, Grid
+from bench.plugins.configured import Configured, configure
+from bench.plugins.discovery import import_plugin
 from bench.progress import Silent
 from bench.registry import ATTACKS, DEFENSES
-from bench.stages.base import Lab
+from bench.run.cell_tasks import CellTasks
+from bench.run.config import RunConfig
+from bench.run.grid import Cell, Grid
+from bench.stages.context import TaskContext
 from bench.stages.craft import Craft
 from bench.stages.executor import LocalExecutor
 from bench.stages.predict import check_not_collapsed
+from bench.store.artifacts import ArtifactStore
 
 
 @pytest.fixture
-def evaluator(lab: Lab, tiny_config: RunConfig) -> Evaluator:
-    return Evaluator(LocalExecutor(lab), lab, tiny_config)
+def tasks(context: TaskContext, tiny_config: RunConfig) -> CellTasks:
+    return CellTasks(LocalExecutor(context), context, tiny_config)
 
 
 @pytest.fixture
@@ -42,69 +42,83 @@ def defense(spec: str, config: RunConfig) -> Configured:  # type: ignore[type-ar
     return configure(DEFENSES, spec, config.parameters)
 
 
-def test_a_graybox_set_is_crafted_once_for_all_defenses(evaluator: Evaluator, cells: list[Cell]) -> None:
-    tasks = set()
-    for cell in cells:
-        networks = evaluator.networks(cell)
-        tasks.add(evaluator.craft_task(cell, networks).key)
+def test_a_graybox_set_is_crafted_once_for_all_defenses(
+    tasks: CellTasks, cells: list[Cell]
+) -> None:
+    keys = {tasks.craft_task(cell, tasks.networks(cell)).key for cell in cells}
     assert len(cells) == 4
-    assert len(tasks) == 2
+    assert len(keys) == 2
 
 
-def test_an_outcome_holds_one_entry_an_image(evaluator: Evaluator, cells: list[Cell], tiny_config: RunConfig) -> None:
-    outcome = evaluator.outcome(cells[0], evaluator.networks(cells[0]))
+def test_an_outcome_holds_one_entry_an_image(
+    tasks: CellTasks, cells: list[Cell], tiny_config: RunConfig
+) -> None:
+    outcome = tasks.result(cells[0], tasks.networks(cells[0])).outcome
     n = tiny_config.n
-    whole = ("labels", "clean_undefended", "adversarial_undefended", "attacked", "gradient_norm", "linf", "l2", "l1")
+    whole = (
+        "labels",
+        "clean_undefended",
+        "adversarial_undefended",
+        "attacked",
+        "gradient_norm",
+        "linf",
+        "l2",
+        "l1",
+    )
     for name in whole:
-        assert outcome[name].shape == (n,), name
+        assert getattr(outcome, name).shape == (n,), name
     for name in ("clean_defended", "adversarial_defended"):
-        assert outcome[name].shape == (1, n), name
-    assert (outcome["linf"] <= cells[0].eps + 1e-6).all()
-    assert ((outcome["linf"] > 0) == outcome["attacked"]).all()
-    right = outcome["clean_undefended"] == outcome["labels"]
-    assert (outcome["attacked"] == right).all()
+        assert getattr(outcome, name).shape == (1, n), name
+    assert (outcome.linf <= cells[0].eps + 1e-6).all()
+    assert ((outcome.linf > 0) == outcome.attacked).all()
+    right = outcome.clean_undefended == outcome.labels
+    assert (outcome.attacked == right).all()
     assert 0.8 < right.mean() < 1
-    assert (outcome["adversarial_undefended"] == outcome["labels"]).mean() < 0.8
+    assert (outcome.adversarial_undefended == outcome.labels).mean() < 0.8
 
 
-def test_without_a_defense_defended_is_undefended(evaluator: Evaluator, cells: list[Cell]) -> None:
-    outcome = evaluator.outcome(cells[0], evaluator.networks(cells[0]))
+def test_without_a_defense_defended_is_undefended(tasks: CellTasks, cells: list[Cell]) -> None:
+    outcome = tasks.result(cells[0], tasks.networks(cells[0])).outcome
     assert cells[0].defense.name == "none"
-    np.testing.assert_array_equal(outcome["adversarial_defended"][0], outcome["adversarial_undefended"])
+    np.testing.assert_array_equal(outcome.adversarial_defended[0], outcome.adversarial_undefended)
 
 
 def test_the_same_tasks_in_another_cache_give_the_same_bits(
-    evaluator: Evaluator, cells: list[Cell], tiny_config: RunConfig, lab: Lab, tmp_path
+    tasks: CellTasks, cells: list[Cell], tiny_config: RunConfig, context: TaskContext, tmp_path
 ) -> None:  # type: ignore[no-untyped-def]
-    fresh = Lab(torch.device("cpu"), ArtifactStore(tmp_path / "fresh"), lab.data, Silent())
-    other = Evaluator(LocalExecutor(fresh), fresh, tiny_config)
+    fresh = TaskContext(
+        torch.device("cpu"), ArtifactStore(tmp_path / "fresh"), context.data, Silent()
+    )
+    other = CellTasks(LocalExecutor(fresh), fresh, tiny_config)
     cell = swapped(cells[-1], attack=configure(ATTACKS, "pgd", tiny_config.parameters))
     torch.manual_seed(123)  # whatever the global state is
-    again = other.outcome(cell, other.networks(cell))
-    first = evaluator.outcome(cell, evaluator.networks(cell))
-    for name, array in first.items():
-        np.testing.assert_array_equal(array, again[name], err_msg=name)
+    again = other.result(cell, other.networks(cell)).outcome
+    first = tasks.result(cell, tasks.networks(cell)).outcome
+    for name, array in first.to_arrays().items():
+        np.testing.assert_array_equal(array, again.to_arrays()[name], err_msg=name)
 
 
 def test_a_stochastic_defense_is_drawn_afresh(
-    evaluator: Evaluator, cells: list[Cell], tiny_config: RunConfig, lab: Lab
+    tasks: CellTasks, cells: list[Cell], tiny_config: RunConfig, context: TaskContext
 ) -> None:
     config = tiny_config.model_copy(update={"draws": 3})
-    several = Evaluator(LocalExecutor(lab), lab, config)
+    several = CellTasks(LocalExecutor(context), context, config)
     cell = swapped(cells[0], defense=defense("defensegan:restarts=1:steps=1", tiny_config))
-    outcome = several.outcome(cell, several.networks(cell))
-    draws = outcome["adversarial_defended"]
+    outcome = several.result(cell, several.networks(cell)).outcome
+    draws = outcome.adversarial_defended
     assert draws.shape == (3, tiny_config.n)
     assert (draws[0] != draws[1]).any()
-    deterministic = several.outcome(cells[0], several.networks(cells[0]))
-    assert deterministic["adversarial_defended"].shape == (1, tiny_config.n)
+    deterministic = several.result(cells[0], several.networks(cells[0])).outcome
+    assert deterministic.adversarial_defended.shape == (1, tiny_config.n)
 
 
 def test_inference_parameters_share_the_trained_network(
-    evaluator: Evaluator, cells: list[Cell], tiny_config: RunConfig
+    tasks: CellTasks, cells: list[Cell], tiny_config: RunConfig
 ) -> None:
     few, many = (
-        evaluator.networks(swapped(cells[0], defense=defense(f"defensegan:restarts={count}", tiny_config))).defense
+        tasks.networks(
+            swapped(cells[0], defense=defense(f"defensegan:restarts={count}", tiny_config))
+        ).defense
         for count in (1, 3)
     )
     assert few.digest == many.digest
@@ -112,11 +126,15 @@ def test_inference_parameters_share_the_trained_network(
 
 
 def test_a_defense_without_the_classifier_serves_all_of_them(
-    evaluator: Evaluator, cells: list[Cell], tiny_config: RunConfig
+    tasks: CellTasks, cells: list[Cell], tiny_config: RunConfig
 ) -> None:
-    classifier = evaluator.networks(cells[0]).classifier
-    gan = evaluator.defense_task(swapped(cells[0], defense=defense("defensegan", tiny_config)), classifier)
-    convae = evaluator.defense_task(swapped(cells[0], defense=defense("convae", tiny_config)), classifier)
+    classifier = tasks.networks(cells[0]).classifier
+    gan = tasks.defense_task(
+        swapped(cells[0], defense=defense("defensegan", tiny_config)), classifier
+    )
+    convae = tasks.defense_task(
+        swapped(cells[0], defense=defense("convae", tiny_config)), classifier
+    )
     assert gan.against is None
     assert convae.against == classifier
 
@@ -131,46 +149,76 @@ def test_a_defense_without_the_classifier_serves_all_of_them(
     ],
 )
 def test_a_failing_network_fails_once_with_its_reason(
-    lab: Lab, tiny_config: RunConfig, cells: list[Cell], plugins, spec: str, reason: str
+    context: TaskContext, tiny_config: RunConfig, cells: list[Cell], plugins, spec: str, reason: str
 ) -> None:  # type: ignore[no-untyped-def]
     import_plugin(str(plugins / "faulty.py"))
-    evaluator = Evaluator(LocalExecutor(lab), lab, tiny_config)
+    tasks = CellTasks(LocalExecutor(context), context, tiny_config)
     cell = swapped(cells[0], defense=configure(DEFENSES, spec))
     reasons = []
     for _ in range(2):
         with pytest.raises(PluginFault, match=reason) as caught:
-            evaluator.outcome(cell, evaluator.networks(cell))
+            tasks.result(cell, tasks.networks(cell))
         reasons.append(caught.value)
     assert reasons[0] is reasons[1]
 
 
-def test_a_classifier_at_chance_did_not_train(evaluator: Evaluator, cells: list[Cell], plugins) -> None:  # type: ignore[no-untyped-def]
+def test_a_classifier_at_chance_did_not_train(tasks: CellTasks, cells: list[Cell], plugins) -> None:  # type: ignore[no-untyped-def]
     from bench.registry import CLASSIFIERS
 
     import_plugin(str(plugins / "faulty.py"))
     with pytest.raises(PluginFault, match=r"classifier constant did not train: accuracy 0\.\d+"):
-        evaluator.networks(swapped(cells[0], classifier=configure(CLASSIFIERS, "constant")))
+        tasks.networks(swapped(cells[0], classifier=configure(CLASSIFIERS, "constant")))
 
 
-@pytest.mark.parametrize(("how", "reason"), [("ball", "beyond eps 0.1"), ("nan", "NaN"), ("raises", "shy")])
+@pytest.mark.parametrize(
+    ("how", "reason"), [("ball", "beyond eps 0.1"), ("nan", "NaN"), ("raises", "shy")]
+)
 def test_an_attack_that_breaks_its_contract_is_a_fault(
-    evaluator: Evaluator, cells: list[Cell], plugins, how: str, reason: str
+    tasks: CellTasks, cells: list[Cell], plugins, how: str, reason: str
 ) -> None:  # type: ignore[no-untyped-def]
     import_plugin(str(plugins / "faulty.py"))
     cell = swapped(cells[0], attack=configure(ATTACKS, f"broken_attack:how={how}"))
     with pytest.raises(PluginFault, match=reason):
-        evaluator.outcome(cell, evaluator.networks(cell))
+        tasks.result(cell, tasks.networks(cell))
 
 
-def test_an_artifact_that_vanishes_meanwhile_is_told(tmp_path, tiny_config: RunConfig, cells: list[Cell]) -> None:  # type: ignore[no-untyped-def]
-    lab = Lab(torch.device("cpu"), ArtifactStore(tmp_path), tmp_path, Silent())
-    evaluator = Evaluator(LocalExecutor(lab), lab, tiny_config)
-    networks = evaluator.networks(cells[0])
-    lab.store.path("network", networks.classifier.key).unlink()
-    task = evaluator.craft_task(cells[0], networks)
+def test_an_artifact_that_vanishes_meanwhile_is_told(
+    tmp_path, tiny_config: RunConfig, cells: list[Cell]
+) -> None:  # type: ignore[no-untyped-def]
+    context = TaskContext(torch.device("cpu"), ArtifactStore(tmp_path), tmp_path, Silent())
+    tasks = CellTasks(LocalExecutor(context), context, tiny_config)
+    networks = tasks.networks(cells[0])
+    context.store.path("network", networks.classifier.key).unlink()
+    task = tasks.craft_task(cells[0], networks)
     assert isinstance(task, Craft)
     with pytest.raises(StorageError, match="vanished"):
-        LocalExecutor(lab).get(task)
+        LocalExecutor(context).artifact(task)
+
+
+def test_a_damaged_network_that_a_task_needs_is_made_again(
+    tmp_path: Path, tiny_config: RunConfig, cells: list[Cell]
+) -> None:
+    """The digest comes from the header alone, so that the damage shows when the network is loaded."""
+
+    def fresh() -> CellTasks:
+        context = TaskContext(torch.device("cpu"), ArtifactStore(tmp_path), tmp_path, Silent())
+        return CellTasks(LocalExecutor(context), context, tiny_config)
+
+    first = fresh()
+    networks = first.networks(cells[0])
+    expected = first.result(cells[0], networks).outcome
+    path = ArtifactStore(tmp_path).path("network", networks.classifier.key)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    for stale in (*tmp_path.glob("adversarial/*"), *tmp_path.glob("predictions/*")):
+        stale.unlink()
+    again = fresh()
+    assert again.networks(cells[0]) == networks
+    found = again.result(cells[0], networks).outcome
+    for name, array in expected.to_arrays().items():
+        np.testing.assert_array_equal(array, found.to_arrays()[name], err_msg=name)
+    assert path.read_bytes() != bytes(content)
 
 
 def test_a_collapsed_purifier_is_told_from_a_sound_one() -> None:
@@ -182,37 +230,40 @@ def test_a_collapsed_purifier_is_told_from_a_sound_one() -> None:
 
 
 def test_a_purifier_that_works_in_place_does_not_reach_the_test_images(
-    evaluator: Evaluator, cells: list[Cell], plugins: Path, lab: Lab, tiny_config: RunConfig
+    tasks: CellTasks, cells: list[Cell], plugins: Path, context: TaskContext, tiny_config: RunConfig
 ) -> None:
     import_plugin(str(plugins / "faulty.py"))
-    images, _ = lab.images(lab.split("digits", tiny_config.n))
+    images, _ = context.images(context.split("digits", tiny_config.n))
     before = images.clone()
     cell = swapped(cells[0], defense=configure(DEFENSES, "broken:how=in_place"))
-    evaluator.outcome(cell, evaluator.networks(cell))
+    tasks.result(cell, tasks.networks(cell))
     assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ("broken:how=state", "defense broken:how=state raised RuntimeError: Error.*loading state_dict.*extra"),
+        (
+            "broken:how=state",
+            "defense broken:how=state raised RuntimeError: Error.*loading state_dict.*extra",
+        ),
         ("broken:how=bfloat16", "defense broken:how=bfloat16 raised TypeError"),
         ("careless", "raised RequestError: unknown attack 'pdg'"),
     ],
 )
 def test_whatever_goes_wrong_around_a_network_is_its_fault(
-    evaluator: Evaluator, cells: list[Cell], plugins: Path, spec: str, reason: str
+    tasks: CellTasks, cells: list[Cell], plugins: Path, spec: str, reason: str
 ) -> None:
     import_plugin(str(plugins / "faulty.py"))
     cell = swapped(cells[0], defense=configure(DEFENSES, spec))
     with pytest.raises(PluginFault, match=reason):
-        evaluator.outcome(cell, evaluator.networks(cell))
+        tasks.result(cell, tasks.networks(cell))
 
 
-def test_a_classifier_without_gradient_is_marked_not_fatal(lab: Lab) -> None:
-    from bench.crafting import gradient_norms
+def test_a_classifier_without_gradient_is_marked_not_fatal(context: TaskContext) -> None:
+    from bench.stages.crafting import gradient_norms
 
-    images, labels = lab.images(lab.split("digits", 4))
+    images, labels = context.images(context.split("digits", 4))
     flat = torch.nn.Flatten()
     norms = gradient_norms("classifier x", lambda x: flat(x)[:, :10].detach(), images, labels)  # type: ignore[arg-type]
     assert norms.tolist() == [0, 0, 0, 0]

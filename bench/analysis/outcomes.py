@@ -1,0 +1,96 @@
+"""A run's ok cells with their raw outcomes, and what follows from one of them image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.records.cell import CellRecord
+from bench.records.folder import RunFolder
+from bench.records.outcome import CellImages, Outcome
+from bench.records.pipeline import Pipeline
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedCell:
+    """A cell that is ok, with what it measured.
+
+    Attributes:
+        record: the cell's record.
+        outcome: its raw arrays.
+        images: its first images; None where the run was left without them.
+    """
+
+    record: CellRecord
+    outcome: Outcome
+    images: CellImages | None = None
+
+    @property
+    def eps(self) -> float:
+        """Budget of the attack, on the [0, 1] scale."""
+        return self.record.eps
+
+    @property
+    def labels(self) -> Array:
+        """True classes, (n,)."""
+        return self.outcome.labels
+
+    @property
+    def right(self) -> Array:
+        """Whether the defended pipeline is right on the adversarial image, (draws, n)."""
+        return np.asarray(self.outcome.adversarial_defended == self.labels)
+
+    @property
+    def right_in_every_draw(self) -> Array:
+        """Whether it is right on the adversarial image in every draw, (n,)."""
+        return np.asarray(self.right.all(axis=0))
+
+    @property
+    def clean_right_in_every_draw(self) -> Array:
+        """Whether the defended pipeline is right on the clean image in every draw, (n,)."""
+        return np.asarray((self.outcome.clean_defended == self.labels).all(axis=0))
+
+    @property
+    def attacked_model_right(self) -> Array | None:
+        """Whether the very model that was attacked is right, (draws, n).
+
+        None where it was not asked.
+        """
+        if self.record.properties.sees_defense:
+            return self.right
+        if self.record.properties.threat == "graybox":
+            return np.atleast_2d(self.outcome.adversarial_undefended == self.labels)
+        return None
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The trained pipeline that was attacked."""
+        return self.record.pipeline
+
+
+def evaluated_cells(folder: RunFolder) -> list[EvaluatedCell]:
+    """All ok cells of a run, in its order.
+
+    Raises:
+        RequestError: a raw file is damaged.
+    """
+    records = [record for record in folder.records() if record.status == "ok"]
+
+    return [
+        EvaluatedCell(record, folder.outcome(record), folder.images(record)) for record in records
+    ]
+
+
+def by_pipeline(cells: Iterable[EvaluatedCell]) -> dict[Pipeline, list[EvaluatedCell]]:
+    """The cells of each trained pipeline."""
+    groups: dict[Pipeline, list[EvaluatedCell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.pipeline, []).append(cell)
+
+    return groups

@@ -1,0 +1,1 @@
+"""Latency: how inference is timed, and the engines and precisions it runs under."""

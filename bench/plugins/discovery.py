@@ -1,0 +1,77 @@
+"""Importing plugins: the built-in packages, installed entry points, and files or modules given with `--plugin`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from bench.errors import BenchError, RequestError
+from bench.plugins.catalog import ENTRY_POINT_GROUP, FAMILIES, package_folder, plugin_source
+
+
+def discover(plugins: Iterable[str] = ()) -> None:
+    """Import every plugin, so that each registers itself.
+
+    Args:
+        plugins: files or module names, as given to `--plugin`.
+
+    Raises:
+        RequestError: a plugin cannot be found or imported, or two have one name.
+    """
+    for package in FAMILIES.values():
+        for path in sorted(package_folder(package).glob("[!_]*.py")):
+            _import(f"{package}.{path.stem}")
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        _import(point.module)
+    for plugin in plugins:
+        import_plugin(plugin)
+
+
+def import_plugin(plugin: str) -> str:
+    """Import one `--plugin` value and return the name of its module; a file is imported once."""
+    path = plugin_source(plugin)
+    package = path.parent.name
+    if package in FAMILIES.values() and path.parent == package_folder(package):
+        _import(f"{package}.{path.stem}")
+        return f"{package}.{path.stem}"
+    if not (plugin.endswith(".py") or "/" in plugin):
+        _import(plugin)
+        return plugin
+    name = f"_bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    if name not in sys.modules:
+        _import_file(name, path)
+    return name
+
+
+def _import_file(name: str, path: Path) -> None:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RequestError(f"plugin {path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up while the class is made
+    try:
+        spec.loader.exec_module(module)
+    except BenchError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise RequestError(
+            f"plugin {path} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _import(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except BenchError:
+        raise
+    except Exception as error:
+        raise RequestError(
+            f"plugin module {name} cannot be imported: {type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,129 @@
+"""The raw outcome of a cell, image by image, and the first of its images for pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_EARLIER_NAMES = {
+    "longer_defended": "doubled_steps_defended",
+    "longer_undefended": "doubled_steps_undefended",
+}
+"""Names that version 0.1.0 gave to arrays in files."""
+
+_IMAGES = ("sample_clean", "sample_adversarial", "sample_purified")
+"""Images that version 0.1.0 kept in the file of every outcome."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Predictions and distances for n test images, from which every accuracy is derived.
+
+    A randomised defense is evaluated in m draws, any other in one (m = 1).
+
+    Attributes:
+        labels: true classes, (n,).
+        clean_undefended: predictions of the bare classifier on the clean images, (n,).
+        clean_defended: predictions through the defense on the clean images, (m, n).
+        adversarial_undefended: predictions of the bare classifier on the adversarial images, (n,).
+        adversarial_defended: predictions through the defense on the adversarial images, (m, n).
+        attacked: whether the attack was run on the image, bool (n,); an image that the attacked
+            model gets wrong from the start stays as it is.
+        gradient_norm: L2 norm of the loss gradient at the clean image, (n,); NaN where the threat
+            model gives no gradient.
+        linf: largest change of a pixel, (n,).
+        l2: Euclidean length of the perturbation, (n,).
+        l1: sum of the absolute changes, (n,).
+        minimum_distance: distance of the nearest adversarial image, in the attack's norm, (n,);
+            infinite where none was found. None for an attack that does not look for it.
+        doubled_steps_defended: predictions through the defense on the first k images, attacked with
+            twice the steps, (m, k). None where that was not tried, or not on the defense.
+        doubled_steps_undefended: predictions of the bare classifier on them, (k,); None likewise.
+    """
+
+    labels: Array
+    clean_undefended: Array
+    clean_defended: Array
+    adversarial_undefended: Array
+    adversarial_defended: Array
+    attacked: Array
+    gradient_norm: Array
+    linf: Array
+    l2: Array
+    l1: Array
+    minimum_distance: Array | None = None
+    doubled_steps_defended: Array | None = None
+    doubled_steps_undefended: Array | None = None
+
+    def distance(self, norm: str) -> Array:
+        """Size of the perturbation in a norm (`linf`, `l2` or `l1`), (n,)."""
+        return {"linf": self.linf, "l2": self.l2, "l1": self.l1}[norm]
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Arrays by name, as a file holds them."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+
+        return {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
+        """The outcome that a file holds, also one written by version 0.1.0.
+
+        Raises:
+            ValueError: an array is missing, unknown, or not of the shape above.
+        """
+        named = {_EARLIER_NAMES.get(name, name): array for name, array in arrays.items()}
+        kept = {name: array for name, array in named.items() if name not in _IMAGES}
+
+        try:
+            outcome = cls(**kept)
+        except TypeError as error:
+            raise ValueError(f"not an outcome ({error})") from None
+
+        outcome._check_shapes()
+        return outcome
+
+    def _check_shapes(self) -> None:
+        """Raise where an array does not have the shape that the class states."""
+        n = len(self.labels) if self.labels.ndim == 1 else -1
+        draws = len(self.adversarial_defended)
+
+        for name, array in self.to_arrays().items():
+            if name.startswith("doubled_steps"):
+                continue
+            expected = (draws, n) if name.endswith("_defended") else (n,)
+            if array.shape != expected:
+                raise ValueError(f"array '{name}' has shape {array.shape} instead of {expected}")
+
+
+@dataclass(frozen=True, eq=False)
+class CellImages:
+    """The first k images of a cell, for pictures; uint8 (k, channels, height, width).
+
+    Attributes:
+        clean: images of the test set.
+        adversarial: their adversarial versions.
+        purified: what the defense makes of the adversarial versions in its first draw.
+    """
+
+    clean: Array
+    adversarial: Array
+    purified: Array
+
+    @classmethod
+    def embedded_in(cls, arrays: Mapping[str, Array]) -> Self | None:
+        """The images that version 0.1.0 kept with the outcome; None where there are none."""
+        if any(name not in arrays for name in _IMAGES):
+            return None
+        return cls(*(arrays[name] for name in _IMAGES))
+
+
+def as_pixels(images: Array) -> Array:
+    """Images in [0, 1] as uint8 pixels in [0, 255]."""
+    return np.round(images * 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Published figures, and a run set beside them; free of torch."""

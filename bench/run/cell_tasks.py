@@ -1,0 +1,300 @@
+"""The tasks of a cell, and the raw outcome that their artifacts come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.contracts import MinimumNorm
+from bench.geometry import Norm, distances
+from bench.records.outcome import CellImages, Outcome, as_pixels
+from bench.run.config import RunConfig
+from bench.run.grid import Cell
+from bench.stages.context import TaskContext
+from bench.stages.craft import Craft, ProjectToBudget
+from bench.stages.executor import Executor
+from bench.stages.predict import SAMPLES, Predict
+from bench.stages.references import (
+    AdversarialRef,
+    CellNetworks,
+    NetworkRef,
+    SplitRef,
+    is_stochastic,
+)
+from bench.stages.train import Train
+from bench.store.artifacts import Tensors
+
+_CLASS = np.int16
+"""Type of the classes in outcomes, which are kept and shared in great number."""
+
+
+@dataclass(frozen=True, eq=False)
+class CellResult:
+    """What the tasks of a cell came to.
+
+    Attributes:
+        outcome: raw arrays, one entry per test image (and per draw of a randomised defense).
+        images: the first images, for pictures.
+        adversarial_set: digest of the adversarial images.
+    """
+
+    outcome: Outcome
+    images: CellImages
+    adversarial_set: str
+
+
+@dataclass(frozen=True)
+class _Attacked:
+    """The adversarial images of a cell.
+
+    Attributes:
+        reference: the set that is evaluated.
+        tensors: its arrays.
+        nearest: for an attack that looks for the nearest adversarial image, the set before it was
+            projected to the budget; else None.
+    """
+
+    reference: AdversarialRef
+    tensors: Tensors
+    nearest: AdversarialRef | None = None
+
+
+class CellTasks:
+    """Builds the tasks of cells and asks an executor for their artifacts.
+
+    Args:
+        executor: runs the tasks.
+        context: data sets and networks.
+        config: how many images, draws and images for the convergence check.
+    """
+
+    def __init__(self, executor: Executor, context: TaskContext, config: RunConfig) -> None:
+        self._executor = executor
+        self._context = context
+        self._config = config
+
+    def cell_key(self, cell: Cell) -> str:
+        """The content key of the cell: everything its outcome depends on, before any training."""
+        data = self._train_split(cell).digest + self._test_split(cell).digest
+        protocol = {
+            "batch_size": self._config.batch_size,
+            "draws": self._config.draws,
+            "convergence": self._config.convergence,
+        }
+
+        return cell.key(data, protocol)
+
+    def test_digest(self, cell: Cell) -> str:
+        """The digest of the test images that the cell is evaluated on."""
+        return self._test_split(cell).digest
+
+    def classifier_task(self, cell: Cell) -> Train:
+        """The task that trains the cell's classifier."""
+        return Train(cell.classifier, self._train_split(cell), cell.seed)
+
+    def defense_task(self, cell: Cell, classifier: NetworkRef | None) -> Train:
+        """The task that trains the cell's defense.
+
+        Args:
+            cell: the cell.
+            classifier: the trained classifier; only needed for a defense with `uses_classifier`.
+        """
+        against = classifier if cell.defense.plugin.uses_classifier else None
+        return Train(cell.defense, self._train_split(cell), cell.seed, against)
+
+    def substitute_task(self, cell: Cell) -> Train | None:
+        """The task that trains the substitute that the cell's threat model attacks, if any."""
+        substitute = cell.threat.substitute
+        if substitute is None:
+            return None
+
+        # A role of its own gives it other randomness than the same plugin has as the classifier.
+        return Train(substitute, self._train_split(cell), cell.seed, role="substitute")
+
+    def craft_task(self, cell: Cell, networks: CellNetworks, n: int | None = None) -> Craft:
+        """The task that crafts the cell's adversarial set.
+
+        Args:
+            cell: the cell.
+            networks: all of its networks; those that its threat model does not use are left out.
+            n: number of test images to attack; None for all.
+        """
+        uses = cell.threat.kind.uses
+        attacks = cell.threat.kind.surrogate is not None
+        nearest = isinstance(cell.attack.plugin, MinimumNorm) and attacks
+
+        return Craft(
+            attack=cell.attack,
+            eps=None if nearest else cell.eps,
+            threat=cell.threat,
+            split=self._test_split(cell, n),
+            classifier=networks.classifier if "classifier" in uses else None,
+            purifier=networks.defense if "purifier" in uses else None,
+            substitute=networks.substitute if "substitute" in uses else None,
+            batch_size=self._config.batch_size,
+            seed=cell.seed,
+        )
+
+    def networks(self, cell: Cell) -> CellNetworks:
+        """The cell's networks, trained now where the cache lacks them.
+
+        Raises:
+            PluginFault: one failed to train.
+        """
+        classifier = self.network(self.classifier_task(cell))
+        defense = self.network(self.defense_task(cell, classifier))
+        substitute = self.substitute_task(cell)
+
+        return CellNetworks(classifier, defense, self.network(substitute) if substitute else None)
+
+    def network(self, task: Train) -> NetworkRef:
+        """One network, trained now where the cache lacks it."""
+        return NetworkRef(task.plugin, task.split.info, task.key, self._executor.digest(task))
+
+    def result(self, cell: Cell, networks: CellNetworks) -> CellResult:
+        """The raw outcome of the cell, with its first images.
+
+        Raises:
+            NotApplicable: the attack needs what the model lacks.
+            PluginFault: a plugin raised or broke its contract.
+        """
+        attacked = self._attacked(cell, networks)
+        images, labels = self._context.images(self._test_split(cell))
+        clean = images.cpu().numpy()
+        adversarial = attacked.tensors["adversarial"]
+        delta = (adversarial - clean).reshape(len(clean), -1)
+
+        adversarial_defended, purified = self._defended(cell, networks, attacked.reference)
+        clean_defended, _ = self._defended(cell, networks, None)
+        true_classes = labels.cpu().numpy().astype(_CLASS)
+
+        outcome = Outcome(
+            labels=true_classes,
+            clean_undefended=self._undefended(cell, networks, None),
+            clean_defended=clean_defended,
+            adversarial_undefended=self._undefended(cell, networks, attacked.reference),
+            adversarial_defended=adversarial_defended,
+            attacked=attacked.tensors["attacked"],
+            gradient_norm=attacked.tensors["gradient_norm"],
+            linf=np.abs(delta).max(axis=1),
+            l2=np.linalg.norm(delta, axis=1),
+            l1=np.abs(delta).sum(axis=1),
+            minimum_distance=self._minimum_distance(cell, networks, attacked, clean, true_classes),
+            **self._with_doubled_steps(cell, networks),
+        )
+        first_images = CellImages(
+            clean=as_pixels(clean[:SAMPLES]),
+            adversarial=as_pixels(adversarial[:SAMPLES]),
+            purified=as_pixels(purified),
+        )
+
+        return CellResult(outcome, first_images, attacked.reference.digest)
+
+    def _attacked(self, cell: Cell, networks: CellNetworks, n: int | None = None) -> _Attacked:
+        """The adversarial images of the first n test images (None: of all)."""
+        task = self.craft_task(cell, networks, n)
+        artifact = self._executor.artifact(task)
+        crafted = AdversarialRef(task.key, artifact.digest)
+
+        norm = cell.attack.plugin.ball()
+        if task.eps is not None or norm is None:
+            return _Attacked(crafted, artifact.tensors)
+
+        projection = ProjectToBudget(crafted, task.split, cell.eps, norm)
+        projected = self._executor.artifact(projection)
+
+        return _Attacked(
+            AdversarialRef(projection.key, projected.digest), projected.tensors, nearest=crafted
+        )
+
+    def _minimum_distance(
+        self,
+        cell: Cell,
+        networks: CellNetworks,
+        attacked: _Attacked,
+        clean: NDArray[Any],
+        labels: NDArray[Any],
+    ) -> NDArray[Any] | None:
+        """The distance of the nearest image that fools the defended pipeline, (n,).
+
+        Infinite where none was found; None for an attack that does not look for it.
+        """
+        norm: Norm | None = cell.attack.plugin.ball()
+        if attacked.nearest is None or norm is None:
+            return None
+
+        predictions, _ = self._defended(cell, networks, attacked.nearest)
+        nearest = self._context.adversarial_set(attacked.nearest)["adversarial"]
+        far = distances(torch.from_numpy(clean), torch.from_numpy(nearest), norm)
+
+        return np.where((predictions != labels).any(axis=0), far.numpy(), np.inf)
+
+    def _with_doubled_steps(self, cell: Cell, networks: CellNetworks) -> dict[str, NDArray[Any]]:
+        """Predictions of the attacked model for the first images under twice the steps."""
+        doubled = cell.with_doubled_steps()
+        n = min(self._config.convergence, self._config.n)
+        if doubled is None or n == 0:
+            return {}
+
+        attacked = self._attacked(doubled, networks, n)
+        if cell.threat.kind.sees_defense:
+            predictions, _ = self._defended(cell, networks, attacked.reference, n)
+            return {"doubled_steps_defended": predictions}
+
+        predictions = self._undefended(cell, networks, attacked.reference, n)
+        return {"doubled_steps_undefended": predictions}
+
+    def _undefended(
+        self,
+        cell: Cell,
+        networks: CellNetworks,
+        adversarial: AdversarialRef | None,
+        n: int | None = None,
+    ) -> NDArray[Any]:
+        """Predictions of the bare classifier, (n,)."""
+        task = self._predict_task(cell, networks.classifier, None, adversarial, n)
+        return self._executor.artifact(task).tensors["predictions"].astype(_CLASS)
+
+    def _defended(
+        self,
+        cell: Cell,
+        networks: CellNetworks,
+        adversarial: AdversarialRef | None,
+        n: int | None = None,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Predictions through the defense (draws, n), and the first purified images of draw 0."""
+        task = self._predict_task(cell, networks.classifier, networks.defense, adversarial, n)
+        draws = self._config.draws if is_stochastic(networks.defense) else 1
+        tensors = [
+            self._executor.artifact(replace(task, draw=draw)).tensors for draw in range(draws)
+        ]
+        predictions = np.stack([of_draw["predictions"] for of_draw in tensors])
+
+        return predictions.astype(_CLASS), tensors[0]["purified"]
+
+    def _predict_task(
+        self,
+        cell: Cell,
+        classifier: NetworkRef,
+        purifier: NetworkRef | None,
+        adversarial: AdversarialRef | None,
+        n: int | None,
+    ) -> Predict:
+        return Predict(
+            split=self._test_split(cell, n),
+            crafted=adversarial,
+            classifier=classifier,
+            purifier=purifier,
+            batch_size=self._config.batch_size,
+            seed=cell.seed,
+        )
+
+    def _train_split(self, cell: Cell) -> SplitRef:
+        return self._context.split(cell.dataset, None)
+
+    def _test_split(self, cell: Cell, n: int | None = None) -> SplitRef:
+        return self._context.split(cell.dataset, n or self._config.n)

@@ -1,0 +1,1 @@
+"""Files: content keys, artifacts, weights, and how a file is written whole or not at all."""

@@ -1,0 +1,233 @@
+"""The cache: trained networks, adversarial sets and predictions under content keys, safe to share
+and to interrupt.
+
+One file per artifact, in safetensors format with its description and a digest in the header. A
+damaged file is reported and made again; a lock keeps two processes from making the same artifact
+twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_safetensors
+
+from bench.errors import RequestError, StorageError
+from bench.store.atomic import sweep_partials, write_bytes
+
+Tensors = Mapping[str, NDArray[Any]]
+Meta = Mapping[str, Any]
+
+logger = logging.getLogger("bench")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A stored result.
+
+    Attributes:
+        tensors: the arrays by name.
+        meta: a JSON object describing them.
+        digest: SHA-256 over the tensors; a network's identity for whatever is derived from it. The
+            description, which holds times and devices, is left out: the same network made twice is
+            the same network.
+    """
+
+    tensors: Tensors
+    meta: Meta
+    digest: str
+
+
+def digest_of(tensors: Tensors) -> str:
+    """SHA-256 over names, types, shapes and bytes."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name]
+        total.update(f"\x00{name}\x00{array.dtype.str}\x00{array.shape}\x00".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def _seal(digest: str, meta: str) -> str:
+    return hashlib.sha256(f"{digest}{meta}".encode()).hexdigest()
+
+
+def write_artifact(path: Path, tensors: Tensors, meta: Meta) -> Artifact:
+    """Write tensors and description to one file, atomically.
+
+    Raises:
+        StorageError: the file could not be written.
+    """
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    text = json.dumps(meta, sort_keys=True, allow_nan=False)
+    digest = digest_of(arrays)
+    write_bytes(
+        path,
+        to_safetensors(
+            arrays, metadata={"digest": digest, "meta": text, "seal": _seal(digest, text)}
+        ),
+    )
+    return Artifact(arrays, json.loads(text), digest)
+
+
+def read_artifact(path: Path) -> Artifact:
+    """Read and verify one file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is truncated, altered, or not an artifact.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        text, digest, seal = header["meta"], header["digest"], header["seal"]
+    except (
+        SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+    ) as error:  # TypeError: a type NumPy lacks
+        raise ValueError(f"unreadable ({type(error).__name__}: {error})") from error
+    if digest_of(tensors) != digest or _seal(digest, text) != seal:
+        raise ValueError("its content does not match its digest")
+    return Artifact(tensors, json.loads(text), digest)
+
+
+class ArtifactStore:
+    """Artifacts by kind and content key below one folder.
+
+    Args:
+        root: the folder.
+        given: artifacts elsewhere, which are taken instead of the folder's and never written: by
+            kind, and by the first 32 digits of the key.
+
+    Raises:
+        RequestError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, root: Path, given: Mapping[str, Mapping[str, Path]] | None = None) -> None:
+        self.root = root
+        self._given = given or {}
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            writable = os.access(root, os.W_OK | os.X_OK)
+        except OSError as error:
+            raise RequestError(
+                f"the cache folder {root} cannot be made: {error.strerror or error}"
+            ) from None
+        if not writable:
+            raise RequestError(
+                f"the cache folder {root} is not writable: give another with --cache or BENCH_CACHE"
+            )
+        sweep_partials(root)
+
+    def path(self, kind: str, key: str) -> Path:
+        """Where the artifact of that key lies in the folder, or would."""
+        return self.root / kind / f"{key[:32]}.safetensors"
+
+    def digest(self, kind: str, key: str) -> str | None:
+        """The digest of a stored artifact, from its header alone; None where there is none."""
+        return _digest_in(self._given_path(kind, key) or self.path(kind, key))
+
+    def find(self, kind: str, digest: str) -> dict[str, Path]:
+        """The files whose header names that digest, by the first 32 digits of their key."""
+        files = {path.stem: path for path in sorted((self.root / kind).glob("*.safetensors"))}
+        files.update(self._given.get(kind, {}))
+        return {key: path for key, path in files.items() if _digest_in(path) == digest}
+
+    def load(self, kind: str, key: str) -> Artifact | None:
+        """The stored artifact, verified; None where there is none, or a damaged one.
+
+        Raises:
+            StorageError: one that was given can no longer be read.
+        """
+        given = self._given_path(kind, key)
+        try:
+            return read_artifact(given or self.path(kind, key))
+        except (FileNotFoundError, ValueError) as damage:
+            if given:
+                raise StorageError(f"{given} can no longer be read: {damage}") from None
+            return None
+
+    def remove_damaged(self, kind: str, key: str) -> bool:
+        """Remove the file of that key, which `load` could not read; whether there was one."""
+        path = self.path(kind, key)
+        there = path.is_file()
+        path.unlink(missing_ok=True)
+
+        return there
+
+    def get_or_make(
+        self, kind: str, key: str, make: Callable[[], tuple[Tensors, Meta]]
+    ) -> tuple[Artifact, bool]:
+        """The artifact of that key and whether it came from the cache; made, under a lock, where it
+        did not.
+
+        Raises:
+            StorageError: the lock or the artifact could not be written.
+        """
+        stored = self.load(kind, key)
+        if stored is not None:
+            return stored, True
+        path = self.path(kind, key)
+        with locked(path.with_suffix(".lock"), f"{kind} {key[:8]}"):
+            try:
+                return read_artifact(
+                    path
+                ), True  # another process has made it while this one waited
+            except FileNotFoundError:
+                pass
+            except ValueError as damage:
+                logger.warning("damaged artifact %s: %s; it is made again", path, damage)
+            return write_artifact(path, *make()), False
+
+    def _given_path(self, kind: str, key: str) -> Path | None:
+        return self._given.get(kind, {}).get(key[:32])
+
+
+def _digest_in(path: Path) -> str | None:
+    """What the header of a file says of its content; None where there is no such file."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return (file.metadata() or {}).get("digest")
+    except (SafetensorError, OSError):
+        return None
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a file lock for the block; say so before waiting for another process.
+
+    Raises:
+        StorageError: the lock file could not be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("waiting for another process: %s", what)
+            lock.acquire()
+    except OSError as error:
+        raise StorageError(f"cannot lock {path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,15 @@
+"""Folders of the repository's `results` that come with the package."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+
+def packaged_folder(name: str) -> Path:
+    """The folder `results/<name>` of the repository.
+
+    In an installation a package beside this module.
+    """
+    installed = Path(str(resources.files("bench"))) / name
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "results" / name

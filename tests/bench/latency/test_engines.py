@@ -1,0 +1,204 @@
+"""Engines give what eager gives, and say where they do not apply."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.contracts import Accelerator, Eager, State
+from bench.errors import NotApplicable, RequestError
+from bench.latency import engines
+from bench.latency.engines import (
+    ENGINES,
+    PRECISIONS,
+    Captured,
+    Compiled,
+    Engine,
+    accelerated,
+    engines_of,
+    precisions_of,
+    tf32_allowed,
+)
+
+CPU = torch.device("cpu")
+IMAGES = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+
+
+class Replay:
+    """Stands for a CUDA graph: what was captured runs again on the places it was captured with, in place."""
+
+    made = 0
+
+    def __init__(self, function: Any, inputs: State) -> None:
+        Replay.made += 1
+        self.function, self.places = function, tuple(each.clone() for each in inputs)
+        self.output: Any = None
+
+    def __call__(self, inputs: State, times: int) -> Any:
+        for place, each in zip(self.places, inputs, strict=True):
+            place.copy_(each)
+        for _ in range(times):
+            found = self.function(*self.places)
+            if self.output is None:
+                self.output = found
+            elif isinstance(found, tuple):
+                for kept, new in zip(self.output, found, strict=True):
+                    kept.copy_(new)
+            else:
+                self.output.copy_(found)
+        return self.output
+
+
+@pytest.fixture
+def replay(monkeypatch: pytest.MonkeyPatch) -> type[Replay]:
+    monkeypatch.setattr(engines, "_Capture", Replay)
+    monkeypatch.setattr(Replay, "made", 0)
+    return Replay
+
+
+def step(state: State, constants: State) -> State:
+    z, velocity = state
+    velocity = 0.5 * velocity + torch.func.grad(lambda point: ((point - constants[0]) ** 2).sum())(
+        z
+    )
+    return z - 0.1 * velocity, velocity
+
+
+def by_hand(times: int, target: Tensor) -> State:
+    """The same descent with the gradient written out."""
+    z, velocity = torch.zeros_like(target), torch.zeros_like(target)
+    for _ in range(times):
+        velocity = 0.5 * velocity + 2 * (z - target)
+        z = z - 0.1 * velocity
+    return z, velocity
+
+
+@pytest.mark.parametrize("by", [Eager(), Compiled(), Captured()], ids=lambda by: type(by).__name__)
+def test_a_loop_is_its_step_so_many_times(by: Accelerator, replay: type[Replay]) -> None:
+    loop = by.loop(step, 7)
+    for target in (torch.ones(2, 3), torch.full((2, 3), -2.0), torch.ones(4, 3)):
+        with torch.no_grad():
+            found = loop((torch.zeros_like(target), torch.zeros_like(target)), (target,))
+        for value, expected in zip(found, by_hand(7, target), strict=True):
+            assert torch.allclose(value, expected, atol=1e-6)
+
+
+def test_a_captured_step_may_hand_on_what_it_was_given(replay: type[Replay]) -> None:
+    """As Nesterov's does: the last point becomes the one before."""
+
+    def fibonacci(state: State, _: State) -> State:
+        return state[0] + state[1], state[0]
+
+    start = (torch.ones(2), torch.zeros(2))
+    found = Captured().loop(fibonacci, 6)(start, (torch.zeros(1),))
+    assert [value.tolist() for value in found] == [[13.0, 13.0], [8.0, 8.0]]
+
+
+def test_a_capture_is_made_once_for_each_shape_and_its_results_stay(replay: type[Replay]) -> None:
+    function = Captured().function(lambda images: images * 2)
+    first = function(IMAGES)
+    second = function(torch.zeros_like(IMAGES))
+    assert torch.equal(first, IMAGES * 2)
+    assert not second.any()
+    function(IMAGES[:1])
+    assert replay.made == 2
+
+
+def test_what_cannot_be_compiled_whole_is_not_left_eager() -> None:
+    def branches(images: Tensor) -> Tensor:
+        return images if images.sum() > 0 else -images
+
+    def differentiates(images: Tensor) -> Tensor:
+        with torch.enable_grad():
+            point = images.detach().requires_grad_(True)
+            return torch.autograd.grad((point**2).sum(), point)[0]
+
+    for function in (branches, differentiates):
+        with pytest.raises(Exception, match=r"(?i)data-dependent branching|autograd\.grad"):
+            Compiled().function(function)(IMAGES)
+
+
+def test_compiled_draws_are_eager_draws() -> None:
+    def noisy(images: Tensor) -> Tensor:
+        return images + torch.randn(images.shape)
+
+    compiled = Compiled().function(noisy)
+    compiled(IMAGES)
+    torch.manual_seed(3)
+    found = compiled(IMAGES)
+    torch.manual_seed(3)
+    assert torch.equal(found, noisy(IMAGES))
+
+
+class Whole(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.3))
+        self.seen: list[torch.dtype] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen.append(images.dtype)
+        return images * self.scale
+
+
+class Own(Whole):
+    def accelerated(self, by: Accelerator) -> Any:
+        return by.function(lambda images: images * self.scale + 1)
+
+
+def test_a_module_may_say_what_an_engine_takes_hold_of() -> None:
+    with torch.no_grad():
+        plain = accelerated(Whole(), ENGINES["eager"], PRECISIONS["float32"])(IMAGES)
+        own = accelerated(Own(), Engine("other", "for a test", Eager), PRECISIONS["float32"])(
+            IMAGES
+        )
+        eager = accelerated(Own(), ENGINES["eager"], PRECISIONS["float32"])(IMAGES)
+    assert torch.allclose(plain + 1, own)
+    assert torch.equal(plain, eager)  # what accuracies come from
+
+
+def test_bfloat16_converts_weights_and_images_and_leaves_the_module_as_it_is() -> None:
+    module = Whole()
+    with torch.no_grad():
+        found = accelerated(module, ENGINES["eager"], PRECISIONS["bfloat16"])(IMAGES)
+    assert found.dtype == torch.float32
+    assert module.scale.dtype == torch.float32
+    assert torch.equal(found, (IMAGES.bfloat16() * module.scale.bfloat16()).float())
+    assert not torch.equal(found, IMAGES * module.scale)
+
+
+def test_what_needs_cuda_says_so() -> None:
+    for each in (ENGINES["cudagraph"], PRECISIONS["tf32"]):
+        with pytest.raises(NotApplicable, match=f"{each.name} needs CUDA"):
+            each.check_applies(CPU)
+        each.check_applies(torch.device("cuda"))
+    ENGINES["compile"].check_applies(CPU)
+
+
+def test_tf32_is_allowed_only_within() -> None:
+    def allowed() -> tuple[bool, bool]:
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    before = allowed()
+    for name in ("float32", "tf32", "bfloat16"):
+        with PRECISIONS[name].arithmetic():
+            assert allowed() == ((name == "tf32"),) * 2
+    with tf32_allowed(True), pytest.raises(KeyError), tf32_allowed(False):
+        raise KeyError
+    assert allowed() == before
+
+
+def test_names_are_looked_up() -> None:
+    assert [engine.name for engine in engines_of(("compile", "eager", "compile"))] == [
+        "compile",
+        "eager",
+    ]
+    with pytest.raises(
+        RequestError, match=r"unknown engine 'cudagraf' \(choose from: .*did you mean 'cudagraph'"
+    ):
+        engines_of(("cudagraf",))
+    with pytest.raises(RequestError, match=r"unknown precision 'float16'.*did you mean 'b?float"):
+        precisions_of(("float16",))

@@ -1,0 +1,123 @@
+"""From text to a checked plugin."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import RequestError
+from bench.plugins.configured import configure
+from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES
+
+
+def test_parameters_are_read_as_their_type_asks() -> None:
+    plugin = configure(ATTACKS, "pgd:steps=7:random_start=false").plugin
+    assert (plugin.steps, plugin.random_start) == (7, False)  # type: ignore[attr-defined]
+
+
+def test_precedence_is_spec_over_overrides_over_defaults() -> None:
+    overrides = {"pgd": {"steps": 10, "rel_stepsize": 0.5}}
+    found = configure(ATTACKS, "pgd:steps=7", overrides)
+    assert (
+        found.parameters["steps"],
+        found.parameters["rel_stepsize"],
+        found.parameters["random_start"],
+    ) == (
+        7,
+        0.5,
+        True,
+    )
+    assert found.label == "pgd:steps=7"
+
+
+def test_a_nested_spec_is_configured_and_written_out() -> None:
+    found = configure(DEFENSES, "convae:attack=[pgd:steps=3]", {"pgd": {"rel_stepsize": 0.25}})
+    assert (
+        found.parameters["attack"]
+        == "pgd:steps=3:rel_stepsize=0.25:random_start=true:norm=linf:targeted=false:keep=none"
+    )
+    assert found.identity["parameters"]["attack"]["parameters"]["steps"] == 3
+    assert configure(DEFENSES, found.resolved).identity == found.identity
+
+
+def test_several_specs_are_configured_each_as_text_or_as_a_list() -> None:
+    text = configure(DEFENSES, "convae:attack=[fgsm,pgd:steps=3]")
+    listed = configure(DEFENSES, "convae", {"convae": {"attack": ["fgsm", "pgd:steps=3"]}})
+    assert text.identity == listed.identity
+    assert [inner["name"] for inner in text.identity["parameters"]["attack"]] == ["fgsm", "pgd"]
+    assert configure(DEFENSES, text.resolved).identity == text.identity
+    for wrong in (3, [3]):
+        with pytest.raises(RequestError, match="must be the spec of a plugin"):
+            configure(DEFENSES, "convae", {"convae": {"attack": wrong}})
+
+
+def test_an_option_not_taken_is_none_and_no_part_of_the_identity() -> None:
+    plain = configure(CLASSIFIERS, "cnn")
+    assert plain.parameters["adversarial"] is None
+    assert "adversarial" not in plain.identity["parameters"]
+    assert configure(CLASSIFIERS, str(plain.resolved)).identity == plain.identity
+    assert configure(CLASSIFIERS, "cnn:adversarial=none").identity == plain.identity
+    assert configure(CLASSIFIERS, "cnn:adversarial=pgd:eps=0.3").identity != plain.identity
+
+
+def test_identity_does_not_depend_on_how_it_was_written() -> None:
+    written = configure(
+        ATTACKS, "pgd:steps=40:random_start=true:norm=linf:targeted=false:keep=none"
+    )
+    assert written.identity == configure(ATTACKS, "pgd").identity
+    assert configure(ATTACKS, "pgd", {"pgd": {"steps": 40}}).identity == written.identity
+
+
+def test_inference_parameters_do_not_change_the_training_identity() -> None:
+    few, many = (configure(DEFENSES, f"defensegan:restarts={count}") for count in (1, 10))
+    assert few.identity != many.identity
+    assert few.training_identity == many.training_identity
+    assert configure(DEFENSES, "defensegan:latent=8").training_identity != many.training_identity
+
+
+@given(st.integers(max_value=0))
+def test_out_of_range_is_refused(steps: int) -> None:
+    with pytest.raises(RequestError, match="parameter steps="):
+        configure(ATTACKS, f"pgd:steps={steps}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("pgd:stps=3", "unknown parameter of attack 'pgd': 'stps'.*did you mean 'steps'"),
+        ("pgd:steps=many", "parameter steps=many"),
+        ("pgd:rel_stepsize=nan", "parameter rel_stepsize=nan"),
+        ("pgd:rel_stepsize=inf", "should be a finite number"),
+        ("pdg", "did you mean 'pgd'"),
+    ],
+)
+def test_bad_specs_name_the_thing(spec: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        configure(ATTACKS, spec)
+
+
+def test_a_number_without_bounds_is_finite_too() -> None:
+    with pytest.raises(RequestError, match="parameter dropout=nan: must be a finite number"):
+        configure(CLASSIFIERS, "vgg16:dropout=nan")
+
+
+def test_a_pickled_checkpoint_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    import torch
+
+    torch.save({"a": torch.zeros(1)}, tmp_path / "weights.pt")
+    with pytest.raises(RequestError, match="pickled checkpoints"):
+        configure(CLASSIFIERS, f"vgg16:weights={tmp_path / 'weights.pt'}")
+    with pytest.raises(RequestError, match="No such file"):
+        configure(CLASSIFIERS, f"vgg16:weights={tmp_path / 'absent.safetensors'}")
+
+
+def test_the_content_of_a_file_is_part_of_the_identity(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from safetensors.torch import save_file
+    from torch import ones
+
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": ones(1)}, path)
+    first = configure(CLASSIFIERS, f"vgg16:weights={path}").identity
+    save_file({"a": ones(2)}, path)
+    assert configure(CLASSIFIERS, f"vgg16:weights={path}").identity != first

@@ -1,0 +1,155 @@
+"""Pictures: what is framed, and which there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from bench.analysis.outcomes import EvaluatedCell
+from bench.report.pictures import (
+    Strip,
+    adversarial,
+    epsilon_figures,
+    image_figures,
+    original,
+    purified,
+    strips_figure,
+)
+from bench.report.published.frames import CONTEST, FIGURES
+from bench.report.published.pictures import recreated_figures
+
+
+def frames(figure: Figure) -> list[int]:
+    """How many images of each row of axes are framed."""
+    return [
+        len([patch for patch in axes.patches if isinstance(patch, Rectangle)])
+        for axes in figure.axes
+    ]
+
+
+def labels(figure: Figure) -> list[str]:
+    return [axes.get_ylabel() for axes in figure.axes]
+
+
+def test_the_misclassified_are_framed_where_they_stand() -> None:
+    wrong = np.array([False, True, False, True] + 6 * [True])
+    figure = strips_figure(
+        [Strip("a", np.zeros((10, 1, 4, 6)), wrong=wrong), Strip("b", np.zeros((10, 1, 4, 6)))], "t"
+    )
+    assert frames(figure) == [6, 0]  # of the eight that are shown
+    first, second = (patch.get_x() for patch in figure.axes[0].patches[:2])
+    assert (first, second) == (7, 21)  # a blank column between two images
+    assert figure.axes[0].get_images()[0].get_array().shape == (4, 8 * 7 - 1)
+
+
+def test_each_strip_asks_the_model_that_sees_it(made: Any) -> None:
+    cell = EvaluatedCell(
+        made.record(),
+        made.outcome([1, 0, 1, 0], clean=[1, 1, 1, 0], undefended=[0, 0, 1, 1]),
+        made.images(),
+    )
+    assert original(cell).wrong.tolist() == [False] * 4
+    assert adversarial(cell, "x").wrong.tolist() == [True, True, False, False]
+    assert purified(cell, "x").wrong.tolist() == [False, True, False, True]
+
+
+def test_samples_are_of_the_largest_epsilon(made: Any) -> None:
+    cells = [
+        made.cell([1, 1], moved=0.2, defense=name, eps=eps)
+        for name in ("none", "convae")
+        for eps in (0.1, 0.3)
+    ]
+    ((name, figure),) = image_figures(cells)
+    assert name == "digits_cnn_fgsm_graybox_seed0"
+    assert labels(figure)[2:] == ["perturbation\n(colors: ±0.2)", "none", "convae"]
+    assert "eps 0.3" in figure.get_suptitle()
+
+
+def test_samples_are_of_an_epsilon_that_all_defenses_have(made: Any) -> None:
+    cells = [made.cell([1, 1], moved=0.2, eps=eps) for eps in (0.1, 0.3, 0.6)]
+    cells += [made.cell([1, 1], moved=0.2, defense="defensegan", eps=eps) for eps in (0.1, 0.3)]
+    ((_, figure),) = image_figures(cells)
+    assert labels(figure)[3:] == ["d", "defensegan"]
+    assert "eps 0.3" in figure.get_suptitle()
+
+
+def test_samples_are_of_the_first_seed_that_each_pipeline_has(made: Any) -> None:
+    cells = [made.cell([1], moved=0.2, seed=1), made.cell([1], moved=0.2, dataset="mnist", seed=2)]
+    names = [name for name, _ in image_figures([*cells, made.cell([1], moved=0.2, seed=3)])]
+    assert names == ["digits_cnn_fgsm_graybox_seed1", "mnist_cnn_fgsm_graybox_seed2"]
+
+
+def test_three_budgets_are_shown_side_by_side(made: Any) -> None:
+    budgets = (0.1, 0.2, 0.3)
+    cells = [
+        made.cell([1, 1], moved=eps, defense=name, eps=eps)
+        for name in ("none", "convae")
+        for eps in budgets
+    ]
+    seen = [made.cell([1, 1], threat="whitebox", eps=eps) for eps in budgets]
+    ((name, figure),) = epsilon_figures([*cells, *seen])
+    assert name == "digits_cnn_fgsm_graybox_seed0"
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == ["original", "eps 0.1", "eps 0.2", "eps 0.3"]
+    scales = {
+        axes.get_images()[0].get_clim()
+        for axes in figure.axes
+        if axes.images and axes.images[0].norm.vmin < 0
+    }
+    assert len(scales) == 1  # a small change looks small beside a large one
+    figure.draw_without_rendering()
+    assert figure.get_window_extent().x1 >= figure._suptitle.get_window_extent().x1  # type: ignore[attr-defined]
+    assert list(epsilon_figures(cells[:2])) == []
+    assert list(epsilon_figures([])) == []
+
+
+def place(columns: tuple[str, ...], **changes: Any) -> pd.DataFrame:
+    row = {
+        **{
+            "dataset": "digits",
+            "classifier": "cnn",
+            "our_attack": "fgsm",
+            "defense": "convae",
+            "seed": 0.0,
+        }
+    }
+    row.update(
+        {
+            "threat": "graybox",
+            "epsilon": "0.60",
+            "scale": "[-1, 1]",
+            "eps": 0.3,
+            "our_defense": "convae:width=8",
+            **changes,
+        }
+    )
+    return pd.DataFrame([row], columns=list(columns))
+
+
+def test_published_pictures_have_the_printed_and_the_equal_epsilon(made: Any) -> None:
+    names = ("none", "convae", "convae:width=8")
+    cells = [made.cell([1, 0], defense=name, eps=eps) for name in names for eps in (0.1, 0.3)]
+    printed = pd.concat(
+        [place(FIGURES), place(FIGURES, eps=0.6, scale="[0, 1]", our_defense="", seed=np.nan)]
+    )
+    equal = pd.concat([place(CONTEST, eps=0.1), place(CONTEST, eps=0.1, our_defense="convae")])
+    ((name, figure),) = recreated_figures(cells, printed, equal)
+    assert name == "digits_cnn_fgsm_graybox_convae_0"
+    assert labels(figure) == [
+        "original",
+        "attacked, eps 0.1\n(as strong as theirs)",
+        "recreated by\nconvae",
+        "recreated by\nconvae:width=8",
+        "attacked, eps 0.3\n(printed 0.60, on [-1, 1])",
+        "recreated by\nconvae:width=8",
+    ]
+    assert frames(figure)[2] == 1
+    assert list(recreated_figures([], printed, equal)) == []
+    seen = [made.cell([1, 0], defense="convae:width=8", eps=0.3, threat="whitebox")]
+    assert list(recreated_figures(seen, printed, equal)) == []
+    ((name, _),) = recreated_figures(seen, printed.assign(threat="whitebox"), equal)
+    assert name == "digits_cnn_fgsm_whitebox_convae_0"

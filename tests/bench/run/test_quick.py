@@ -1,0 +1,29 @@
+"""The whole quick path: the README's first command, as it stands but for the number of test images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+
+def test_the_readmes_first_command(bench, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = bench(
+        "run", "--defenses", "convae,puvae,defensegan", "--n", "60", "--cache", tmp_path / "cache"
+    )
+    assert done.code == 0, done.err
+    (folder,) = Path("results/runs").iterdir()
+    assert folder.name.startswith("quick-")
+    results = pd.read_csv(folder / "tables" / "results.csv")
+    assert (results["status"] == "ok").all()
+    assert results["verdict"].str.startswith("ok").all()
+    clean = results.groupby("defense")["clean_accuracy"].first()
+    assert (clean > 0.75).all(), clean
+    assert results["undefended_clean_accuracy"].iloc[0] > 0.9
+    at = results[results["eps"] == 0.1]
+    assert (at["robust_accuracy"] > at["undefended_robust_accuracy"]).all()
+    again = bench(
+        "run", "--defenses", "convae,puvae,defensegan", "--n", "60", "--cache", tmp_path / "cache"
+    )
+    assert again.code == 0
+    assert again.out == done.out

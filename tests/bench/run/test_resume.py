@@ -1,0 +1,171 @@
+"""Killed at any point, a run continues and ends with the same numbers; two runs share a cache."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.store.artifacts import read_artifact
+
+NUMBERS = [
+    "clean_accuracy",
+    "robust_accuracy",
+    "undefended_clean_accuracy",
+    "undefended_robust_accuracy",
+    "mean_linf",
+    "mean_l2",
+    "verdict",
+    "status",
+]
+
+
+@pytest.fixture(scope="module")
+def short(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny configuration with a stochastic defense and a randomised attack, and less training."""
+    text = tiny.read_text().replace("epochs = 12", "epochs = 5")
+    text = text.replace('"none", "convae"', '"convae", "puvae"').replace(
+        '["fgsm"]', '["fgsm", "pgd"]'
+    )
+    path = tmp_path_factory.mktemp("config") / "short.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(short: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run(short, folder, folder / "cache")
+    return numbers(folder / "out")
+
+
+def command(config: Path) -> list[str]:
+    start = "from bench.cli import main; main()"
+    return [sys.executable, "-c", start, "run", "--config", str(config), "--out", "out"]
+
+
+def run(config: Path, folder: Path, cache: Path) -> None:
+    done = subprocess.run(
+        [*command(config), "--cache", str(cache)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def numbers(out: Path) -> pd.DataFrame:
+    results = pd.read_csv(out / "tables" / "results.csv")
+    return results.set_index(["defense", "attack", "eps"])[NUMBERS]
+
+
+def test_kill_9_at_several_points_changes_nothing(
+    short: Path, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Killed whenever a few more files have appeared in the cache or the run's folder, until it gets through."""
+    cache, kills = tmp_path / "cache", 0
+    for _ in range(40):
+        process = subprocess.Popen(
+            [*command(short), "--cache", str(cache)],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        before = files(tmp_path)
+        while process.poll() is None and files(tmp_path) < before + 9:
+            time.sleep(0.005)
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += 1
+    assert process.returncode == 0
+    assert kills >= 3
+    pd.testing.assert_frame_equal(numbers(tmp_path / "out"), undisturbed)
+    for path in cache.rglob("*.safetensors"):
+        read_artifact(path)
+
+
+def files(folder: Path) -> int:
+    return sum(1 for path in folder.rglob("*") if path.suffix in (".safetensors", ".json"))
+
+
+def test_damaged_artifacts_are_made_again_with_the_same_numbers(
+    short: Path, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    first = tmp_path / "first"
+    first.mkdir()
+    run(short, first, cache)
+    for index, path in enumerate(sorted(cache.rglob("*.safetensors"))):
+        content = path.read_bytes()
+        path.write_bytes(
+            content[: len(content) // 2] if index % 2 else content[:-1] + bytes([content[-1] ^ 1])
+        )
+    second = tmp_path / "second"
+    second.mkdir()
+    run(short, second, cache)
+    pd.testing.assert_frame_equal(numbers(second / "out"), undisturbed)
+
+
+def test_two_runs_on_one_cache_train_nothing_twice(
+    short: Path, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    folders = [tmp_path / "a", tmp_path / "b"]
+    processes = []
+    for folder in folders:
+        folder.mkdir()
+        arguments = [*command(short), "--cache", str(cache)]
+        processes.append(
+            subprocess.Popen(
+                arguments, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
+        )
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    for folder in folders:
+        pd.testing.assert_frame_equal(numbers(folder / "out"), undisturbed)
+    titles = [
+        read_artifact(path).meta["title"] for path in (cache / "network").glob("*.safetensors")
+    ]
+    assert len(titles) == 3
+    said = [line for error in errors for line in error.splitlines() if line.startswith("trained ")]
+    trained = [line.removeprefix("trained ").rpartition(" in ")[0] for line in said]
+    assert sorted(trained) == sorted(titles)
+
+
+def test_a_full_disk_is_told_and_what_was_there_is_intact(
+    short: Path, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A limit on the size of a file stands for the disk's: some artifacts fit, a network does not."""
+    cache = tmp_path / "cache"
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    done = subprocess.run(
+        [*command(short), "--cache", str(cache)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=limit,
+    )
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr.splitlines()[-1]
+    assert "what was written before is intact" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    for path in cache.rglob("*.safetensors"):
+        read_artifact(path)
+    assert not list(tmp_path.rglob("*.partial"))
+    run(short, tmp_path, cache)
+    pd.testing.assert_frame_equal(numbers(tmp_path / "out"), undisturbed)

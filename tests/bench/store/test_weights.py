@@ -1,0 +1,539 @@
+"""Weights that are handed on: what is exported comes back as it was, and nothing that was changed is taken."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bench.commands import export
+from bench.commands.request import taken
+from bench.contracts import Network
+from bench.errors import RequestError, StorageError
+from bench.records.folder import RunFolder
+from bench.report.model_card import model_card
+from bench.run.config import resolve
+from bench.run.grid import Grid
+from bench.run.plan import Plan
+from bench.run.presets import read_preset
+from bench.store.artifacts import ArtifactStore, read_artifact, write_artifact
+from bench.store.weights import MANIFEST, Manifest, Weights, pretrained
+
+COMMAND = ("--defenses", "none,convae,jpeg", "--eps", "0.1,0.3")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test leaves its run and its weights for the others."""
+    return tmp_path_factory.mktemp("finished")
+
+
+@pytest.fixture
+def run(bench: Callable[..., Any], tiny: Path, finished: Path) -> Path:
+    """A run with its networks exported into `weights`, beside it."""
+    if not (finished / "weights").exists():
+        assert bench("run", "--config", tiny, *COMMAND, "--out", "out").code == 0
+        done = bench("export", "out", "weights")
+        assert done.code == 0, done.err
+        assert "2 networks of the run in weights, which now holds 2" in done.err
+        for name in ("out", "weights"):
+            shutil.copytree(name, finished / name)
+    else:
+        for name in ("out", "weights"):
+            shutil.copytree(finished / name, name)
+    return Path("out")
+
+
+def test_a_run_on_exported_weights_trains_nothing_and_ends_with_the_same_numbers(
+    bench: Callable[..., Any], tiny: Path, run: Path
+) -> None:
+    done = bench(
+        "run",
+        "--config",
+        tiny,
+        *COMMAND,
+        "--weights",
+        "weights",
+        "--cache",
+        "other",
+        "--out",
+        "again",
+    )
+    assert done.code == 0, done.err
+    assert (
+        "networks: 2 from weights, 0 cached, 0 to train\n  adversarial sets: 0 cached, 2 to craft"
+        in done.err
+    )
+    assert "trained classifier" not in done.err
+    first, second = (pd.read_csv(path / "tables" / "results.csv") for path in (run, Path("again")))
+    timed = [name for name in first if name.startswith("latency")]
+    pd.testing.assert_frame_equal(first.drop(columns=timed), second.drop(columns=timed))
+    assert not [
+        path for path in Path("other/network").glob("*.safetensors") if read_artifact(path).tensors
+    ]
+
+
+def test_a_run_on_weights_is_handed_on_too(
+    bench: Callable[..., Any], tiny: Path, run: Path
+) -> None:
+    command = (
+        "run",
+        "--config",
+        tiny,
+        "--defenses",
+        "convae,convae:width=6",
+        "--eps",
+        "0.1",
+        "--weights",
+        "weights",
+    )
+    assert bench(*command, "--cache", "other", "--out", "again").code == 0
+    done = bench("export", "again", "more", "--cache", "other")
+    assert done.code == 2
+    assert "with --pretrained or --weights" in done.err
+    done = bench("export", "again", "more", "--cache", "other", "--weights", "weights")
+    assert done.code == 0, done.err
+    assert len(Weights.open(Path("more")).entries) == 3
+
+
+def test_weights_of_which_none_is_asked_for_are_told(
+    bench: Callable[..., Any], tiny: Path, run: Path
+) -> None:
+    done = bench(
+        "run",
+        "--config",
+        tiny,
+        "--defenses",
+        "convae",
+        "--seeds",
+        "7",
+        "--weights",
+        "weights",
+        "--out",
+        "x",
+    )
+    assert done.code == 2
+    assert "none of the weights in weights is one that this run (tiny) asks for" in done.err
+    assert "there are: cnn on digits, seed 0, convae on digits, seed 0" in done.err
+    assert not Path("x").exists()
+
+
+def test_a_run_on_weights_is_another_run_than_one_without(
+    bench: Callable[..., Any], tiny: Path, run: Path
+) -> None:
+    done = bench(
+        "run",
+        "--config",
+        tiny,
+        "--defenses",
+        "none,convae,jpeg",
+        "--weights",
+        "weights",
+        "--out",
+        "out",
+    )
+    assert done.code == 2
+    assert "out holds a run of another configuration" in done.err
+
+
+def test_what_is_not_among_the_weights_is_trained(
+    bench: Callable[..., Any], tiny: Path, run: Path
+) -> None:
+    weights = Weights.open(Path("weights"))
+    (defense,) = (entry for entry in weights.entries.values() if entry.family == "defense")
+    manifest = json.loads((weights.folder / MANIFEST).read_text())
+    manifest["networks"] = [
+        entry for entry in manifest["networks"] if entry["family"] == "classifier"
+    ]
+    (weights.folder / MANIFEST).write_text(json.dumps(manifest))
+    command = (
+        "run",
+        "--config",
+        tiny,
+        "--defenses",
+        "convae",
+        "--eps",
+        "0.1",
+        "--weights",
+        "weights",
+    )
+    done = bench(*command, "--cache", "other", "--out", "again")
+    assert done.code == 0, done.err
+    assert (
+        "networks: 1 from weights, 0 cached, 1 to train\n    - defense convae on digits" in done.err
+    )
+    trained = ArtifactStore(Path("other")).load("network", defense.key)
+    assert trained is not None
+    assert trained.digest == defense.digest
+
+
+def test_the_card_and_the_manifest_say_what_the_run_measured(run: Path) -> None:
+    entries = list(Weights.open(Path("weights")).entries.values())
+    assert [(entry.family, entry.name, entry.dataset) for entry in entries] == [
+        ("classifier", "cnn", "digits"),
+        ("defense", "convae", "digits"),
+    ]
+    classifier, defense = entries
+    assert (classifier.against, defense.against) == (None, classifier.digest)
+    assert "width=8" in classifier.spec
+    results = pd.read_csv(run / "tables" / "results.csv").set_index(["defense", "eps"])
+    at = results.loc[("convae", 0.3)]
+    named = {score.images: score for score in defense.scores}
+    assert list(named) == ["clean", "fgsm 0.1, graybox", "fgsm 0.3, graybox"]
+    assert named["fgsm 0.3, graybox"].value == pytest.approx(at["robust_accuracy"])
+    assert named["fgsm 0.3, graybox"].verdict == at["verdict"]
+    assert (named["clean"].value, named["clean"].defense) == (
+        pytest.approx(at["clean_accuracy"]),
+        "convae",
+    )
+    bare = {score.images: score for score in classifier.scores}
+    assert bare["clean"].value == pytest.approx(at["undefended_clean_accuracy"])
+    assert bare["fgsm 0.3, graybox"].value == pytest.approx(at["undefended_robust_accuracy"])
+    assert bare["clean"].defense is None
+    card = (Path("weights") / "README.md").read_text()
+    assert classifier.sha256 in card
+    assert (
+        hashlib.sha256((Path("weights") / classifier.file).read_bytes()).hexdigest()
+        == classifier.sha256
+    )
+
+
+def test_the_cards_command_asks_for_the_very_networks(bench: Callable[..., Any], run: Path) -> None:
+    (command,) = re.findall(
+        r"^bench (run .*--classifiers .*)$", (Path("weights") / "README.md").read_text(), re.M
+    )
+    options = shlex.split(command.replace("--data FOLDER", "--n 10 --attacks fgsm --eps 0.1"))
+    done = bench(*options, "--weights", "weights", "--cache", "other", "--out", "again")
+    assert done.code == 0, done.err
+    assert "networks: 2 from weights, 0 cached, 0 to train" in done.err
+
+
+def test_the_cards_python_loads_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pretrained())
+    (code,) = re.findall(r"```python\n(.*?)```", (pretrained() / "README.md").read_text(), re.S)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["module"](torch.rand(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_one_network_in_several_pipelines_has_a_score_in_each(
+    bench: Callable[..., Any], tiny: Path, run: Path
+) -> None:
+    other = "cnn:epochs=13"
+    command = (
+        "run",
+        "--config",
+        tiny,
+        "--classifiers",
+        f"cnn,{other}",
+        "--eps",
+        "0.1",
+        "--n",
+        "20",
+        "--out",
+        "two",
+    )
+    assert bench(*command, "--defenses", "defensegan,defensegan:restarts=1").code == 0
+    assert bench("export", "two", "theirs").code == 0
+    (shared,) = (
+        entry
+        for entry in Weights.open(Path("theirs")).entries.values()
+        if entry.name == "defensegan"
+    )
+    attacked = [score for score in shared.scores if score.images != "clean"]
+    assert {(score.classifier, score.settings["restarts"]) for score in attacked} == {
+        *(("cnn", 2), ("cnn", 1)),
+        *((other, 2), (other, 1)),
+    }
+    assert "restarts 1" in (Path("theirs") / "README.md").read_text()
+
+
+def test_a_substitute_is_handed_on_as_such(
+    bench: Callable[..., Any], tiny: Path, run: Path
+) -> None:
+    command = (
+        "run",
+        "--config",
+        tiny,
+        "--defenses",
+        "none",
+        "--eps",
+        "0.1",
+        "--threats",
+        "transfer",
+    )
+    assert bench(*command, "--out", "transferred").code == 0
+    assert bench("export", "transferred", "theirs").code == 0
+    entries = Weights.open(Path("theirs")).entries.values()
+    assert [(entry.name, entry.role, len(entry.scores)) for entry in entries] == [
+        ("cnn", "", 1),
+        ("cnn", "substitute", 0),
+    ]
+    done = bench(*command, "--weights", "theirs", "--cache", "other", "--out", "again")
+    assert "networks: 2 from theirs, 0 cached, 0 to train" in done.err
+
+
+def test_networks_of_several_runs_share_a_folder(
+    bench: Callable[..., Any], tiny: Path, run: Path
+) -> None:
+    command = (
+        "run",
+        "--config",
+        tiny,
+        "--defenses",
+        "convae:width=6",
+        "--eps",
+        "0.1",
+        "--out",
+        "second",
+    )
+    assert bench(*command).code == 0
+    assert "now holds 3" in bench("export", "second", "weights").err
+    before = Weights.open(Path("weights")).entries
+    assert "now holds 3" in bench("export", "out", "weights").err
+    assert Weights.open(Path("weights")).entries == before  # the same scores again add nothing
+    assert max(len(entry.scores) for entry in before.values()) == 3
+
+
+def test_a_replaced_classifier_takes_its_defenses_with_it(
+    bench: Callable[..., Any], tiny: Path, run: Path
+) -> None:
+    manifest = json.loads((Path("weights") / MANIFEST).read_text())
+    (classifier,) = (entry for entry in manifest["networks"] if entry["family"] == "classifier")
+    (defense,) = (entry for entry in manifest["networks"] if entry["family"] == "defense")
+    file = Path("weights") / classifier["file"]
+    _changed(file.parent, file.name)
+    classifier["digest"] = defense["against"] = read_artifact(file).digest
+    classifier.update(
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(), size=file.stat().st_size
+    )
+    (Path("weights") / MANIFEST).write_text(json.dumps(manifest))
+    assert (
+        bench("run", "--config", tiny, "--defenses", "none", "--eps", "0.1", "--out", "bare").code
+        == 0
+    )
+    done = bench("export", "bare", "weights")
+    assert done.code == 0, done.err
+    assert "left out: digits-convae" in done.err
+    assert [entry.name for entry in Weights.open(Path("weights")).entries.values()] == ["cnn"]
+    assert len(list(Path("weights").glob("*.safetensors"))) == 1
+
+
+def test_an_export_that_was_killed_is_done_again(
+    bench: Callable[..., Any], run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "_merged", killed)
+        assert bench("export", "out", "more").code == 130
+    assert len(list(Path("more").glob("*.safetensors"))) == 1
+    done = bench("export", "out", "more")
+    assert done.code == 0, done.err
+    assert len(Weights.open(Path("more")).entries) == 2
+
+
+def test_an_export_beside_a_damaged_network_writes_nothing(
+    bench: Callable[..., Any], run: Path
+) -> None:
+    before = {path.name for path in Path("weights").iterdir()}
+    _damaged(Path("weights"), min(name for name in before if name.endswith(".safetensors")))
+    done = bench("export", "out", "weights")
+    assert done.code == 2
+    assert "damaged" in done.err
+    assert {path.name for path in Path("weights").iterdir()} == before
+
+
+def test_a_folder_of_something_else_is_left_alone(bench: Callable[..., Any], run: Path) -> None:
+    Path("mine").mkdir()
+    (Path("mine") / "README.md").write_text("mine")
+    for other in ("mine", "mine/README.md"):
+        done = bench("export", "out", other)
+        assert done.code == 2
+        assert "is no folder of weights" in done.err
+    assert (Path("mine") / "README.md").read_text() == "mine"
+
+
+def test_a_network_that_has_left_the_cache_is_told(bench: Callable[..., Any], run: Path) -> None:
+    done = bench("export", "out", "elsewhere", "--cache", "empty")
+    assert done.code == 2
+    assert "the classifier cnn of this run is not in the cache empty" in done.err
+    assert not Path("elsewhere").exists()
+
+
+def test_only_the_weights_that_a_run_asks_for_are_part_of_it() -> None:
+    weights = Weights.open(pretrained())
+    (mine, *_), other = weights.entries, 64 * "0"
+    asked = taken(
+        weights,
+        Plan(networks={other: ("defense x on digits", False), mine + 32 * "f": ("y", True)}),
+        "quick",
+    )
+    assert asked == {mine: weights.entries[mine].digest}
+    with pytest.raises(
+        RequestError, match=r"none of the weights in .* this run \(quick\) asks for"
+    ):
+        taken(weights, Plan(networks={other: ("defense x on digits", False)}), "quick")
+
+
+def test_more_weights_in_the_folder_leave_a_run_the_same(
+    bench: Callable[..., Any], tiny: Path, run: Path
+) -> None:
+    command = ("run", "--config", tiny, *COMMAND, "--weights", "weights", "--out", "again")
+    assert bench(*command).code == 0
+    assert (
+        bench(
+            "run", "--config", tiny, "--defenses", "convae:width=6", "--eps", "0.1", "--out", "wide"
+        ).code
+        == 0
+    )
+    assert bench("export", "wide", "weights").code == 0
+    done = bench(*command)
+    assert done.code == 0, done.err
+    assert "6 already recorded in again" in done.err
+
+
+def _changed(folder: Path, name: str) -> None:
+    artifact = read_artifact(folder / name)
+    write_artifact(
+        folder / name,
+        {key: tensor * 1.01 for key, tensor in artifact.tensors.items()},
+        artifact.meta,
+    )
+
+
+def _damaged(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[-3] ^= 0xFF
+    (folder / name).write_bytes(bytes(content))
+
+
+def _of_another_type(folder: Path, name: str) -> None:
+    save_file({"x": torch.zeros(2, dtype=torch.bfloat16)}, folder / name)
+
+
+def _without_identity(folder: Path, name: str) -> None:
+    artifact = read_artifact(folder / name)
+    write_artifact(folder / name, artifact.tensors, {**artifact.meta, "identity": None})
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (entry,) = (entry for entry in manifest["networks"] if entry["file"] == name)
+    entry["sha256"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def _missing(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+
+def _of_another_form(folder: Path, _name: str) -> None:
+    (folder / MANIFEST).write_text('{"version": 2, "networks": []}')
+
+
+def _no_json(folder: Path, _name: str) -> None:
+    (folder / MANIFEST).write_text("{")
+
+
+def _swapped(folder: Path, _name: str) -> None:
+    text = (folder / MANIFEST).read_text()
+    one, two = (entry.key for entry in Manifest.read(folder).networks[:2])
+    (folder / MANIFEST).write_text(text.replace(one, "x").replace(two, one).replace("x", two))
+
+
+def _unlisted(folder: Path, _name: str) -> None:
+    (folder / MANIFEST).unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_changed, r"not those of the manifest: their digest is \w{12}, not \w{12}"),
+        (_damaged, "are damaged: its content does not match its digest"),
+        (_of_another_type, "are damaged: unreadable"),
+        (_without_identity, "were trained as something else"),
+        (_missing, "are missing"),
+        (_of_another_form, r"manifest\.json: version = 2: input should be 1"),
+        (_no_json, r"manifest\.json: invalid JSON"),
+        (_unlisted, "holds no weights"),
+        (_swapped, "were trained as something else"),
+    ],
+)
+def test_weights_that_are_not_what_the_manifest_says_are_refused(
+    tmp_path: Path, change: Callable[[Path, str], None], message: str
+) -> None:
+    folder = shutil.copytree(pretrained(), tmp_path / "weights")
+    name = min(Manifest.read(folder).networks, key=lambda entry: entry.size).file
+    change(folder, name)
+    with pytest.raises(RequestError, match=message):
+        Weights.open(folder)
+
+
+def test_both_options_at_once_are_refused(bench: Callable[..., Any]) -> None:
+    done = bench("run", "--pretrained", "--weights", "x")
+    assert done.code == 2
+    assert "--pretrained or --weights, not both" in done.err
+
+
+def test_given_artifacts_go_before_the_folders_and_are_never_written(tmp_path: Path) -> None:
+    entry = min(Manifest.read(pretrained()).networks, key=lambda each: each.size)
+    path = shutil.copy(pretrained() / entry.file, tmp_path / "given.safetensors")
+    store = ArtifactStore(tmp_path / "cache", {"network": {entry.key: Path(path)}})
+    key = entry.key + 32 * "0"
+    artifact, cached = store.get_or_make("network", key, lambda: pytest.fail("made"))
+    assert cached
+    assert artifact.digest == store.digest("network", key) == entry.digest
+    assert store.find("network", entry.digest) == {entry.key: Path(path)}
+    Path(path).write_bytes(b"gone")
+    with pytest.raises(StorageError, match="can no longer be read"):
+        store.load("network", key)
+    assert Path(path).read_bytes() == b"gone"
+
+
+def test_the_packages_weights_are_those_that_its_presets_ask_for() -> None:
+    asked = {
+        (cell.dataset, json.dumps(plugin.training_identity, sort_keys=True))
+        for preset in ("mnist", "fashion_mnist")
+        for cell in Grid.of(resolve(read_preset(preset), {}, preset)).cells()
+        for plugin in (cell.classifier, cell.defense)
+        if type(plugin.plugin).fit is not Network.fit
+    }
+    entries = Weights.open(pretrained()).entries.values()
+    digests = {entry.digest for entry in entries}
+    found = set()
+    for entry in entries:
+        identity = read_artifact(pretrained() / entry.file).meta["identity"]
+        found.add((entry.dataset, json.dumps(identity["plugin"], sort_keys=True)))
+        assert (identity["against"] or {}).get("weights") == entry.against
+        assert entry.against is None or entry.against in digests
+        assert identity["seed"] == entry.seed == 0
+    assert found == asked
+
+
+def test_the_packages_weights_are_small_and_their_card_is_of_them() -> None:
+    networks = Manifest.read(pretrained()).networks
+    assert sum(entry.size for entry in networks) < 20e6
+    assert all((pretrained() / entry.file).stat().st_size == entry.size for entry in networks)
+    assert {path.name for path in pretrained().glob("*.safetensors")} == {
+        entry.file for entry in networks
+    }
+    assert (pretrained() / "README.md").read_text() == model_card(networks)
+
+
+def test_a_run_folder_without_cells_has_nothing_to_hand_on(
+    bench: Callable[..., Any], tmp_path: Path
+) -> None:
+    RunFolder.create(tmp_path / "nothing", {"preset": "x"})
+    done = bench("export", "nothing", "weights")
+    assert done.code == 2
+    assert "nothing has no finished cells" in done.err
+    assert not Path("weights").exists()
