@@ -41,7 +41,7 @@ latency: $(VENV)/.test ## Time every defense against this machine's last run (AR
 		--benchmark-sort=name --benchmark-time-unit=ms --benchmark-columns=median,iqr,min,max,rounds $(ARGS)
 
 reference-gpu: $(VENV)/.installed ## On a GPU, in under ten minutes a call: reference latencies and the preset paper (DATA=FOLDER)
-	$(BIN)/python tests/measurements/reference_gpu.py $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(BIN)/python results/measurements/reference_gpu.py $(if $(DATA),--data $(DATA)) $(ARGS)
 
 check: $(VENV)/.dev ## Formatting, lint, strict types, import rules
 	$(BIN)/ruff format --check .

@@ -1,10 +1,9 @@
-"""The only place that imports foolbox: runs one of its attacks on a torch model and returns images
-that can be trusted.
+"""Adapter to foolbox: runs one of its attacks on a torch model and returns valid images.
 
-Foolbox 3.3.4 raises an empty `AssertionError` on inputs out of bounds, moves a model to `cuda:0`
-unless told the device, accumulates gradients on parameters that are not frozen, knows no EOT that
-frees its graphs, hands NaN on, and returns raw, clipped and success, of which only the clipped
-images keep the budget.
+No other module imports foolbox or eagerpy. The adapter makes up for foolbox 3.3.4, which raises an
+empty `AssertionError` on inputs out of bounds, moves a model to `cuda:0` unless a device is given,
+accumulates gradients on parameters that are not frozen, has no EOT that frees its graphs, and
+passes NaN on. Of the images that foolbox returns, only the clipped ones keep the budget.
 """
 
 from __future__ import annotations
@@ -13,232 +12,167 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from eagerpy.tensor.pytorch import PyTorchTensor
 from foolbox import attacks as fb
-from foolbox.attacks.base import Attack, FixedEpsilonAttack
+from foolbox.attacks.base import FixedEpsilonAttack
 from foolbox.attacks.gradient_descent_base import BaseGradientDescent
 from foolbox.criteria import Criterion, Misclassification, TargetedMisclassification
 from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from bench.contracts import NotApplicable
 
-__all__ = ["Keep", "check_keep", "decides_alike", "fb", "minimise", "minimise_from_start", "run"]
-
-Keep = Literal["first"]
-"""Which iterate of an untargeted iterative attack is kept; where it is None, the last.
-
-`first`: each image's first iterate that the attacked model gets wrong, the start included, else its
-last. The image leaves the batch there, which saves its other steps. It is what a loop over the
-whole batch finds that notes the first such iterate of every image, so the attacked model's accuracy
-is exactly that loop's and, from the same random start, never above what the last iterates leave it.
-The images are weaker against anything but the attacked model: a purifier behind a gray-box attack
-sees smaller perturbations. It is right for curves of the attacked model and for threat models that
-see the defense; under graybox and transfer it flatters a defense.
-"""
+__all__ = [
+    "BaseGradientDescent",
+    "FixedEpsilonAttack",
+    "PyTorchTensor",
+    "fb",
+    "finite",
+    "is_deterministic",
+    "minimise",
+    "minimise_from_start",
+    "per_image",
+    "run",
+]
 
 _DIRECTIONS = 100
-"""Draws of uniform noise in search of an adversarial starting point; foolbox draws 1000."""
+"""Number of noise images tried as an adversarial starting point; foolbox tries 1000."""
 
 
 def run(
-    attack: Attack,
+    attack: fb.Attack,
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
     eps: float,
     *,
     targeted: bool = False,
-    keep: Keep | None = None,
 ) -> Tensor:
-    """Run the attack at one budget; where the model has `eot` = k, each gradient is the mean over k
-    calls.
+    """The images attacked at one budget.
 
     Args:
-        attack: a foolbox attack that takes `epsilons`.
-        model: maps images in [0, 1] to logits; in evaluation mode, on the images' device.
+        attack: foolbox attack that takes `epsilons`.
+        model: model from images in [0, 1] to logits, in evaluation mode, on the images' device. If
+            it has an attribute `eot` = k, each gradient is the mean over k calls.
         images: float32 (n, channels, height, width) in [0, 1].
         labels: int64 (n,).
         eps: budget in the attack's norm, on the [0, 1] scale.
-        targeted: the attack looks for the class after the true one, not for any other.
-        keep: `first`: the attack is one of foolbox's gradient descents, untargeted, and an image
-            leaves it at its first iterate that the model gets wrong, the start included.
+        targeted: whether the attack aims at the class after the true one, instead of any wrong
+            class.
 
     Returns:
-        the clipped adversarial images, same shape, in [0, 1]; whether they fool the model is for
-        the caller to see. An image that foolbox spoilt (NaN) comes back as it was.
+        the clipped images, same shape, in [0, 1], whether they fool the model or not. An image that
+        foolbox turned into NaN comes back unchanged.
 
     Raises:
-        ValueError: inputs foolbox would refuse without a message; or see `check_keep`.
-        TypeError: the first misclassified iterate is to be kept of another attack than a gradient
-            descent.
-        NotApplicable: the first misclassified iterate is to be kept, and the model draws
-            randomness.
+        ValueError: the model is in training mode, or the inputs have a wrong type or range.
     """
     criterion = _criterion(model, images, labels, targeted)
-    if keep == "first":
-        check_keep(keep, targeted)
-        if not isinstance(attack, BaseGradientDescent):
-            raise TypeError(
-                f"{type(attack).__name__} is no gradient descent: it has no first misclassified iterate"
-            )
-        if int(getattr(model, "eot", 1)) > 1 or not decides_alike(model, images):
-            raise NotApplicable(
-                "keep=first takes decisions to be the same each time; this model draws randomness, and what it got "
-                "wrong once it may get right"
-            )
-        attack = _First(attack)
-    return _called(attack, model, images, criterion, epsilons=eps)
-
-
-def check_keep(keep: Keep | None, targeted: bool) -> None:
-    """Refuse parameters that contradict each other.
-
-    Raises:
-        ValueError: a targeted attack is to keep the first misclassified iterate, which need not be
-            of its target.
-    """
-    if keep is not None and targeted:
-        raise ValueError(
-            f"parameter keep={keep}: only for an untargeted attack, and targeted is true"
-        )
+    return _run(attack, model, images, criterion, epsilons=eps)
 
 
 def minimise(
-    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, *, targeted: bool = False
+    attack: fb.Attack, model: nn.Module, images: Tensor, labels: Tensor, *, targeted: bool = False
 ) -> Tensor:
-    """Run an attack that minimises the distance, without a budget; see `run`."""
-    return _called(
-        attack, model, images, _criterion(model, images, labels, targeted), epsilons=None
-    )
+    """The nearest adversarial images of an attack without a budget; arguments as in `run`."""
+    criterion = _criterion(model, images, labels, targeted)
+    return _run(attack, model, images, criterion, epsilons=None)
 
 
 def minimise_from_start(
-    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, *, targeted: bool = False
+    attack: fb.Attack, model: nn.Module, images: Tensor, labels: Tensor, *, targeted: bool = False
 ) -> Tensor:
-    """Run an attack that walks from an adversarial image towards the original; see `minimise`.
+    """The images of an attack that walks from an adversarial image towards the original.
 
-    The start is the image blended with uniform noise, as in foolbox, else the nearest image of the
-    batch that is adversarial in its place. An image that is adversarial already, or for which there
-    is no start, comes back as is.
+    The starting point is a blend of the image with uniform noise, as in foolbox, or else the
+    nearest image of the batch that is adversarial in its place. An image that is adversarial
+    already, or has no starting point, comes back unchanged. Arguments as in `run`.
 
     Raises:
-        NotApplicable: the model decided twice differently on the same images.
+        NotApplicable: the model decided differently on the same images.
     """
-    starts, ready = _starts(model, images, _criterion(model, images, labels, targeted))
+    starts, ready = _starting_points(model, images, _criterion(model, images, labels, targeted))
     result = images.clone()
-    if bool(ready.any()):
-        criterion = _Started(_criterion(model, images, labels[ready], targeted))
-        try:
-            result[ready] = _called(
-                attack,
-                model,
-                images[ready],
-                criterion,
-                epsilons=None,
-                starting_points=starts[ready],
-            )
-        except AssertionError as error:
-            raise NotApplicable(
-                "the model decides differently on the same images from call to call"
-            ) from error
+    if not bool(ready.any()):
+        return result
+
+    criterion = _AdversarialStart(_criterion(model, images, labels[ready], targeted))
+    try:
+        result[ready] = _run(
+            attack, model, images[ready], criterion, epsilons=None, starting_points=starts[ready]
+        )
+    except AssertionError as error:
+        raise NotApplicable(
+            "the model decides differently on the same images from call to call"
+        ) from error
+
     return result
 
 
-def decides_alike(model: nn.Module, images: Tensor) -> bool:
-    """Whether the model draws no randomness, so that it decides twice alike."""
+def is_deterministic(model: nn.Module, images: Tensor) -> bool:
+    """Whether two calls of the model on the same images give the same logits up to rounding."""
     with torch.no_grad():
         return torch.allclose(model(images), model(images), rtol=1e-3, atol=1e-3)
 
 
-class _First(FixedEpsilonAttack):
-    """A gradient descent that an image leaves at its first iterate that the model gets wrong, the
-    start included.
-
-    An image's steps depend on no other image, and the start is drawn before any leaves, so the
-    iterates are those of the whole batch. Decisions come with the gradients: no call of the model
-    but for them, and the last iterate is not asked about, since it is kept in any case.
-    """
-
-    def __init__(self, descent: BaseGradientDescent) -> None:
-        self.descent = descent
-
-    @property
-    def distance(self) -> Any:
-        """That of the descent, in which foolbox clips."""
-        return self.descent.distance
-
-    def run(self, model: Any, inputs: Any, criterion: Any, *, epsilon: float, **kwargs: Any) -> Any:  # noqa: ARG002
-        """The images kept; see `FixedEpsilonAttack.run`."""
-        descent = self.descent
-        low, high = model.bounds
-        start = (
-            descent.get_random_start(inputs, epsilon).clip(low, high)
-            if descent.random_start
-            else inputs
-        )
-        optimizer = descent.get_optimizer(inputs, descent.rel_stepsize * epsilon)
-        kept: Tensor = start.raw.clone()
-        labels: Tensor = criterion.labels.raw
-        here = torch.arange(len(kept), device=kept.device)
-        for _ in range(descent.steps):
-            at = kept[here].requires_grad_(True)
-            logits = model(at)
-            (gradient,) = torch.autograd.grad(
-                cross_entropy(logits, labels[here], reduction="sum"), at
-            )
-            direction = descent.normalize(
-                PyTorchTensor(_finite(gradient)), x=PyTorchTensor(at), bounds=model.bounds
-            )
-            steps = optimizer(
-                PyTorchTensor(torch.zeros_like(kept).index_copy(0, here, direction.raw))
-            )
-            here = here[logits.argmax(1) == labels[here]]
-            if len(here) == 0:
-                break
-            moved = PyTorchTensor(kept[here] + steps.raw[here])
-            kept[here] = descent.project(moved, inputs[here], epsilon).clip(low, high).raw
-        return type(inputs)(kept)
+def per_image(values: Any, images: Any) -> Any:
+    """Values (n,) in a shape that broadcasts over images (n, ...), both eagerpy tensors."""
+    return values.reshape((-1, *[1] * (images.ndim - 1)))
 
 
-class _Started(Criterion):
-    """Foolbox first asks whether the starting points are adversarial.
+def finite(gradient: Tensor) -> Tensor:
+    """The gradient with zeros for NaN and infinite entries."""
+    return gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
-    They were, and a random model may now differ.
+
+class _AdversarialStart(Criterion):
+    """Criterion that accepts every image at its first call.
+
+    Foolbox first asks whether the starting points are adversarial. They were when they were chosen,
+    but a model that draws randomness may decide differently now.
     """
 
     def __init__(self, criterion: Criterion) -> None:
-        self.criterion, self.first = criterion, True
+        self.criterion = criterion
+        self.is_first = True
 
     def __repr__(self) -> str:
         return repr(self.criterion)
 
     def __call__(self, perturbed: Any, outputs: Any) -> Any:
-        """As the criterion, but the first images are adversarial."""
+        """Whether each image is adversarial, (n,) bool."""
         adversarial = self.criterion(perturbed, outputs)
-        first, self.first = self.first, False
-        return adversarial.logical_or(adversarial.logical_not()) if first else adversarial
+        if not self.is_first:
+            return adversarial
+
+        self.is_first = False
+        return adversarial.logical_or(adversarial.logical_not())
 
 
-def _starts(model: nn.Module, images: Tensor, criterion: Criterion) -> tuple[Tensor, Tensor]:
-    """Images to start from, and where there are such and they are needed."""
+def _starting_points(
+    model: nn.Module, images: Tensor, criterion: Criterion
+) -> tuple[Tensor, Tensor]:
+    """Adversarial images to start from, and which images (n,) need one and have one."""
     with torch.no_grad():
         logits = model(images)
     needed = ~criterion(images, logits)
+
     blend = fb.LinearSearchBlendedUniformNoiseAttack(directions=_DIRECTIONS, steps=50)
-    starts = _called(blend, model, images, criterion, epsilons=None)
+    starts = _run(blend, model, images, criterion, epsilons=None)
     with torch.no_grad():
-        found = criterion(starts, model(starts))
-    nearest = torch.where(found, 0.0, torch.inf)
-    for shift in range(1, 0 if bool(found.all()) else len(images)):
+        adversarial = criterion(starts, model(starts))
+
+    nearest = torch.where(adversarial, 0.0, torch.inf)
+    for shift in range(1, 0 if bool(adversarial.all()) else len(images)):
         others = images.roll(shift, 0)
         distance = (others - images).flatten(1).norm(dim=1)
         better = criterion(others, logits.roll(shift, 0)) & (distance < nearest)
-        starts[better], nearest[better] = others[better], distance[better]
+        starts[better] = others[better]
+        nearest[better] = distance[better]
+
     return starts, needed & torch.isfinite(nearest)
 
 
@@ -246,42 +180,50 @@ def _criterion(model: nn.Module, images: Tensor, labels: Tensor, targeted: bool)
     _check(model, images, labels)
     if not targeted:
         return Misclassification(labels)
+
     with torch.no_grad():
         classes = model(images[:1]).shape[1]
     return TargetedMisclassification((labels + 1) % classes)
 
 
-def _called(
-    attack: Attack, model: nn.Module, images: Tensor, criterion: Criterion, **how: Any
+def _run(
+    attack: fb.Attack, model: nn.Module, images: Tensor, criterion: Criterion, **options: Any
 ) -> Tensor:
-    wrapped = PyTorchModel(_Finite(model), bounds=(0, 1), device=images.device)
+    wrapped = PyTorchModel(_FiniteInputs(model), bounds=(0, 1), device=images.device)
     points = _averaging(int(getattr(model, "eot", 1)))(images)
     with _frozen(model), torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # means of empty slices, deprecated meshgrids, starts that were not found
-        _, clipped, _ = attack(wrapped, points, criterion, **how)
+        # Foolbox warns of means of empty slices, deprecated meshgrids and missing starting points.
+        warnings.simplefilter("ignore")
+        _, clipped, _ = attack(wrapped, points, criterion, **options)
+
     result: Tensor = clipped.raw.detach().clamp(0, 1)
-    sound = torch.isfinite(result).flatten(1).all(dim=1).view(-1, *[1] * (images.dim() - 1))
-    return torch.where(sound, result, images)
+    is_finite = torch.isfinite(result).flatten(1).all(dim=1).view(-1, *[1] * (images.dim() - 1))
+    return torch.where(is_finite, result, images)
 
 
-class _Finite(nn.Module):
-    """The model, kept from NaN: foolbox makes some where a gradient vanishes (FMN divides 0 by 0)."""
+class _FiniteInputs(nn.Module):
+    """Model with NaN pixels replaced, which foolbox makes where a gradient vanishes.
+
+    FMN, for example, divides zero by zero.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.training = model, False
+        self.model = model
+        self.training = False
 
     def forward(self, images: Tensor) -> Tensor:
-        """The model's logits."""
+        """Logits of the images."""
         logits: Tensor = self.model(images.nan_to_num())
         return logits
 
 
 @cache
 def _averaging(draws: int) -> type[PyTorchTensor]:
-    """Images at which foolbox takes values and gradients as means over so many calls, one graph alive at a time."""
+    """Type of images at which foolbox takes values and gradients as means over several calls.
+
+    One graph is alive at a time, so the memory is that of a single call.
+    """
 
     class Averaged(PyTorchTensor):
         def _value_and_grad_fn(
@@ -290,20 +232,20 @@ def _averaging(draws: int) -> type[PyTorchTensor]:
             once = super()._value_and_grad_fn(f, has_aux)  # type: ignore[call-overload]
 
             def averaged(x: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-                value, *extra, gradient = once(x, *args, **kwargs)
-                value, gradient = value.raw, _finite(gradient.raw)
+                first, *extra, first_gradient = once(x, *args, **kwargs)
+                value = first.raw
+                gradient = finite(first_gradient.raw)
+
                 for _ in range(draws - 1):
                     again, *_, more = once(x, *args, **kwargs)
-                    value, gradient = value + again.raw, gradient + _finite(more.raw)
+                    value = value + again.raw
+                    gradient = gradient + finite(more.raw)
+
                 return type(self)(value / draws), *extra, type(self)(gradient / draws)
 
             return averaged
 
     return Averaged
-
-
-def _finite(gradient: Tensor) -> Tensor:
-    return gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Boundary attack: Brendel, Rauber, Bethge, ICLR 2018 (arXiv:1712.04248), algorithm 1."""
+"""Boundary attack: Brendel, Rauber, Bethge, ICLR 2018 (arXiv:1712.04248)."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from attacks._foolbox import fb, minimise_from_start
-from bench.contracts import MinimumNorm, Norm, PositiveFloat, PositiveInt
+from bench.contracts import MinimumNorm, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
 
 @register_attack("boundary")
 @dataclass(frozen=True)
 class Boundary(MinimumNorm):
-    """Boundary attack: a random walk of adversarial images to the original, by decisions, L2
-    (arXiv:1712.04248).
+    """Boundary attack: random walk of adversarial images to the original, L2 (arXiv:1712.04248).
 
-    Foolbox and the paper take up to 25,000 steps; the default is 5,000. It starts from noise, else
-    from an image of the batch; as in foolbox one random direction serves the whole batch.
+    Algorithm 1 of the paper, which uses predicted classes only. The walk starts from noise, or else
+    from another image of the batch. As in foolbox, one random direction serves the whole batch. The
+    paper and foolbox take up to 25,000 steps; the default is 5,000.
 
     Attributes:
-        steps: steps of the walk, a query each (and one more in ten).
-        spherical_step: first step around the original, as a share of the distance.
-        source_step: first step towards it, as a share of the distance.
-        step_adaptation: by what factor both change.
-        targeted: towards the class after the true one; else away from the true one.
+        steps: number of steps of the walk, at least 1. A step costs one query, every tenth step one
+            more.
+        spherical_step: size of the first step around the original, as a share of the distance to
+            it, above 0.
+        source_step: size of the first step towards the original, as a share of the distance to it,
+            above 0.
+        step_adaptation: factor by which both step sizes grow or shrink, above 0.
+        targeted: whether the attack aims at the class after the true one, instead of any wrong
+            class.
     """
 
     access = "decision"
@@ -37,10 +41,7 @@ class Boundary(MinimumNorm):
     targeted: bool = False
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The nearest adversarial image of the walk, else the image itself.
-
-        See `MinimumNorm.minimise`.
-        """
+        """The nearest adversarial images of the walk, or else the images unchanged."""
         attack = fb.BoundaryAttack(
             steps=self.steps,
             spherical_step=self.spherical_step,
@@ -48,7 +49,3 @@ class Boundary(MinimumNorm):
             step_adaptation=self.step_adaptation,
         )
         return minimise_from_start(attack, model, images, labels, targeted=self.targeted)
-
-    def ball(self) -> Norm:
-        """L2."""
-        return "l2"

@@ -1,4 +1,4 @@
-"""Carlini and Wagner's L2 attack: IEEE S&P 2017 (arXiv:1608.04644), section VI.A."""
+"""Carlini and Wagner's L2 attack: IEEE S&P 2017 (arXiv:1608.04644)."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ import torch
 from torch import Tensor, nn
 
 from attacks._foolbox import fb, minimise
-from bench.contracts import MinimumNorm, NonNegativeFloat, Norm, PositiveFloat, PositiveInt
+from bench.contracts import MinimumNorm, NonNegativeFloat, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
 
 @register_attack("cw")
 @dataclass(frozen=True)
 class CarliniWagner(MinimumNorm):
-    """Carlini and Wagner's L2 attack: Adam on distance plus c times the margin, c by bisection
-    (arXiv:1608.04644).
+    """Carlini and Wagner's L2 attack: Adam on distance and margin (arXiv:1608.04644).
 
-    The paper and foolbox take 10,000 steps in each bisection; the default is 1,000. Foolbox returns
-    a black image where it finds nothing; here the image itself comes back.
+    Section VI.A of the paper: Adam minimizes the squared distance plus c times the margin, and a
+    bisection finds c. The paper and foolbox take 10,000 steps in each bisection; the default is
+    1,000. Where foolbox finds nothing it returns a black image; here the image comes back
+    unchanged.
 
     Attributes:
-        steps: Adam's steps in each bisection; fewer once the loss stands still.
-        binary_search_steps: bisections of c.
-        stepsize: Adam's, in the space of arctanh(2 x - 1).
-        confidence: the margin, in logits, that an image must have to count as adversarial.
-        initial_const: the first c.
-        targeted: towards the class after the true one; else away from the true one.
+        steps: number of Adam's steps in each bisection, at least 1. A bisection ends early once the
+            loss stops falling.
+        binary_search_steps: number of bisections of c, at least 1.
+        stepsize: step size of Adam, in the space of arctanh(2 x - 1), above 0.
+        confidence: margin in logits from which an image counts as adversarial, at least 0.
+        initial_const: first value of c, above 0.
+        targeted: whether the attack aims at the class after the true one, instead of any wrong
+            class.
     """
 
     steps: PositiveInt = 1000
@@ -39,7 +42,7 @@ class CarliniWagner(MinimumNorm):
     targeted: bool = False
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The nearest adversarial images of all bisections; see `MinimumNorm.minimise`."""
+        """The nearest adversarial images of all bisections, or else the images unchanged."""
         attack = fb.L2CarliniWagnerAttack(
             steps=self.steps,
             binary_search_steps=self.binary_search_steps,
@@ -47,13 +50,10 @@ class CarliniWagner(MinimumNorm):
             confidence=self.confidence,
             initial_const=self.initial_const,
         )
-        found = minimise(attack, model, images, labels, targeted=self.targeted)
-        return torch.where(found.amax(dim=(1, 2, 3), keepdim=True) > 0, found, images)
+        adversarial = minimise(attack, model, images, labels, targeted=self.targeted)
+        is_black = adversarial.amax(dim=(1, 2, 3), keepdim=True) <= 0
+        return torch.where(is_black, images, adversarial)
 
-    def ball(self) -> Norm:
-        """L2."""
-        return "l2"
-
-    def describe(self, eps: float) -> Mapping[str, float | int | str]:  # noqa: ARG002
-        """How many gradients at most."""
+    def describe(self, eps: float) -> Mapping[str, float | int | str]:  # noqa: ARG002 - same at every budget
+        """Largest number of gradients for an image."""
         return {"gradients": self.steps * self.binary_search_steps}

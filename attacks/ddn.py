@@ -1,4 +1,4 @@
-"""Decoupled Direction and Norm: Rony et al., CVPR 2019 (arXiv:1811.09600), algorithm 1."""
+"""Decoupled Direction and Norm: Rony et al., CVPR 2019 (arXiv:1811.09600)."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from attacks._foolbox import fb, minimise
-from bench.contracts import Fraction, MinimumNorm, Norm, PositiveFloat, PositiveInt
+from bench.contracts import Fraction, MinimumNorm, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
 
 @register_attack("ddn")
 @dataclass(frozen=True)
 class DDN(MinimumNorm):
-    """Decoupled Direction and Norm: gradient steps on a sphere that shrinks while it works, L2
-    (arXiv:1811.09600).
+    """Decoupled Direction and Norm: gradient steps on a shrinking sphere, L2 (arXiv:1811.09600).
 
-    The paper rounds images to 256 grey levels after each step and reports up to 1,000 steps;
-    foolbox does not round. A vanished gradient is replaced by a random direction. A step is 1.0 at
-    first and 0.01 at last, in L2.
+    Algorithm 1 of the paper: the radius shrinks while the image is adversarial, and grows while it
+    is not. A step has length 1.0 at first and 0.01 in the end, in L2. A random direction replaces a
+    gradient of zero. The paper rounds images to 256 gray levels after each step and reports up to
+    1,000 steps; foolbox does not round.
 
     Attributes:
-        steps: gradient steps.
-        init_epsilon: the first radius.
-        gamma: by what share the radius grows or shrinks in a step.
-        targeted: towards the class after the true one; else away from the true one.
+        steps: number of gradient steps, at least 1.
+        init_epsilon: first radius in L2, above 0.
+        gamma: share by which the radius grows or shrinks in a step, in [0, 1].
+        targeted: whether the attack aims at the class after the true one, instead of any wrong
+            class.
     """
 
     steps: PositiveInt = 100
@@ -34,10 +35,6 @@ class DDN(MinimumNorm):
     targeted: bool = False
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The nearest adversarial iterate, else the image itself; see `MinimumNorm.minimise`."""
+        """The nearest adversarial iterates, or else the images unchanged."""
         attack = fb.DDNAttack(steps=self.steps, init_epsilon=self.init_epsilon, gamma=self.gamma)
         return minimise(attack, model, images, labels, targeted=self.targeted)
-
-    def ball(self) -> Norm:
-        """L2."""
-        return "l2"

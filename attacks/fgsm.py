@@ -1,4 +1,4 @@
-"""Fast Gradient Sign Method: Goodfellow, Shlens, Szegedy, ICLR 2015 (arXiv:1412.6572), section 4."""
+"""Fast Gradient Sign Method: Goodfellow, Shlens, Szegedy, ICLR 2015 (arXiv:1412.6572)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from bench.registry import register_attack
 @register_attack("fgsm")
 @dataclass(frozen=True)
 class FGSM(Attack):
-    """Fast Gradient Sign Method: one step of eps along the sign of the loss gradient (arXiv:1412.6572)."""
+    """Fast Gradient Sign Method: one step along the gradient's sign, L-infinity (arXiv:1412.6572).
+
+    Section 4 of the paper; the result is clipped to [0, 1].
+    """
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
         """`clip(x + eps * sign(grad_x cross_entropy), 0, 1)`; see `Attack.perturb`."""

@@ -1,4 +1,4 @@
-"""Fast Minimum-Norm attack: Pintor et al., NeurIPS 2021 (arXiv:2102.12827), algorithm 1."""
+"""Fast Minimum-Norm attack: Pintor et al., NeurIPS 2021 (arXiv:2102.12827)."""
 
 from __future__ import annotations
 
@@ -8,27 +8,34 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from attacks._foolbox import fb, minimise
+from attacks._foolbox import fb, minimise, per_image
 from bench.contracts import Fraction, MinimumNorm, Norm, PositiveFloat, PositiveInt
 from bench.registry import register_attack
+
+_MARGIN = 1.01
+"""Radius of the ball that iterates are projected on, as a multiple of the estimated distance."""
 
 
 @register_attack("fmn")
 @dataclass(frozen=True)
 class FMN(MinimumNorm):
-    """Fast Minimum-Norm attack: gradient steps in a ball that follows the boundary; L2, L-inf, L1
-    (arXiv:2102.12827).
+    """Fast Minimum-Norm attack: gradient steps in an adaptive ball (arXiv:2102.12827).
 
-    Foolbox 3.3.4 never projects on the L2 ball (it divides a norm by itself); here it does. And the
-    ball is 1 % wider than the estimate, which nears a curved boundary from below and left one digit
-    in six without an adversarial image.
+    Algorithm 1 of the paper: the radius follows the estimated distance to the decision boundary.
+    Two things differ from foolbox 3.3.4. Foolbox never projects on the L2 ball, because it divides
+    a norm by itself; here iterates are projected. The ball is 1 % wider than the estimate, because
+    the estimate approaches a curved boundary from below and left one digit in six without an
+    adversarial image.
 
     Attributes:
-        steps: gradient steps.
-        max_stepsize: length of the first step, in L2 for every norm; the last is a hundredth of it.
-        gamma: by what share the radius first grows or shrinks in a step; 0.001 at last.
-        norm: the norm of the distance.
-        targeted: towards the class after the true one; else away from the true one.
+        steps: number of gradient steps, at least 1.
+        max_stepsize: length of the first step, in L2 for every norm, above 0. The last step is a
+            hundredth of it.
+        gamma: share by which the radius grows or shrinks in the first step, in [0, 1]; it falls to
+            0.001 in the last step.
+        norm: norm of the minimized distance: `l2`, `linf` or `l1`.
+        targeted: whether the attack aims at the class after the true one, instead of any wrong
+            class.
     """
 
     steps: PositiveInt = 100
@@ -38,35 +45,29 @@ class FMN(MinimumNorm):
     targeted: bool = False
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The nearest adversarial iterate, else the image itself; see `MinimumNorm.minimise`."""
+        """The nearest adversarial iterates, or else the images unchanged."""
         attack = _BY_NORM[self.norm](
             steps=self.steps, max_stepsize=self.max_stepsize, gamma=self.gamma
         )
         return minimise(attack, model, images, labels, targeted=self.targeted)
 
-    def ball(self) -> Norm:
-        """The norm chosen."""
-        return self.norm
-
 
 class _L2(fb.L2FMNAttack):
     def project(self, x: Any, x0: Any, epsilon: Any) -> Any:
         delta = x - x0
-        share = (
-            _WIDER * epsilon / delta.flatten(start=1).norms.l2(axis=-1).maximum(1e-12)
-        ).minimum(1)
-        return x0 + delta * share.reshape((-1, *[1] * (delta.ndim - 1)))
+        norms = delta.flatten(start=1).norms.l2(axis=-1).maximum(1e-12)
+        share = (_MARGIN * epsilon / norms).minimum(1)
+        return x0 + delta * per_image(share, delta)
 
 
 class _L1(fb.L1FMNAttack):
     def project(self, x: Any, x0: Any, epsilon: Any) -> Any:
-        return super().project(x, x0, _WIDER * epsilon)
+        return super().project(x, x0, _MARGIN * epsilon)
 
 
 class _Linf(fb.LInfFMNAttack):
     def project(self, x: Any, x0: Any, epsilon: Any) -> Any:
-        return super().project(x, x0, _WIDER * epsilon)
+        return super().project(x, x0, _MARGIN * epsilon)
 
 
-_WIDER = 1.01
 _BY_NORM: Mapping[Norm, Callable[..., fb.Attack]] = {"linf": _Linf, "l2": _L2, "l1": _L1}

@@ -1,4 +1,4 @@
-"""HopSkipJump: Chen, Jordan, Wainwright, IEEE S&P 2020 (arXiv:1904.02144), algorithm 2."""
+"""HopSkipJump: Chen, Jordan, Wainwright, IEEE S&P 2020 (arXiv:1904.02144)."""
 
 from __future__ import annotations
 
@@ -8,30 +8,33 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from attacks._foolbox import decides_alike, fb, minimise_from_start
-from bench.contracts import MinimumNorm, Norm, NotApplicable, PositiveFloat, PositiveInt
+from attacks._foolbox import fb, is_deterministic, minimise_from_start, per_image
+from bench.contracts import MinimumNorm, NotApplicable, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
 
 @register_attack("hopskipjump")
 @dataclass(frozen=True)
 class HopSkipJump(MinimumNorm):
-    """HopSkipJump: walks along the boundary by gradients estimated from decisions; L2 or L-inf
-    (arXiv:1904.02144).
+    """HopSkipJump: walk along the boundary by estimated gradients, L2 or L-inf (arXiv:1904.02144).
 
-    Foolbox 3.3.4 divides the estimated gradient of an image by the norm over the whole batch, so
-    that a large batch hardly moves; here each has its own. It starts from noise, else from an image
-    of the batch. It takes the model's decisions to be the same each time: a model that draws
-    randomness is not applicable.
+    Algorithm 2 of the paper, which uses predicted classes only. The walk starts from noise, or else
+    from another image of the batch. Foolbox 3.3.4 divides the estimated gradient of an image by the
+    norm over the whole batch, so that a large batch hardly moves; here each image has its own norm.
+
+    The attack relies on equal decisions at every call: a model that draws randomness is not
+    applicable.
 
     Attributes:
-        steps: steps along the boundary.
-        initial_gradient_eval_steps: queries for the first gradient; the k-th takes sqrt(k) times as
-            many.
-        max_gradient_eval_steps: and no more than so many.
-        gamma: tolerance of the bisection to the boundary, and the size of the probes.
-        norm: the norm of the distance.
-        targeted: towards the class after the true one; else away from the true one.
+        steps: number of steps along the boundary, at least 1.
+        initial_gradient_eval_steps: number of queries for the first gradient, at least 1; the k-th
+            gradient takes sqrt(k) times as many.
+        max_gradient_eval_steps: largest number of queries for a gradient, at least 1.
+        gamma: tolerance of the bisection to the boundary, which also sets the size of the probes,
+            above 0.
+        norm: norm of the minimized distance: `l2` or `linf`.
+        targeted: whether the attack aims at the class after the true one, instead of any wrong
+            class.
     """
 
     access = "decision"
@@ -44,12 +47,18 @@ class HopSkipJump(MinimumNorm):
     targeted: bool = False
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The last point on the boundary, else the image itself; see `MinimumNorm.minimise`."""
-        if not decides_alike(model, images):
+        """The last points on the boundary, or else the images unchanged.
+
+        Raises:
+            NotApplicable: the model draws randomness.
+        """
+        if not is_deterministic(model, images):
             raise NotApplicable(
-                "HopSkipJump takes decisions to be the same each time; this model draws randomness"
+                "HopSkipJump needs a model that decides alike at every call; this model draws "
+                "randomness"
             )
-        attack = _EachByItself(
+
+        attack = _NormalizedByImage(
             steps=self.steps,
             initial_gradient_eval_steps=self.initial_gradient_eval_steps,
             max_gradient_eval_steps=self.max_gradient_eval_steps,
@@ -58,22 +67,16 @@ class HopSkipJump(MinimumNorm):
         )
         return minimise_from_start(attack, model, images, labels, targeted=self.targeted)
 
-    def ball(self) -> Norm:
-        """The norm chosen."""
-        return self.norm
-
-    def describe(self, eps: float) -> Mapping[str, float | int | str]:  # noqa: ARG002
-        """Queries an image for gradients; the bisections take some more."""
-        first, most = self.initial_gradient_eval_steps, self.max_gradient_eval_steps
-        return {
-            "gradient_queries": sum(
-                int(min(first * k**0.5, most)) for k in range(1, self.steps + 1)
-            )
-        }
+    def describe(self, eps: float) -> Mapping[str, float | int | str]:  # noqa: ARG002 - same at every budget
+        """Number of queries for the gradients of an image; the bisections take some more."""
+        first = self.initial_gradient_eval_steps
+        largest = self.max_gradient_eval_steps
+        queries = (int(min(first * k**0.5, largest)) for k in range(1, self.steps + 1))
+        return {"gradient_queries": sum(queries)}
 
 
-class _EachByItself(fb.HopSkipJumpAttack):
+class _NormalizedByImage(fb.HopSkipJumpAttack):
     def approximate_gradients(self, *args: Any, **kwargs: Any) -> Any:
         gradients = super().approximate_gradients(*args, **kwargs)
         norms = gradients.flatten(start=1).norms.l2(axis=-1).maximum(1e-12)
-        return gradients / norms.reshape((-1, *[1] * (gradients.ndim - 1)))
+        return gradients / per_image(norms, gradients)

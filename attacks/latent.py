@@ -1,4 +1,4 @@
-"""Search in a generator's latent space: Athalye, Carlini, Wagner, ICML 2018 (arXiv:1802.00420), section 5.4.2."""
+"""Latent-space attack: Athalye, Carlini, Wagner, ICML 2018 (arXiv:1802.00420)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ from bench.registry import register_attack
 @register_attack("latent")
 @dataclass(frozen=True)
 class Latent(Attack):
-    """Search the range of the purifier's generator for a misclassified image near the original
-    (arXiv:1802.00420).
+    """Latent-space attack: search for misclassified images of a generator (arXiv:1802.00420).
 
-    A purifier that projects on the range of a generator leaves an image of that range as it is, so
-    one that the classifier gets wrong passes. The paper minimises the squared distance plus the
-    classifier's loss over z; here what lies within eps is free and only the excess counts, and the
-    classifier's loss is its margin, as in Carlini and Wagner. What is still beyond eps at the end
-    is cut to it. The purifier itself takes no part in the search, so that it costs the same under
-    every threat model that shows the generator.
+    Section 5.4.2 of the paper. A purifier that projects on the range of a generator leaves an image
+    of that range unchanged, so a misclassified one passes. The paper minimizes, over the latent
+    code, the squared distance plus the classifier's loss. Two things differ here: distances up to
+    eps are free and only the excess counts, and the classifier's loss is its margin, as in Carlini
+    and Wagner. Pixels still beyond eps in the end are clipped to it.
+
+    The purifier itself takes no part in the search, so the attack costs the same under every threat
+    model that shows the generator.
 
     Attributes:
-        restarts: random starts of z from N(0, I) for each image.
-        steps: of Adam on z.
-        learning_rate: of Adam.
-        weight: of the mean squared excess over eps, against the margin.
+        restarts: number of random starts of the latent code from N(0, I) for each image, at least
+            1.
+        steps: number of Adam's steps on the latent code, at least 1.
+        learning_rate: learning rate of Adam, above 0.
+        weight: weight of the mean squared excess over eps, relative to the margin, above 0.
     """
 
     restarts: PositiveInt = 4
@@ -40,54 +42,54 @@ class Latent(Attack):
     weight: PositiveFloat = 1000.0
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
-        """Adversarial images in [0, 1], at most eps away in the L-infinity norm; see
-        `Attack.perturb`.
+        """Adversarial images in [0, 1], at most eps away in L-infinity; see `Attack.perturb`.
 
         Raises:
             NotApplicable: the model shows no generator.
         """
-        generator, classifier = (
-            getattr(model, "generator", None),
-            getattr(model, "classifier", None),
-        )
+        generator = getattr(model, "generator", None)
+        classifier = getattr(model, "classifier", None)
         if generator is None or classifier is None:
             raise NotApplicable(
                 "attack latent searches the range of a purifier's generator, and here there is none"
             )
-        target, wanted = (each.repeat_interleave(self.restarts, dim=0) for each in (images, labels))
-        z = torch.randn(len(target), generator.latent, device=images.device, requires_grad=True)
+
+        originals = images.repeat_interleave(self.restarts, dim=0)
+        classes = labels.repeat_interleave(self.restarts, dim=0)
+
+        def losses(generated: Tensor) -> Tensor:
+            margin = relu(_margin(classifier(generated), classes))
+            return margin + self.weight * _excess(generated, originals, eps)
+
+        z = torch.randn(len(originals), generator.latent, device=images.device, requires_grad=True)
         optimizer = Adam([z], lr=self.learning_rate)
         for _ in range(self.steps):
             with torch.enable_grad():
-                found = generator.generate(z)
-                loss = relu(_margin(classifier(found), wanted)) + self.weight * _excess(
-                    found, target, eps
-                )
+                loss = losses(generator.generate(z)).sum()
                 optimizer.zero_grad(set_to_none=True)
-                loss.sum().backward(inputs=[z])
+                loss.backward(inputs=[z])
                 optimizer.step()
+
         with torch.no_grad():
-            found = generator.generate(z)
-            loss = relu(_margin(classifier(found), wanted)) + self.weight * _excess(
-                found, target, eps
-            )
-            best = loss.view(len(images), self.restarts).argmin(dim=1)
-            chosen = found[best + self.restarts * torch.arange(len(images), device=images.device)]
-            adversarial: Tensor = (images + (chosen - images).clamp(-eps, eps)).clamp(0, 1)
+            generated = generator.generate(z)
+            best = losses(generated).view(len(images), self.restarts).argmin(dim=1)
+            index = best + self.restarts * torch.arange(len(images), device=images.device)
+            delta = (generated[index] - images).clamp(-eps, eps)
+            adversarial: Tensor = (images + delta).clamp(0, 1)
         return adversarial
 
-    def describe(self, eps: float) -> Mapping[str, float | int | str]:  # noqa: ARG002
-        """What the search costs."""
+    def describe(self, eps: float) -> Mapping[str, float | int | str]:  # noqa: ARG002 - same at every budget
+        """Number of steps and of restarts, which set the cost of the search."""
         return {"steps": self.steps, "restarts": self.restarts}
 
 
 def _margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """How far the true class is ahead of the best other one, (n,); negative where it is not."""
+    """Logit of the true class minus the largest other logit, (n,); negative if misclassified."""
     true = logits.gather(1, labels[:, None]).squeeze(1)
     others = logits.scatter(1, labels[:, None], -torch.inf)
     return true - others.amax(dim=1)
 
 
-def _excess(found: Tensor, images: Tensor, eps: float) -> Tensor:
-    """The mean squared distance beyond eps, (n,)."""
-    return (relu((found - images).abs() - eps) ** 2).flatten(1).mean(dim=1)
+def _excess(generated: Tensor, images: Tensor, eps: float) -> Tensor:
+    """Mean over the pixels of the squared distance beyond eps, (n,)."""
+    return (relu((generated - images).abs() - eps) ** 2).flatten(1).mean(dim=1)

@@ -1,7 +1,4 @@
-"""Salt and pepper noise: foolbox's (Rauber, Brendel, Bethge 2017, arXiv:1707.04131).
-
-No paper of its own.
-"""
+"""Salt and pepper noise, as in foolbox: Rauber, Brendel, Bethge 2017 (arXiv:1707.04131)."""
 
 from __future__ import annotations
 
@@ -10,22 +7,22 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from attacks._foolbox import fb, minimise
-from bench.contracts import MinimumNorm, Norm, PositiveInt
+from bench.contracts import MinimumNorm, PositiveInt
 from bench.registry import register_attack
 
 
 @register_attack("saltandpepper")
 @dataclass(frozen=True)
 class SaltAndPepper(MinimumNorm):
-    """Salt and pepper noise: random pixels turned black or white, as few as mislead the decision
-    (arXiv:1707.04131).
+    """Salt and pepper noise: the fewest black and white pixels found (a control).
 
-    A control: what noise alone does. The distance is L2, and a budget fades the pixels rather than
-    taking fewer.
+    The attack is foolbox's (arXiv:1707.04131), has no paper of its own, and shows what noise alone
+    does. It uses predicted classes only. The minimized distance is L2: a smaller budget fades the
+    changed pixels instead of changing fewer of them.
 
     Attributes:
-        steps: noise images tried, a query each.
-        across_channels: a pixel turns in all channels at once.
+        steps: number of noise images tried, at least 1; each costs one query.
+        across_channels: whether a pixel changes in all channels at once.
     """
 
     access = "decision"
@@ -34,13 +31,6 @@ class SaltAndPepper(MinimumNorm):
     across_channels: bool = True
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The nearest noisy image that misleads, else the image itself.
-
-        See `MinimumNorm.minimise`.
-        """
+        """The nearest noisy images that mislead, or else the images unchanged."""
         attack = fb.SaltAndPepperNoiseAttack(steps=self.steps, across_channels=self.across_channels)
         return minimise(attack, model, images, labels)
-
-    def ball(self) -> Norm:
-        """L2."""
-        return "l2"

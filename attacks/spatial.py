@@ -1,4 +1,4 @@
-"""Rotations and translations: Engstrom et al., ICML 2019 (arXiv:1712.02779), section 3.1."""
+"""Rotations and translations: Engstrom et al., ICML 2019 (arXiv:1712.02779)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from bench.registry import register_attack
 @register_attack("spatial")
 @dataclass(frozen=True)
 class Spatial(Attack):
-    """Rotations and translations: the first on a grid that misleads, by decisions alone
-    (arXiv:1712.02779).
+    """Rotations and translations: the first of a grid that misleads (arXiv:1712.02779).
 
-    The budget is no norm: eps is the share taken of both maxima. The paper's grid has 31 rotations
-    and takes the worst loss; foolbox's has 5, and an image that none misleads comes back as it was.
-    What moves in from outside is black.
+    Section 3.1 of the paper. The attack uses predicted classes only. The paper's grid has 31
+    rotations and the attack takes the worst loss; foolbox's has 5 rotations, and an image that none
+    misleads comes back unchanged. Pixels that move in from outside the image are black.
+
+    The budget bounds no norm: eps is the share of the largest rotation and translation that is
+    used.
 
     Attributes:
-        max_rotation: degrees either way at eps 1.
-        max_translation: pixels either way at eps 1, on both axes.
-        rotations: points of the grid between minus and plus the rotation.
-        translations: points of the grid on each axis.
+        max_rotation: largest rotation at eps 1, in degrees in both directions, at least 0.
+        max_translation: largest translation at eps 1, in pixels in both directions of both axes, at
+            least 0.
+        rotations: number of grid points between the two largest rotations, at least 1.
+        translations: number of grid points on each axis, at least 1.
     """
 
     access = "decision"
@@ -37,7 +40,7 @@ class Spatial(Attack):
     translations: PositiveInt = 5
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
-        """The images turned and moved; see `Attack.perturb`."""
+        """The images rotated and translated; see `Attack.perturb`."""
         attack = fb.SpatialAttack(
             max_rotation=self.max_rotation * eps,
             max_translation=self.max_translation * eps,
@@ -47,10 +50,10 @@ class Spatial(Attack):
         return run(attack, model, images, labels, eps)
 
     def ball(self) -> None:
-        """None: eps is a share of the maxima."""
+        """None: eps bounds no norm, but a share of the largest rotation and translation."""
 
     def describe(self, eps: float) -> Mapping[str, float | int | str]:
-        """The maxima in absolute units, and the size of the grid."""
+        """Largest rotation and translation at this budget, and number of grid points."""
         return {
             "max_rotation_degrees": self.max_rotation * eps,
             "max_translation_pixels": self.max_translation * eps,

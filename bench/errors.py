@@ -1,4 +1,4 @@
-"""The errors the harness tells apart, because each ends a run differently."""
+"""The errors of this package, one class for each way in which a run goes on or ends."""
 
 from __future__ import annotations
 
@@ -7,40 +7,49 @@ from collections.abc import Iterable
 
 
 class BenchError(Exception):
-    """Base of every error this package raises on purpose; its text is one line for a person."""
+    """Base class of the errors that this package raises; the message is one line for the user."""
 
 
 class RequestError(BenchError):
-    """The request is wrong: nothing was computed, exit code 2."""
+    """An error in the request: nothing was computed, and the exit code is 2."""
 
 
 class PluginFault(BenchError):
-    """A plugin raised, or broke its contract: the cells that need it fail, the others go on."""
+    """An exception or broken contract of a plugin: the cells that need it fail, the others run."""
 
 
 class NotApplicable(BenchError):
-    """What was asked makes no sense here, for the reason given: the cell is skipped, which is no failure."""
+    """A combination that makes no sense, for the reason given: the cell is skipped, not failed."""
 
 
 class StorageError(BenchError):
-    """A file could not be written (disk full, no permission): the run stops, earlier results are intact."""
+    """A file that could not be read or written (disk full, no permission), or is damaged.
+
+    The run stops, and the results written so far are intact.
+    """
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or a termination signal.
+    """An interruption by Ctrl-C or a termination signal.
 
-    Not an `Exception`, so that nothing on the way mistakes it for a failure.
+    It is not an `Exception`, so that no handler of failures catches it.
     """
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest allowed name, or nothing."""
+    """The text `; did you mean 'x'?` for the closest allowed name; empty if none is close."""
     close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def unknown(what: str, name: str, allowed: Iterable[str]) -> RequestError:
-    """The error for a name that is not one of the allowed ones."""
+    """The error for an unknown name, with the allowed names and a suggestion.
+
+    Args:
+        what: kind of name, such as `attack`, which stands before the name in the message.
+        name: name that was given.
+        allowed: names that exist.
+    """
     names = sorted(allowed)
     return RequestError(
         f"unknown {what} '{name}' (choose from: {', '.join(names) or 'none'}{nearest(name, names)})"

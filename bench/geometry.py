@@ -1,4 +1,4 @@
-"""Distances between images, and the balls that a budget allows."""
+"""Distances between images, and projection onto the ball of a budget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Norm = Literal["linf", "l2", "l1"]
-"""Of a perturbation, over all pixels and channels of an image."""
+"""Norm of a perturbation, over all pixels and channels of an image."""
 
 _ORDER = {"linf": float("inf"), "l2": 2.0, "l1": 1.0}
 
@@ -20,14 +20,20 @@ def distances(images: Tensor, others: Tensor, norm: Norm) -> Tensor:
 
 
 def within(images: Tensor, others: Tensor, eps: float, norm: Norm) -> Tensor:
-    """Images at most `eps` from the originals: those farther away are brought back, in [0, 1] where
-    both were.
+    """The other images projected onto the ball of radius `eps` around the originals, and to [0, 1].
 
-    In `linf` each pixel is brought back by itself; in the other norms the whole perturbation is
-    shortened.
+    In `linf` each pixel is clipped by itself; in the other norms the whole perturbation is
+    shortened, so that its direction stays.
+
+    Args:
+        images: original images (n, c, h, w) in [0, 1].
+        others: images (n, c, h, w) to project.
+        eps: radius of the ball, on the [0, 1] scale.
+        norm: norm of the distance.
     """
     delta = others - images
     if norm == "linf":
         return (images + delta.clamp(-eps, eps)).clamp(0, 1)
+
     share = (eps / distances(images, others, norm).clamp_min(1e-12)).clamp_max(1.0)
     return (images + delta * share.view(-1, *[1] * (images.dim() - 1))).clamp(0, 1)

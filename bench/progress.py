@@ -1,4 +1,4 @@
-"""Progress of long steps: bars with the time left on a terminal, plain lines elsewhere."""
+"""Progress of long steps: bars with the remaining time on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from rich.progress import (
 )
 
 _LINE_EVERY_S = 15.0
+"""Seconds between two lines of progress where the output is not a terminal."""
 
 
 def say(console: Console, text: str) -> None:
-    """Print text as it is: names and reasons may hold what would be markup, and a line is not broken."""
+    """Print text without markup, because names may contain brackets, and without line breaks."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class Step(Protocol):
-    """A running step."""
+    """A long step that is running."""
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count units as done; the note (a loss, say) is shown beside."""
+        """Count units as done and show a note beside them, such as the current loss."""
 
 
 class Reporter(Protocol):
-    """Where progress is shown."""
+    """A display of progress."""
 
     @contextmanager
     def step(self, title: str, total: int) -> Iterator[Step]:
-        """Show a step of `total` units while the block runs."""
+        """The display of a step of `total` units while the block runs."""
 
 
 class _SilentStep:
@@ -46,11 +47,11 @@ class _SilentStep:
 
 
 class Silent:
-    """Shows nothing."""
+    """A reporter that shows nothing."""
 
     @contextmanager
     def step(self, title: str, total: int) -> Iterator[Step]:  # noqa: ARG002
-        """A step nobody sees."""
+        """A step without a display."""
         yield _SilentStep()
 
 
@@ -69,7 +70,7 @@ class _BarStep:
 
 
 class Bars:
-    """Live bars; `with` the reporter around the work, so that the terminal is restored."""
+    """A reporter that shows live progress bars on a terminal."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -85,14 +86,15 @@ class Bars:
 
     @contextmanager
     def step(self, title: str, total: int) -> Iterator[Step]:
-        """A bar, gone when the block ends.
+        """A progress bar that disappears when the block ends.
 
-        The display starts with the first and stops with the last.
+        Bars may be nested: the display starts with the outermost and stops with it.
         """
         outermost = not self._progress.tasks
         if outermost:
             self._progress.start()
         bar = _BarStep(self._progress, title, total)
+
         try:
             yield bar
         finally:
@@ -103,42 +105,53 @@ class Bars:
 
 class _LineStep:
     def __init__(self, console: Console, title: str, total: int) -> None:
-        self._console, self._title, self._total = console, title, total
-        self._done, self._start = 0, time.monotonic()
+        self._console = console
+        self._title = title
+        self._total = total
+        self._done = 0
+        self._start = time.monotonic()
         self._last = self._start
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self._done += count
         now = time.monotonic()
-        if now - self._last >= _LINE_EVERY_S and self._done < self._total:
-            self._last = now
-            spent, remaining = now - self._start, self._total - self._done
-            left = f", about {spent / self._done * remaining:.0f} s left" if self._done else ""
-            self._say(f"{self._done}/{self._total}{left} {note}")
+        if now - self._last < _LINE_EVERY_S or self._done >= self._total:
+            return
+
+        self._last = now
+        self._say(f"{self._done}/{self._total}{self._time_left(now)} {note}")
 
     def close(self) -> None:
-        took = time.monotonic() - self._start
-        if took >= 1.0:
-            self._say(f"{self._done}/{self._total} in {took:.1f} s")
+        seconds = time.monotonic() - self._start
+        if seconds >= 1.0:
+            self._say(f"{self._done}/{self._total} in {seconds:.1f} s")
+
+    def _time_left(self, now: float) -> str:
+        """The remaining time at the present speed; empty before the first unit is done."""
+        if not self._done:
+            return ""
+
+        seconds = (now - self._start) / self._done * (self._total - self._done)
+        return f", about {seconds:.0f} s left"
 
     def _say(self, text: str) -> None:
         say(self._console, f"{self._title}: {text}".rstrip())
 
 
 class Lines:
-    """One line now and then, for logs."""
+    """A reporter that prints a line now and then, for logs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     @contextmanager
     def step(self, title: str, total: int) -> Iterator[Step]:
-        """Lines while the block runs, and one at its end when it took a second or more."""
+        """Lines while the block runs, and one at its end if it took a second or more."""
         line = _LineStep(self._console, title, total)
         yield line
         line.close()
 
 
 def reporter(console: Console) -> Reporter:
-    """Bars where the output is a terminal, lines elsewhere."""
+    """The reporter of a console: bars on a terminal, lines elsewhere."""
     return Bars(console) if console.is_terminal else Lines(console)

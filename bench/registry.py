@@ -1,10 +1,10 @@
-"""Where plugins make themselves known: a small typed registry per family, and a decorator that fills it."""
+"""Registries of plugins, one for each family, and the decorators that fill them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 from bench.contracts import Attack, Classifier, Defense
 from bench.errors import RequestError, unknown
@@ -16,7 +16,7 @@ class Registry(Generic[T]):
     """The plugins of one family by name.
 
     Attributes:
-        family: what the members are called in messages, such as `defense`.
+        family: name of the family in messages, such as `defense`.
     """
 
     def __init__(self, family: str) -> None:
@@ -24,28 +24,30 @@ class Registry(Generic[T]):
         self._members: dict[str, type[T]] = {}
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
-        """A class decorator that makes the class known under `name`.
+        """A class decorator that registers the class under `name`.
 
         Raises:
-            RequestError: the name is taken by another class.
+            RequestError: another plugin of the family already has the name.
         """
 
         def add(cls: type[T]) -> type[T]:
             taken = self._members.get(name)
             if taken is not None:
                 raise RequestError(
-                    f"two plugins are called {self.family} '{name}': {_origin(taken)} and {_origin(cls)}; rename one"
+                    f"two plugins are called {self.family} '{name}': "
+                    f"{_origin(taken)} and {_origin(cls)}; rename one of them"
                 )
+
             self._members[name] = cls
             return cls
 
         return add
 
     def get(self, name: str) -> type[T]:
-        """The class of that name.
+        """The plugin class of that name.
 
         Raises:
-            RequestError: there is none; the message lists the names and suggests the nearest.
+            RequestError: the name is unknown; the message lists all names and suggests one.
         """
         try:
             return self._members[name]
@@ -63,6 +65,7 @@ class Registry(Generic[T]):
 
 
 def _origin(cls: type) -> str:
+    """The file that defines a class; the name of its module if there is no file."""
     module = sys.modules.get(cls.__module__)
     return getattr(module, "__file__", None) or cls.__module__
 
@@ -70,6 +73,11 @@ def _origin(cls: type) -> str:
 DEFENSES: Registry[Defense] = Registry("defense")
 ATTACKS: Registry[Attack] = Registry("attack")
 CLASSIFIERS: Registry[Classifier] = Registry("classifier")
+
+REGISTRIES: Mapping[str, Registry[Any]] = {
+    registry.family: registry for registry in (DEFENSES, ATTACKS, CLASSIFIERS)
+}
+"""Every registry by the name of its family."""
 
 register_defense = DEFENSES.register
 register_attack = ATTACKS.register

@@ -1,7 +1,7 @@
 """Specs: a plugin's name and parameters as text, such as `defensegan:restarts=4:steps=100`.
 
-A value that holds one of `: , = [ ]` stands in square brackets, so a spec can be a parameter of
-another: `convae:attack=[pgd:steps=10]:eps=0.3`.
+A value that contains one of `: , = [ ]` is written in square brackets, so that a spec can be a
+parameter of another spec: `convae:attack=[pgd:steps=10]:eps=0.3`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _RESERVED = re.compile(r"[:,=\[\]]")
 
 @dataclass(frozen=True)
 class Spec:
-    """A plugin's name and the parameters given to it, values as text; prints as it parses.
+    """A plugin's name and the parameters given to it; `str` gives the text that `parse` reads.
 
     Attributes:
-        name: the registered name.
-        parameters: (name, value) pairs in the order they were given; names are unique.
+        name: registered name of the plugin.
+        parameters: (name, value) pairs of text in the order given; the names are unique.
     """
 
     name: str
@@ -31,14 +31,15 @@ class Spec:
 
     @classmethod
     def parse(cls, text: str) -> Spec:
-        """Read `name:key=value:key=[value with reserved characters]`.
+        """The spec of a text `name:key=value:key=[value with reserved characters]`.
 
         Raises:
-            RequestError: the text does not have that form.
+            RequestError: the text does not have this form, or gives a parameter twice.
         """
         head, *rest = _split(text, ":")
         if not _NAME.fullmatch(head):
             raise RequestError(f"'{text}' is not a spec: write NAME or NAME:PARAMETER=VALUE:...")
+
         parameters: dict[str, str] = {}
         for part in rest:
             key, equals, value = part.partition("=")
@@ -47,13 +48,14 @@ class Spec:
             if key in parameters:
                 raise RequestError(f"parameter '{key}' is given twice in '{text}'")
             parameters[key] = _unwrap(value)
+
         return cls(head, tuple(parameters.items()))
 
     @classmethod
     def of(cls, name: str, parameters: Mapping[str, Any]) -> Spec:
-        """The spec of these parameters, values as JSON.
+        """The spec of a plugin with parameters given as JSON values.
 
-        A plugin among them has `name` and `parameters` of its own.
+        A plugin as a parameter is an object with `name` and `parameters`.
         """
         return cls(name, tuple((key, _text(value)) for key, value in parameters.items()))
 
@@ -62,7 +64,7 @@ class Spec:
 
 
 def _text(value: Any) -> str:
-    """A JSON value as a spec writes it."""
+    """A JSON value as text in a spec."""
     if isinstance(value, Mapping):
         return str(Spec.of(value["name"], value["parameters"]))
     if isinstance(value, (list, tuple)):
@@ -71,7 +73,7 @@ def _text(value: Any) -> str:
 
 
 def split_list(text: str) -> list[str]:
-    """Split a comma-separated list of specs or numbers; commas inside brackets do not count.
+    """The items of a comma-separated list of specs or numbers; commas inside brackets do not split.
 
     Raises:
         RequestError: an item is empty, or a bracket is not closed.
@@ -79,12 +81,20 @@ def split_list(text: str) -> list[str]:
     items = [item.strip() for item in _split(text, ",")]
     if not all(items):
         raise RequestError(f"'{text}' has an empty item: write a comma-separated list")
+
     return items
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Split at the separators outside brackets."""
-    parts, depth, start = [], 0, 0
+    """The parts of the text between the separators that are outside brackets.
+
+    Raises:
+        RequestError: the brackets are not balanced.
+    """
+    parts = []
+    depth = 0
+    start = 0
+
     for index, character in enumerate(text):
         depth += (character == "[") - (character == "]")
         if depth < 0:
@@ -92,25 +102,32 @@ def _split(text: str, separator: str) -> list[str]:
         if character == separator and depth == 0:
             parts.append(text[start:index])
             start = index + 1
+
     if depth != 0:
         raise RequestError(f"'{text}' has an unbalanced square bracket")
+
     return [*parts, text[start:]]
 
 
 def _wrap(value: str) -> str:
+    """The value in square brackets if it has reserved characters."""
     return f"[{value}]" if _RESERVED.search(value) else value
 
 
 def _unwrap(value: str) -> str:
-    """Drop the outer brackets where one pair encloses the whole value.
+    """The value without the pair of square brackets around it.
 
-    Stray reserved characters are refused.
+    Raises:
+        RequestError: a value without brackets has reserved characters.
     """
     if value.startswith("[") and value.endswith("]"):
-        _split(value[1:-1], ":")  # refuses `[a]b[c]`, where the outer brackets are no pair
+        # Refuses `[a]b[c]`, whose first and last bracket are not a pair.
+        _split(value[1:-1], ":")
         return value[1:-1]
+
     if _RESERVED.search(value):
         raise RequestError(
-            f"the value '{value}' holds one of ': , = [ ]': put it in square brackets"
+            f"the value '{value}' contains one of ': , = [ ]': put it in square brackets"
         )
+
     return value

@@ -1,10 +1,11 @@
-"""VGG-16: Simonyan and Zisserman, ICLR 2015 (arXiv:1409.1556), configuration D, through torchvision."""
+"""VGG-16: Simonyan and Zisserman, ICLR 2015 (arXiv:1409.1556), configuration D, of torchvision."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from safetensors.torch import load_file
@@ -19,6 +20,7 @@ from bench.contracts import (
     FitContext,
     Fraction,
     NonNegativeInt,
+    OmittedAt,
     PositiveFloat,
     PositiveInt,
 )
@@ -28,37 +30,40 @@ from classifiers._training import check_adversarial, train
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 _CONVOLUTIONS = 13
+_PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""First bytes of a pickled checkpoint: a zip archive, or pickle protocols 2 to 5."""
 
 
 @register_classifier("vgg16")
 @dataclass(frozen=True)
 class VGG16(Classifier):
-    """VGG-16 on small images: torchvision's convolutions, images resized and repeated to three
-    channels.
+    """VGG-16 on small images: torchvision's convolutions with a small head (arXiv:1409.1556).
 
-    The head is smaller than ImageNet's (one hidden layer on globally pooled features): at 32x32 the
-    last feature map is a single pixel, so torchvision's 7x7 head would see 49 copies of it.
+    Images are resized and repeated to three channels, then normalized as for ImageNet. The head is
+    smaller than ImageNet's: one hidden layer on globally pooled features. The last feature map of a
+    32x32 image is a single pixel, so torchvision's 7x7 head would see 49 copies of it.
 
     Attributes:
-        weights: `none` (from scratch), `imagenet` (torchvision's, downloaded on first use), or the
-            path of a safetensors file with torchvision's parameter names for `features`. Pickled
-            checkpoints are refused.
-        frozen: how many of the 13 convolutions, from the input, keep their weights (transfer
-            learning).
-        batch_norm: the variant with batch normalisation.
-        size: images are resized to size x size; at least 32.
-        hidden: units of the head's hidden layer.
-        dropout: in the head.
-        epochs: passes over the training images.
-        batch_size: images in a training batch.
-        learning_rate: of Adam, decayed to zero on a cosine.
-        autocast: train in mixed precision (bfloat16 products, float32 weights); inference is
-            float32 all the same. None for no.
-        adversarial: spec of an attack for adversarial training (arXiv:1706.06083): each batch is
-            replaced by its adversarial version, crafted on the network as it is then. None for
-            clean images.
-        eps: its budget on the [0, 1] scale, given with `adversarial`; it grows to that over the
-            first 30 % of training.
+        weights: starting weights of the convolutions: `none` (from scratch), `imagenet`
+            (torchvision's, downloaded on first use), or the path of a safetensors file with
+            torchvision's parameter names for `features`. Pickled checkpoints are refused.
+        frozen: number of convolutions, from the input, that keep their weights (transfer learning),
+            0 to 13.
+        batch_norm: whether batch normalization follows each convolution.
+        size: height and width in pixels to which images are resized, at least 32.
+        hidden: number of units of the head's hidden layer, at least 1.
+        dropout: probability of dropout in the head, in [0, 1).
+        epochs: number of passes over the training images, at least 1.
+        batch_size: number of images in a training batch, at least 1.
+        learning_rate: learning rate of Adam, above 0, decayed to zero on a cosine.
+        autocast: whether training runs in mixed precision (bfloat16 products, float32 weights);
+            inference is always in float32. While False, it is no part of the identity, so that
+            networks trained before the option existed stay valid. A spec may write `none` for
+            False, as version 0.1.0 did.
+        adversarial: spec of an attack for adversarial training (arXiv:1706.06083): its images,
+            crafted on the network under training, replace each batch. None for clean images.
+        eps: budget of that attack on the [0, 1] scale, given with `adversarial` only; it grows
+            linearly over the first 30 % of the training.
     """
 
     weights: str = "none"
@@ -70,13 +75,11 @@ class VGG16(Classifier):
     epochs: PositiveInt = 8
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 3e-4
-    autocast: bool | None = None
+    autocast: Annotated[bool, OmittedAt(False)] = False
     adversarial: AttackSpec | None = None
     eps: Fraction | None = None
 
     def __post_init__(self) -> None:
-        if self.autocast is False:
-            object.__setattr__(self, "autocast", None)  # the same training, so the same network
         if self.frozen > _CONVOLUTIONS:
             raise ValueError(
                 f"parameter frozen={self.frozen}: there are {_CONVOLUTIONS} convolutions"
@@ -92,14 +95,13 @@ class VGG16(Classifier):
             _refuse_pickle(path)
 
     def files(self) -> Sequence[Path]:
-        """The checkpoint, where one is given."""
+        """The checkpoint with the starting weights, if there is one."""
         return () if self.weights in ("none", "imagenet") else (Path(self.weights),)
 
     def build(self, data: DataInfo) -> nn.Module:
-        """The untrained network; logits (n, classes)."""
-        features = (vgg16_bn if self.batch_norm else vgg16)(
-            weights=None, init_weights=True
-        ).features
+        """The untrained network, from images (n, 1 or 3, height, width) to logits (n, classes)."""
+        architecture = vgg16_bn if self.batch_norm else vgg16
+        features = architecture(weights=None, init_weights=True).features
         head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -108,13 +110,15 @@ class VGG16(Classifier):
             nn.Dropout(self.dropout),
             nn.Linear(self.hidden, data.classes),
         )
-        return _Net(features, head, self.size)
+
+        return _ResizedVGG(features, head, self.size)
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
-        """Load the starting weights, freeze the first convolutions, minimise the cross-entropy."""
+        """Load the starting weights, freeze the first convolutions, minimize the cross-entropy."""
         features = module.get_submodule("features")
-        self._start_from(features)
+        self._load_start(features)
         self._freeze(features)
+
         train(
             module,
             context,
@@ -123,12 +127,13 @@ class VGG16(Classifier):
             learning_rate=self.learning_rate,
             adversarial=self.adversarial,
             eps=self.eps,
-            autocast=bool(self.autocast),
+            autocast=self.autocast,
         )
 
     def _freeze(self, features: nn.Module) -> None:
-        """Keep the first `frozen` convolutions, and the statistics of their batch normalisation, as they are."""
+        """Freeze the first convolutions, and the statistics of their batch normalization."""
         seen = 0
+
         for layer in features.children():
             seen += isinstance(layer, nn.Conv2d)
             if seen > self.frozen:
@@ -136,32 +141,33 @@ class VGG16(Classifier):
             if self.frozen:
                 layer.requires_grad_(False).eval()
 
-    def _start_from(self, features: nn.Module) -> None:
+    def _load_start(self, features: nn.Module) -> None:
         if self.weights == "none":
             return
         if self.weights == "imagenet":
             features.load_state_dict(self._imagenet())
             return
+
         state = load_file(self.weights)
-        features.load_state_dict(
-            {
-                name.removeprefix("features."): tensor
-                for name, tensor in state.items()
-                if not name.startswith("classifier.")
-            }
-        )
+        weights = {
+            name.removeprefix("features."): tensor
+            for name, tensor in state.items()
+            if not name.startswith("classifier.")
+        }
+        features.load_state_dict(weights)
 
     def _imagenet(self) -> dict[str, Tensor]:
-        """Torchvision's ImageNet weights of the convolutions, from its own cache or downloaded and verified by it."""
+        """ImageNet weights of the convolutions; torchvision downloads, verifies and caches them."""
         source = VGG16_BN_Weights.IMAGENET1K_V1 if self.batch_norm else VGG16_Weights.IMAGENET1K_V1
         try:
             state = source.get_state_dict(progress=False, check_hash=True)
         except OSError as error:
             folder = Path(torch.hub.get_dir()) / "checkpoints"
             raise OSError(
-                f"ImageNet weights cannot be downloaded ({error}): put {Path(source.url).name} into {folder}, "
-                "or use weights=none or weights=FILE.safetensors"
+                f"ImageNet weights cannot be downloaded ({error}): put {Path(source.url).name} "
+                f"into {folder}, or use weights=none or weights=FILE.safetensors"
             ) from error
+
         return {
             name.removeprefix("features."): tensor
             for name, tensor in state.items()
@@ -169,15 +175,17 @@ class VGG16(Classifier):
         }
 
 
-class _Net(nn.Module):
-    """Resize, repeat to three channels, normalise as for ImageNet, then features and head."""
+class _ResizedVGG(nn.Module):
+    """VGG features and head behind resizing, three channels and ImageNet's normalization."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, features: nn.Module, head: nn.Module, size: int) -> None:
         super().__init__()
-        self.features, self.head, self.size = features, head, size
+        self.features = features
+        self.head = head
+        self.size = size
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
 
@@ -192,7 +200,7 @@ class _Net(nn.Module):
 
 
 def _refuse_pickle(path: Path) -> None:
-    """Only safetensors files are read: unpickling runs whatever code the file holds."""
+    """Refuse any file but safetensors, because unpickling runs code that the file contains."""
     try:
         with path.open("rb") as file:
             start = file.read(9)
@@ -200,11 +208,10 @@ def _refuse_pickle(path: Path) -> None:
         raise ValueError(
             f"parameter weights={path}: {error.strerror or error} (or: none, imagenet)"
         ) from None
-    if (
-        start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-        or start[8:9] != b"{"
-    ):
+
+    # A safetensors file begins with the length of its header, 8 bytes, and the header, in JSON.
+    if start[:2] in _PICKLES or start[8:9] != b"{":
         raise ValueError(
-            f"parameter weights={path}: not a safetensors file; pickled checkpoints (.pt, .pth) are refused because "
-            "loading one runs its code"
+            f"parameter weights={path}: not a safetensors file; pickled checkpoints (.pt, .pth) "
+            "are refused because loading one runs its code"
         )

@@ -1,4 +1,4 @@
-"""Learning-rate schedules the defenses share."""
+"""Learning-rate schedule that several defenses share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 def linear_decay(optimizer: Optimizer, steps: int, share: float) -> LambdaLR:
-    """The learning rate falls linearly to zero over the last `share` of `steps`.
+    """A schedule with a linear fall of the learning rate to zero over the last part of training.
 
-    Share 0 keeps it constant.
+    Args:
+        optimizer: optimizer whose learning rate falls.
+        steps: number of steps of the training.
+        share: part of the steps over which it falls, in [0, 1]; 0 keeps the learning rate constant.
     """
     falling = max(1.0, share * steps)
     return LambdaLR(optimizer, lambda step: max(0.0, min(1.0, (steps - step) / falling)))

@@ -16,16 +16,17 @@ _IMAGE_BITS = 8
 @register_defense("bitdepth")
 @dataclass(frozen=True)
 class BitDepth(Defense):
-    """Bit-depth reduction: each pixel is rounded to one of 2^bits levels (arXiv:1704.01155); a
-    control.
+    """Bit-depth reduction: pixels rounded to a few levels (a control; arXiv:1704.01155).
 
-    As in the authors' code (mzweilin/EvadeML-Zoo), halves are rounded to even: a binariser turns
-    0.5 black. Rounding is flat almost everywhere, so its gradient is exactly zero, by nature and
-    not by an oversight: an attack through it does nothing, and its accuracy there says nothing of
-    its robustness.
+    Each pixel is rounded to one of 2^bits levels. As in the authors' code (mzweilin/EvadeML-Zoo),
+    halves are rounded to even: with one bit, 0.5 becomes black.
+
+    Rounding is flat almost everywhere, so its gradient is exactly zero by nature. An attack through
+    it does nothing, and the accuracy under such an attack says nothing about robustness.
 
     Attributes:
-        bits: 1 is a binariser, the paper's choice for MNIST; at most 8, what an image file has.
+        bits: number of bits of a pixel, 1 to 8. One bit makes a binary image, the paper's choice
+            for MNIST; an image file has 8.
     """
 
     bits: PositiveInt = 1
@@ -33,15 +34,15 @@ class BitDepth(Defense):
     def __post_init__(self) -> None:
         if self.bits > _IMAGE_BITS:
             raise ValueError(
-                f"parameter bits={self.bits}: at most {_IMAGE_BITS}, what an image file has"
+                f"parameter bits={self.bits}: at most {_IMAGE_BITS}, the bits of an image file"
             )
 
     def build(self, data: DataInfo) -> nn.Module:  # noqa: ARG002 - the same for all data
         """The rounding; nothing to train."""
-        return _Round(2**self.bits - 1)
+        return _Rounding(2**self.bits - 1)
 
 
-class _Round(nn.Module):
+class _Rounding(nn.Module):
     def __init__(self, steps: int) -> None:
         super().__init__()
         self.steps = steps

@@ -29,31 +29,35 @@ from bench.registry import register_defense
 @register_defense("convae")
 @dataclass(frozen=True)
 class ConvAE(Defense):
-    """U-shaped convolutional auto-encoder trained to undo assumed attacks (the reproduced paper,
-    section 3.3).
+    """ConvAE: convolutional auto-encoder trained to undo assumed attacks (the reproduced paper).
 
-    The paper gives the shape (U, GELU, Gaussian noise on the latent code, mean squared error
-    between the clean image and the reconstruction of its adversarial version) but no sizes: widths,
-    noise level and training budget are ours, as are the skip connections. (The author's code,
-    github.com/Shreyasi2002/Adversarial_Attack_Defense, is a smaller one: strided convolutions of 8,
-    16 and 32 channels to ten numbers, N(0, 1) noise on these at inference too, and a sigmoid at the
-    end.) The last layer is linear and clamped to [0, 1] at inference only: with a sigmoid the
-    network tends to collapse to black images. The noise is added in training only, so the trained
-    purifier is deterministic. The paper trains on one attack, the default here; a mixture, whose
-    attacks take turns batch by batch, is ours.
+    Section 3.3 of the paper gives the shape: a U, GELU, Gaussian noise on the latent code, and the
+    mean squared error between the clean image and the reconstruction of its adversarial version. It
+    gives no sizes: widths, noise level, training budget and the skip connections are ours. The
+    author's code (github.com/Shreyasi2002/Adversarial_Attack_Defense) is smaller: strided
+    convolutions of 8, 16 and 32 channels to ten numbers, N(0, 1) noise on these numbers at
+    inference too, and a sigmoid at the end.
+
+    The last layer is linear, and clamped to [0, 1] at inference only: with a sigmoid the network
+    tends to collapse to black images. The noise is added in training only, so the trained purifier
+    is deterministic. The paper trains on one attack, the default here. A mixture, whose attacks
+    take turns batch by batch, is ours.
 
     Attributes:
         attack: specs of the attacks trained against, such as `[fgsm,pgd:steps=10]`, crafted on the
             bare classifier.
-        eps: their budget on the [0, 1] scale.
-        width: channels at full resolution; doubled at each of the two halvings.
-        noise: standard deviation of the Gaussian noise added to the latent code in training.
-        steps: training batches.
-        batch_size: images in a training batch.
-        learning_rate: of Adam, decayed to zero on a cosine.
-        pool: attack so many training images, in whole batches, once before training, and draw every
-            batch from these pairs; at most all of them. Faster where the classifier is large, and
-            the same pairs where the attack draws no randomness. None to attack each batch afresh.
+        eps: budget of these attacks on the [0, 1] scale.
+        width: number of channels at full resolution, at least 1; doubled at each of the two
+            halvings.
+        noise: standard deviation of the Gaussian noise added to the latent code in training, at
+            least 0.
+        steps: number of training batches, at least 1.
+        batch_size: number of images in a training batch, at least 1.
+        learning_rate: learning rate of Adam, above 0, decayed to zero on a cosine.
+        pool: number of training images that are attacked once before training, in whole batches and
+            at most all of them; every batch is drawn from these pairs. That is faster with a large
+            classifier, and gives the same pairs if the attack draws no randomness. None to attack
+            each batch anew.
     """
 
     uses_classifier: ClassVar[bool] = True
@@ -68,13 +72,14 @@ class ConvAE(Defense):
     pool: PositiveInt | None = None
 
     def build(self, data: DataInfo) -> nn.Module:
-        """The auto-encoder; images (n, c, h, w) to images of the same shape."""
+        """The auto-encoder, from images to images of the same shape."""
         return _UNet(data.shape[0], self.width, self.noise)
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
-        """Minimise the squared error between clean images and the reconstructions of their adversarial versions."""
+        """Minimize the squared error between clean images and reconstructions of attacked ones."""
         optimizer = Adam(module.parameters(), lr=self.learning_rate)
         schedule = CosineAnnealingLR(optimizer, self.steps)
+
         for adversarial, images in self._pairs(context):
             loss = mse_loss(module(adversarial), images)
             optimizer.zero_grad(set_to_none=True)
@@ -88,27 +93,27 @@ class ConvAE(Defense):
         if self.pool is None:
             yield from self._attacked(context, self.steps)
             return
-        batches = min(-(-self.pool // self.batch_size), context.steps_in(1, self.batch_size))
+
+        whole_batches = -(-self.pool // self.batch_size)  # Rounded up.
+        batches = min(whole_batches, context.steps_in(1, self.batch_size))
         attacked = list(self._attacked(context, max(1, batches)))
         adversarial, images = (torch.cat(parts) for parts in zip(*attacked, strict=True))
-        del attacked
+        del attacked  # The pool is large: free the second copy before training.
+
+        drawn = min(self.batch_size, len(images))
         for _ in context.steps(self.steps):
-            chosen = torch.randint(
-                len(images), (min(self.batch_size, len(images)),), device=images.device
-            )
-            yield adversarial[chosen], images[chosen]
+            index = torch.randint(len(images), (drawn,), device=images.device)
+            yield adversarial[index], images[index]
 
     def _attacked(self, context: FitContext, batches: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Training batches, attacked on the classifier by one attack after the other."""
+        """Attacked training batches beside the clean ones; the attacks take turns."""
         for step, (images, labels) in enumerate(context.batches(self.batch_size, steps=batches)):
-            yield (
-                context.adversarial(self.attack[step % len(self.attack)], images, labels, self.eps),
-                images,
-            )
+            attack = self.attack[step % len(self.attack)]
+            yield context.adversarial(attack, images, labels, self.eps), images
 
 
 class _UNet(nn.Module):
-    """Two halvings, a noisy latent code, two doublings with skip connections."""
+    """Two halvings, a noisy latent code, and two doublings with skip connections."""
 
     def __init__(self, channels: int, width: int, noise: float) -> None:
         super().__init__()
@@ -122,12 +127,13 @@ class _UNet(nn.Module):
         self.leave = _conv(width, channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Purified images; in training unclamped, at inference in [0, 1]."""
+        """Purified images, unclamped in training and in [0, 1] at inference."""
         full = gelu(self.enter(images))
         half = gelu(self.down1(full))
         code = gelu(self.latent(gelu(self.down2(half))))
         if self.training:
             code = code + self.noise * torch.randn_like(code)
+
         half = gelu(self.up2(_join(code, half)))
         full = gelu(self.up1(_join(half, full)))
         output: Tensor = self.leave(full)
@@ -139,5 +145,5 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 
 
 def _join(small: Tensor, skip: Tensor) -> Tensor:
-    """Bring the small map to the skip's size and put both side by side."""
+    """The small map enlarged to the size of the skip connection, and both side by side."""
     return torch.cat([interpolate(small, size=skip.shape[-2:]), skip], dim=1)

@@ -1,4 +1,4 @@
-"""Gaussian noise on the input, as in randomised smoothing: Cohen, Rosenfeld, Kolter, ICML 2019 (arXiv:1902.02918)."""
+"""Gaussian noise, as in randomized smoothing: Cohen, Rosenfeld, Kolter, ICML 2019."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from bench.registry import register_defense
 @register_defense("gaussian_noise")
 @dataclass(frozen=True)
 class GaussianNoise(Defense):
-    """Gaussian noise added to each pixel, afresh at each call, clamped to [0, 1]; a control.
+    """Gaussian noise on every pixel, drawn at each call (a control; arXiv:1902.02918).
 
-    Randomised smoothing (arXiv:1902.02918) votes over many such draws with a classifier trained on
-    noise. Here it is one draw and the classifier at hand: what a stochastic purifier gains by
-    randomness alone.
+    The sum is clamped to [0, 1]. Randomized smoothing, the source, votes over many such draws with
+    a classifier trained on noise. Here the pipeline's own classifier gets a single draw, which
+    shows how much a stochastic purifier gains by randomness alone.
 
     Attributes:
-        std: standard deviation of the noise; the default is one of the paper's levels.
+        std: standard deviation of the noise on the [0, 1] scale, above 0. The default is one of the
+            paper's levels.
     """
 
     stochastic: ClassVar[bool] = True
@@ -40,5 +41,5 @@ class _Noise(nn.Module):
         self.std = std
 
     def forward(self, images: Tensor) -> Tensor:
-        """Noisy images."""
+        """Noisy images in [0, 1]."""
         return (images + self.std * torch.randn_like(images)).clamp(0, 1)

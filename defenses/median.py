@@ -14,38 +14,39 @@ from bench.registry import register_defense
 @register_defense("median")
 @dataclass(frozen=True)
 class Median(Defense):
-    """Median smoothing: each pixel becomes the median of its window (arXiv:1704.01155); a control.
+    """Median smoothing: each pixel becomes the median of its window (a control; arXiv:1704.01155).
 
-    As in the authors' code (mzweilin/EvadeML-Zoo, which calls SciPy): images are mirrored at their
-    edges, edge pixels included; in a window of even size the pixel stands below and right of the
-    middle, and of the two middle values the greater one is taken. The paper uses 2x2 and 3x3. The
-    gradient goes to the chosen pixel of each window.
+    As in the authors' code (mzweilin/EvadeML-Zoo, which calls SciPy), images are mirrored at their
+    edges, edge pixels included. In a window of even size the pixel is below and right of the
+    middle, and the greater of the two middle values is taken. The paper uses 2x2 and 3x3 windows.
+    The gradient goes to the chosen pixel of each window.
 
     Attributes:
-        size: the window is size x size pixels; 1 changes nothing.
+        size: height and width of the window in pixels, at least 1; 1 changes nothing.
     """
 
     size: PositiveInt = 3
 
     def build(self, data: DataInfo) -> nn.Module:  # noqa: ARG002 - the same for all data
         """The filter; nothing to train."""
-        return _Median(self.size)
+        return _MedianFilter(self.size)
 
 
-class _Median(nn.Module):
+class _MedianFilter(nn.Module):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
 
     def forward(self, images: Tensor) -> Tensor:
-        """Smoothed images."""
+        """Smoothed images, same shape."""
         rows, columns = (self._mirrored(length, images.device) for length in images.shape[-2:])
         mirrored = images[..., rows[:, None], columns]
         windows = mirrored.unfold(2, self.size, 1).unfold(3, self.size, 1).flatten(4)
         return windows.sort(dim=-1, stable=True).values[..., self.size**2 // 2]
 
     def _mirrored(self, length: int, device: torch.device) -> Tensor:
-        """Indices of `length` pixels and of their mirror images on both sides: 1 0 | 0 1 2 | 2 1."""
-        before, after = self.size // 2, (self.size - 1) // 2
+        """Indices of pixels with their mirror images on both sides: 1 0 | 0 1 2 | 2 1."""
+        before = self.size // 2
+        after = (self.size - 1) // 2
         index = torch.arange(-before, length + after, device=device) % (2 * length)
         return torch.minimum(index, 2 * length - 1 - index)

@@ -1,4 +1,4 @@
-"""No defense: the row every other is measured against."""
+"""No defense: the baseline of every comparison."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.registry import register_defense
 @register_defense("none")
 @dataclass(frozen=True)
 class NoDefense(Defense):
-    """No defense: images pass unchanged."""
+    """No defense: images pass unchanged (the baseline)."""
 
     def build(self, data: DataInfo) -> nn.Module:  # noqa: ARG002 - the same for all data
         """The identity."""

@@ -1,4 +1,4 @@
-"""Shared fixtures: the command line in this process or another, a cache for the session, tiny networks."""
+"""Shared fixtures: the command line here or in a process of its own, a cache, tiny networks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""The conformance suite over every registered plugin, and that it catches what it is for."""
+"""The conformance suite on every registered plugin, and on plugins that break their contract."""
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +16,12 @@ from bench.conformance import CHECKS, Subject, conformance
 from bench.conformance.attacks import ATTACK_CHECKS
 from bench.contracts import Access, Attack
 from bench.errors import PluginFault
-from bench.plugins.catalog import cards
+from bench.plugins.catalog import list_plugins
 from bench.plugins.configured import Configured, configure
 from bench.plugins.discovery import import_plugin
-from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES
+from bench.registry import REGISTRIES
 from bench.spec import Spec
 
-REGISTRIES = {"defense": DEFENSES, "attack": ATTACKS, "classifier": CLASSIFIERS}
 SMALLER = {
     "boundary": "boundary:steps=300",
     "cw": "cw:steps=30:binary_search_steps=4:stepsize=0.1",
@@ -30,15 +31,15 @@ SMALLER = {
     "saltandpepper": "saltandpepper:steps=100",
     "vgg16": "vgg16:hidden=16:batch_size=8",
 }
-"""The same plugins with less arithmetic; every line of them runs."""
+"""Specs of the same plugins with less arithmetic, which run every line of them."""
 
 
 def _cases() -> Iterator[object]:
-    for card in cards():
-        for check in CHECKS[card.family]:
-            spec = SMALLER.get(card.name, card.name)
+    for plugin in list_plugins():
+        for check in CHECKS[plugin.family]:
+            spec = SMALLER.get(plugin.name, plugin.name)
             yield pytest.param(
-                card.family, spec, check, id=f"{card.name}-{check.__name__.strip('_')}"
+                plugin.family, spec, check, id=f"{plugin.name}-{check.__name__.strip('_')}"
             )
 
 
@@ -47,17 +48,18 @@ _SUBJECTS: dict[str, Subject] = {}
 
 @pytest.mark.parametrize(("family", "spec", "check"), list(_cases()))
 def test_plugin_conforms(family: str, spec: str, check) -> None:  # type: ignore[no-untyped-def]
-    subject = _SUBJECTS.setdefault(spec, Subject(family, configure(REGISTRIES[family], spec)))  # type: ignore[arg-type]
+    subject = _SUBJECTS.setdefault(spec, Subject(family, configure(REGISTRIES[family], spec)))
     check(subject)
 
 
 @pytest.mark.parametrize(
     "spec",
     [
-        "bim:targeted=true", "mifgsm:targeted=true", "pgd:norm=l2", "pgd:norm=l1", "pgd:targeted=true",
-        "deepfool:norm=linf",
-        "ddn:steps=30:targeted=true", "fmn:norm=linf:steps=30", "fmn:norm=l1:steps=30", "fmn:steps=30:targeted=true",
-        "boundary:steps=100:targeted=true", "hopskipjump:steps=3:initial_gradient_eval_steps=20:norm=linf",
+        "bim:targeted=true", "mifgsm:targeted=true", "pgd:norm=l2", "pgd:norm=l1",
+        "pgd:targeted=true", "deepfool:norm=linf", "ddn:steps=30:targeted=true",
+        "fmn:norm=linf:steps=30", "fmn:norm=l1:steps=30", "fmn:steps=30:targeted=true",
+        "boundary:steps=100:targeted=true",
+        "hopskipjump:steps=3:initial_gradient_eval_steps=20:norm=linf",
     ],
 )  # fmt: skip
 def test_attacks_conform_in_every_norm_and_targeted(spec: str) -> None:
@@ -77,20 +79,18 @@ def failures(family: str, spec: str) -> list[str]:
         ("range", r"outside \[0, 1\]"),
         ("dtype", "returned torch.float64"),
         ("none", "NoneType instead of a tensor"),
-        ("in_place", "changes the images it is given"),
+        ("in_place", "changes its input images"),
         ("random", "set stochastic = True"),
         ("batch", "depends on the other images"),
-        ("engine", r"accelerated\(\) gives other images than forward"),
+        ("engine", r"accelerated\(\) and forward\(\) give different images"),
         ("fit", "raised ValueError: cannot learn this"),
         ("loss", "diverged to nan"),
     ],
 )
 def test_a_broken_defense_is_caught(plugins: Path, how: str, reason: str) -> None:
-    import re
-
     import_plugin(str(plugins / "faulty.py"))
-    found = failures("defense", f"broken:how={how}")
-    assert any(re.search(reason, text) for text in found), found
+    reasons = failures("defense", f"broken:how={how}")
+    assert any(re.search(reason, text) for text in reasons), reasons
 
 
 def test_a_sound_third_party_defense_passes(plugins: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_broken_attack_is_caught(plugins: Path, how: str, reason: str) -> None
 
 @dataclass(frozen=True)
 class OneDraw(Attack):
-    """An attack that looks at one gradient, whatever the model asks for, under the access it is told to declare."""
+    """An attack that follows a single gradient, whatever `eot` and the declared access are."""
 
     access: Access = "gradient"  # type: ignore[misc]
 
@@ -131,9 +131,26 @@ class OneDraw(Attack):
 @pytest.mark.parametrize(
     ("access", "reason"), [("gradient", "average over"), ("decision", "more than decisions")]
 )
-def test_an_attack_that_looks_at_too_little_or_too_much_is_caught(
+def test_an_attack_that_ignores_eot_or_its_declared_access_is_caught(
     access: Access, reason: str
 ) -> None:
     subject = Subject("attack", Configured(Spec("one_draw"), OneDraw(access), {}, {}))
     with pytest.raises(PluginFault, match=reason):
         [check(subject) for check in ATTACK_CHECKS]
+
+
+@pytest.mark.parametrize("family", CHECKS)
+def test_every_check_is_described_in_one_sentence(family: str) -> None:
+    for check in CHECKS[family]:
+        assert re.fullmatch(r"[A-Z][^\n.]* [^\n]*\.", inspect.getdoc(check) or ""), check
+
+
+def test_whatever_a_check_raises_is_a_reason_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(_: Subject) -> None:
+        """Check raises."""
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setitem(CHECKS, "defense", (check,))  # type: ignore[arg-type]
+    assert list(conformance("defense", "none")) == [
+        ("Check raises.", "defense none raised RuntimeError: two lines")
+    ]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.plugins.catalog import cards
+from bench.plugins.catalog import list_plugins
 from tests.latency.baseline import last_of_each, machine_folder, set_aside, share_of_a_core
 from tests.latency.ratios import References, judge, one_thread, paired_ratio
 
@@ -130,7 +130,7 @@ def test_references_are_written_one_by_one(tmp_path: Path) -> None:
 
 def test_the_committed_references_are_of_defenses_that_exist() -> None:
     references = References(ROOT / "tests/latency/ratios.json")
-    names = {card.name for card in cards() if card.family == "defense"}
+    names = {card.name for card in list_plugins() if card.family == "defense"}
     known = json.loads(references.path.read_text())["cpu"]["ratios"]
     assert set(known) <= names
     assert {"convae", "puvae", "defensegan"} <= set(known)
@@ -194,7 +194,7 @@ def test_another_machine_or_another_number_of_threads_has_another_folder(
 
 @pytest.fixture
 def latency(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`make latency` on one plugin, with storage and references of its own, as in a shell outside these tests."""
+    """`make latency` on one plugin, with storage and references of its own."""
     outer = ("PYTEST_", "MAKE", "MFLAGS", "BENCH_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
 

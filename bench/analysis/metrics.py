@@ -1,4 +1,4 @@
-"""Numbers derived from raw outcomes and raw times."""
+"""Metrics: accuracies and distances of raw outcomes, and summaries of raw times."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from bench.records.outcome import Outcome
 Array = NDArray[Any]
 
 _Z = NormalDist().inv_cdf(0.975)
+"""Quantile of the normal distribution for a 95 % interval."""
 
 _CLOCKS_APART = 0.1
+"""Share of the host's time by which the two clocks may differ."""
+
 _LAUNCH = 50e-6
-"""Seconds by which the host's clock may exceed the device's for starting and awaiting a call."""
+"""Seconds that starting and awaiting a call may add to the host's time."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,10 @@ class Accuracy:
     """A share of images classified as their label, with its 95 % Wilson interval.
 
     Attributes:
-        value: the share; over several draws, their mean.
+        value: share of images that are right; over several draws, the mean of their shares.
         low: lower end of the interval.
-        high: upper end.
-        worst: the share of images right in every draw; `value` where there is one draw.
+        high: upper end of the interval.
+        worst: share of images that are right in every draw; equals `value` for a single draw.
     """
 
     value: float
@@ -40,7 +43,7 @@ class Accuracy:
 
 
 def accuracy(predictions: Array, labels: Array) -> Accuracy:
-    """Accuracy of predictions (n,) or (draws, n) against labels (n,)."""
+    """The accuracy of predictions (n,) or (draws, n) for labels (n,)."""
     return share(predictions == labels)
 
 
@@ -51,16 +54,35 @@ def share(right: Array) -> Accuracy:
     not shrink it.
     """
     right = np.atleast_2d(right)
-    value, n = float(right.mean()), right.shape[1]
+    n = right.shape[1]
+    value = float(right.mean())
     low, high = _wilson(round(value * n), n)
+
     return Accuracy(value, low, high, float(right.all(axis=0).mean()))
 
 
-def _wilson(k: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of k out of n.
+def clean_accuracy(outcome: Outcome) -> Accuracy:
+    """The accuracy of the defended pipeline on clean images."""
+    return accuracy(outcome.clean_defended, outcome.labels)
 
-    Written out, because scipy tests a hypothesis before it gives one.
-    """
+
+def robust_accuracy(outcome: Outcome) -> Accuracy:
+    """The accuracy of the defended pipeline on adversarial images."""
+    return accuracy(outcome.adversarial_defended, outcome.labels)
+
+
+def undefended_clean_accuracy(outcome: Outcome) -> Accuracy:
+    """The accuracy of the bare classifier on clean images."""
+    return accuracy(outcome.clean_undefended, outcome.labels)
+
+
+def undefended_robust_accuracy(outcome: Outcome) -> Accuracy:
+    """The accuracy of the bare classifier on adversarial images."""
+    return accuracy(outcome.adversarial_undefended, outcome.labels)
+
+
+def _wilson(k: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of k out of n, written out because scipy runs a test first."""
     centre = (k + _Z**2 / 2) / (n + _Z**2)
     half = _Z * math.sqrt(k * (n - k) / n + _Z**2 / 4) / (n + _Z**2)
     return (0.0 if k == 0 else centre - half), (1.0 if k == n else centre + half)
@@ -70,42 +92,26 @@ def minimum_distance_median(distances: Array, clean: Array) -> float:
     """The median distance to the nearest adversarial image; infinite where most images have none.
 
     Args:
-        distances: (n,), infinity where nothing was found.
-        clean: whether the pipeline is right on the clean image, (n,); one it gets wrong is at
-            distance 0.
+        distances: distance of each image, (n,); infinite where no adversarial image was found.
+        clean: whether the pipeline is right on the clean image, bool (n,); an image that it gets
+            wrong counts as distance 0.
     """
     return float(np.median(np.where(clean, distances, 0.0)))
 
 
 @dataclass(frozen=True)
-class CellMetrics:
-    """What a cell's raw outcome comes to."""
-
-    clean_accuracy: Accuracy
-    robust_accuracy: Accuracy
-    undefended_clean_accuracy: Accuracy
-    undefended_robust_accuracy: Accuracy
-
-
-def cell_metrics(outcome: Outcome) -> CellMetrics:
-    """Accuracies of a raw outcome."""
-    labels = outcome.labels
-    return CellMetrics(
-        clean_accuracy=accuracy(outcome.clean_defended, labels),
-        robust_accuracy=accuracy(outcome.adversarial_defended, labels),
-        undefended_clean_accuracy=accuracy(outcome.clean_undefended, labels),
-        undefended_robust_accuracy=accuracy(outcome.adversarial_undefended, labels),
-    )
-
-
-@dataclass(frozen=True)
 class LatencySummary:
-    """Percentiles of raw times, in milliseconds; p99 only from 100 samples up.
+    """Percentiles of raw times, in milliseconds.
 
     Attributes:
-        calls: how many samples.
-        p25: first quartile; with p75 the interquartile range.
-        images_per_second: batch size over the median.
+        calls: number of samples.
+        p25: first quartile.
+        p50: median.
+        p75: third quartile.
+        p90: 90th percentile.
+        p95: 95th percentile.
+        p99: 99th percentile; None for fewer than 100 samples.
+        images_per_second: batch size over the median time.
     """
 
     calls: int
@@ -119,44 +125,50 @@ class LatencySummary:
 
 
 def latency_summary(seconds: Sequence[float], batch_size: int) -> LatencySummary:
-    """Summary of the raw seconds of calls with `batch_size` images each."""
+    """The summary of the raw seconds of calls with `batch_size` images each."""
     ms = np.asarray(seconds) * 1e3
     p25, p50, p75, p90, p95 = (float(value) for value in np.percentile(ms, [25, 50, 75, 90, 95]))
     p99 = float(np.percentile(ms, 99)) if len(ms) >= 100 else None
+
     return LatencySummary(len(ms), p25, p50, p75, p90, p95, p99, batch_size / (p50 / 1e3))
 
 
 def drift(rounds: Sequence[Sequence[float]]) -> float:
-    """How much longer the median call of the slowest round took than that of the fastest, as a
-    share of the latter.
+    """The relative difference between the median calls of the slowest and the fastest round.
 
     Args:
-        rounds: the raw seconds of each round; none is empty.
+        rounds: raw seconds of each round, none of them empty.
 
     Returns:
-        NaN for a single round.
+        A share of the fastest round's median; NaN for a single round.
     """
     medians = [float(np.median(seconds)) for seconds in rounds]
     return max(medians) / min(medians) - 1 if len(medians) > 1 else math.nan
 
 
 def clocks_apart(host: float, device: float) -> bool:
-    """Whether the median seconds of the host's clock and of CUDA events differ by more than starting a call takes."""
+    """Whether the host's clock and CUDA events disagree by more than starting a call explains.
+
+    Args:
+        host: median seconds by the host's clock.
+        device: median seconds by CUDA events.
+    """
     return abs(host - device) > max(_LAUNCH, _CLOCKS_APART * host)
 
 
 def pareto_front(latency: Sequence[float], accuracy: Sequence[float]) -> list[int]:
-    """Which points are on the Pareto front, from the fastest to the most accurate.
+    """The indices of the points on the Pareto front, from the fastest to the most accurate.
 
-    A point is not if another is at least as fast and at least as accurate, and better in one of the
-    two; of points that are equal in both all are.
+    A point is off the front if another is at least as fast and at least as accurate, and better in
+    one of the two. Points that are equal in both are on the front together.
 
     Args:
-        latency: of each point, lower is better.
-        accuracy: of each point, higher is better.
+        latency: latency of each point; lower is better.
+        accuracy: accuracy of each point; higher is better.
     """
     order = sorted(range(len(latency)), key=lambda index: (latency[index], -accuracy[index]))
     front: list[int] = []
+
     for index in order:
         last = front[-1] if front else None
         equal = last is not None and (latency[index], accuracy[index]) == (
@@ -165,4 +177,5 @@ def pareto_front(latency: Sequence[float], accuracy: Sequence[float]) -> list[in
         )
         if last is None or equal or accuracy[index] > accuracy[last]:
             front.append(index)
+
     return front

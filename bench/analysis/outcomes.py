@@ -1,4 +1,4 @@
-"""A run's ok cells with their raw outcomes, and what follows from one of them image by image."""
+"""Evaluated cells: the ok cells of a run with their raw outcomes, and correctness by image."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class EvaluatedCell:
-    """A cell that is ok, with what it measured.
+    """A cell that is ok, with its raw outcome.
 
     Attributes:
-        record: the cell's record.
-        outcome: its raw arrays.
-        images: its first images; None where the run was left without them.
+        record: the cell's labels, properties and status.
+        outcome: raw predictions and distances, image by image.
+        images: first images of the cell; None where the run was kept without images.
     """
 
     record: CellRecord
@@ -43,12 +43,12 @@ class EvaluatedCell:
 
     @property
     def right(self) -> Array:
-        """Whether the defended pipeline is right on the adversarial image, (draws, n)."""
+        """Whether the defended pipeline classifies the adversarial image correctly, (draws, n)."""
         return np.asarray(self.outcome.adversarial_defended == self.labels)
 
     @property
     def right_in_every_draw(self) -> Array:
-        """Whether it is right on the adversarial image in every draw, (n,)."""
+        """Whether the defended pipeline is right on the adversarial image in every draw, (n,)."""
         return np.asarray(self.right.all(axis=0))
 
     @property
@@ -58,9 +58,9 @@ class EvaluatedCell:
 
     @property
     def attacked_model_right(self) -> Array | None:
-        """Whether the very model that was attacked is right, (draws, n).
+        """Whether the attacked model classifies the adversarial image correctly, (draws, n).
 
-        None where it was not asked.
+        None where its predictions were not recorded, as those of a substitute.
         """
         if self.record.properties.sees_defense:
             return self.right
@@ -75,7 +75,7 @@ class EvaluatedCell:
 
 
 def evaluated_cells(folder: RunFolder) -> list[EvaluatedCell]:
-    """All ok cells of a run, in its order.
+    """All ok cells of a run, in the order of its records.
 
     Raises:
         RequestError: a raw file is damaged.

@@ -6,13 +6,14 @@ from rich.console import Console
 
 from bench.conformance import conformance
 from bench.errors import RequestError, unknown
-from bench.plugins.catalog import cards, cards_in, plugin_source
+from bench.plugins.catalog import is_file_name, list_plugins, plugin_source
 from bench.plugins.discovery import discover
+from bench.plugins.source import plugins_in
 from bench.spec import Spec
 
 
 def check(plugin: str) -> int:
-    """Run the suite on every plugin a file or module registers, or on a registered name or spec.
+    """Run the suite on every plugin of a file or module, or on a registered name or spec.
 
     Returns:
         0 when every check passed, else 1.
@@ -22,42 +23,50 @@ def check(plugin: str) -> int:
     """
     console = Console(highlight=False, soft_wrap=True)
     failed = 0
-    for family, spec in _subjects(plugin):
+
+    for family, spec in _plugins(plugin):
         console.print(f"{family} {spec}", style="bold", markup=False)
         for description, reason in conformance(family, spec):
             failed += bool(reason)
-            console.print(
-                f"  {'FAIL' if reason else 'ok  '} {description}"
-                + (f"  {reason}" if reason else ""),
-                markup=False,
-            )
+            result = f"FAIL {description}  {reason}" if reason else f"ok   {description}"
+            console.print(f"  {result}", markup=False)
+
     console.print(f"{failed} checks failed" if failed else "all checks passed")
     return 1 if failed else 0
 
 
-def _subjects(plugin: str) -> list[tuple[str, str]]:
-    """Family and spec of what is to be checked."""
-    name = (
-        plugin
-        if plugin.endswith(".py") or "/" in plugin
-        else Spec.parse(plugin).name
-        if ":" in plugin
-        else plugin
-    )
-    builtin = [(card.family, plugin) for card in cards() if card.name == name]
-    if builtin:
+def _plugins(plugin: str) -> list[tuple[str, str]]:
+    """The plugins to check, as family and spec; they are registered."""
+    return _installed(plugin) or _from_source(plugin)
+
+
+def _installed(plugin: str) -> list[tuple[str, str]]:
+    """The installed plugins of a name or spec, of any family."""
+    is_spec = ":" in plugin and not is_file_name(plugin)
+    name = Spec.parse(plugin).name if is_spec else plugin
+    installed = [(info.family, plugin) for info in list_plugins() if info.name == name]
+    if installed:
         discover()
-        return builtin
+
+    return installed
+
+
+def _from_source(plugin: str) -> list[tuple[str, str]]:
+    """The plugins that a file or module registers."""
     try:
         source = plugin_source(plugin)
     except RequestError as error:
-        if plugin.endswith(".py") or "/" in plugin or "." in plugin:
+        if is_file_name(plugin) or "." in plugin:
             raise
-        raise unknown("plugin", plugin, [card.name for card in cards()]) from error
+        names = [info.name for info in list_plugins()]
+        raise unknown("plugin", plugin, names) from error
+
     discover((plugin,))
-    found = [(card.family, card.name) for card in cards_in(source)]
-    if not found:
+    registered = [(info.family, info.name) for info in plugins_in(source)]
+    if not registered:
         raise RequestError(
-            f"{source} registers no plugin: decorate a class with @register_defense('NAME') or the like"
+            f"{source} registers no plugin: decorate a class with @register_defense('NAME'), "
+            "@register_attack('NAME') or @register_classifier('NAME')"
         )
-    return found
+
+    return registered

@@ -1,32 +1,53 @@
-"""`bench doctor`: what this installation would run on."""
+"""`bench doctor`: versions, devices, data sets and the cache of this installation."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from bench.commands.folders import cache_folder, data_folder
-from bench.machine.environment import choose_device, describe
+from bench.machine.devices import choose_device
+from bench.machine.environment import describe_environment
+
+_DOWNLOADED = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
+"""Data sets that are downloaded, with the folders that torchvision gives them."""
 
 
 def doctor(data: Path | None, cache: Path | None) -> None:
-    """Print versions, devices, data found and cache size."""
+    """Print versions, devices, data sets and the size of the cache.
+
+    Args:
+        data: folder of data sets; None for the default.
+        cache: folder of artifacts; None for the default.
+    """
     console = Console(highlight=False, soft_wrap=True)
+    for name, text in (*_machine(), *_data_sets(data_folder(data)), _cache(cache_folder(cache))):
+        console.print(f"{name:22s} {text}", markup=False)
+
+
+def _machine() -> Iterator[tuple[str, str]]:
     device = choose_device("auto")
-    found = describe(device)
-    for name, version in found["packages"].items():
-        console.print(f"{name:22s} {version or 'not installed'}")
-    console.print(f"{'python':22s} {found['python']} on {found['system']}")
-    console.print(
-        f"{'device (auto)':22s} {device}: {found['device']['name']}, {found['threads']} CPU threads"
-    )
-    console.print(f"{'CUDA devices':22s} {torch.cuda.device_count()}")
-    folder = data_folder(data)
-    for dataset, name in (("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")):
-        there = any((folder / name / "raw").glob("*-ubyte*"))
-        console.print(f"{'data ' + dataset:22s} {'found' if there else 'not found'} in {folder}")
-    store = cache_folder(cache)
-    sizes = [path.stat().st_size for path in store.rglob("*.safetensors")] if store.is_dir() else []
-    console.print(f"{'cache':22s} {len(sizes)} artifacts, {sum(sizes) / 2**20:.1f} MiB in {store}")
+    environment = describe_environment(device)
+
+    for name, version in environment["packages"].items():
+        yield name, version or "not installed"
+    yield "python", f"{environment['python']} on {environment['system']}"
+    name = environment["device"]["name"]
+    yield "device (auto)", f"{device}: {name}, {environment['threads']} CPU threads"
+    yield "CUDA devices", str(torch.cuda.device_count())
+
+
+def _data_sets(folder: Path) -> Iterator[tuple[str, str]]:
+    for dataset, subfolder in _DOWNLOADED.items():
+        is_there = any((folder / subfolder / "raw").glob("*-ubyte*"))
+        yield f"data {dataset}", f"{'found' if is_there else 'not found'} in {folder}"
+
+
+def _cache(folder: Path) -> tuple[str, str]:
+    paths = folder.rglob("*.safetensors") if folder.is_dir() else ()
+    sizes = [path.stat().st_size for path in paths]
+
+    return "cache", f"{len(sizes)} artifacts, {sum(sizes) / 2**20:.1f} MiB in {folder}"

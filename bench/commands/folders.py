@@ -1,4 +1,4 @@
-"""Where data, cache and runs lie: an option, else an environment variable, else the user's cache folder."""
+"""The folders of data, cache, runs and weights, from options and environment variables."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from bench.errors import RequestError
+from bench.store.weights import pretrained as packaged_weights
+
 RUNS = Path("results") / "runs"
-"""Default parent of run folders, under the working directory."""
+"""Parent of the folders of runs by default, below the working directory."""
 
 
 def data_folder(option: Path | None) -> Path:
@@ -21,9 +24,24 @@ def cache_folder(option: Path | None) -> Path:
     return _chosen(option, "BENCH_CACHE", "artifacts")
 
 
+def weights_folder(pretrained: bool, folder: Path | None) -> Path | None:
+    """The folder of trained networks that `--pretrained` or `--weights` names; None for neither.
+
+    Raises:
+        RequestError: both options are given.
+    """
+    if not pretrained:
+        return folder and folder.expanduser()
+    if folder is not None:
+        raise RequestError("give --pretrained or --weights, not both")
+
+    return packaged_weights()
+
+
 def _chosen(option: Path | None, variable: str, default: str) -> Path:
     if option is not None:
         return option.expanduser()
     if os.environ.get(variable):
         return Path(os.environ[variable]).expanduser()
+
     return user_cache_path("purification-bench") / default

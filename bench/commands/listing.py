@@ -1,65 +1,73 @@
-"""`bench list`: what there is to compare, read without importing torch."""
+"""`bench list`: everything that a run can combine, read without importing torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench.latency.engines import ENGINES, PRECISIONS
-from bench.plugins.catalog import DATASETS, FAMILIES, cards
-from bench.run.presets import preset_names, read_preset
-from bench.stages.threats import PARAMETERS, THREATS, Threat
+from bench.plugins.catalog import DATASETS, list_plugins
+from bench.plugins.packages import FAMILIES
+from bench.plugins.source import PluginInfo
+from bench.run.presets import preset_names, preset_summary
+from bench.stages.threats import PARAMETERS, THREATS, ThreatKind
 
 
 def show(plugins: tuple[str, ...]) -> None:
-    """Print all plugins and presets.
+    """Print plugins, data sets, threat models, engines, precisions and presets.
 
     Args:
-        plugins: files or modules outside the package.
+        plugins: files or modules with plugins from outside the package.
     """
     console = Console()
-    found = cards(plugins)
+    infos = list_plugins(plugins)
     for family, package in FAMILIES.items():
-        table = Table(
-            title=package.capitalize(), title_justify="left", header_style="bold", show_lines=False
-        )
-        table.add_column("name", style="bold")
-        table.add_column("what it is", ratio=3)
-        table.add_column("parameters and defaults", ratio=4)
-        for card in (card for card in found if card.family == family):
-            parameters = ", ".join(
-                f"{name}={default}" if default else name for name, default in card.parameters
-            )
-            table.add_row(*(Text(cell) for cell in (card.name, card.summary, parameters)))
-        console.print(table)
-    _names(console, "Datasets", DATASETS)
-    _names(console, "Threat models", {threat.name: _threat(threat) for threat in THREATS.values()})
-    _names(console, "Engines", {engine.name: engine.summary for engine in ENGINES.values()})
-    _names(
+        members = [info for info in infos if info.family == family]
+        console.print(_plugin_table(package.capitalize(), members))
+
+    _print_names(console, "Data sets", DATASETS)
+    _print_names(
+        console, "Threat models", {threat.name: _threat(threat) for threat in THREATS.values()}
+    )
+    _print_names(console, "Engines", {engine.name: engine.summary for engine in ENGINES.values()})
+    _print_names(
         console,
         "Precisions",
         {precision.name: precision.summary for precision in PRECISIONS.values()},
     )
-    _names(
-        console,
-        "Presets",
-        {name: ", ".join(read_preset(name)["datasets"]) for name in preset_names()},
-    )
+    _print_names(console, "Presets", {name: preset_summary(name) for name in preset_names()})
     console.print(
-        "Write a spec as NAME:PARAMETER=VALUE:..., such as defensegan:restarts=4:steps=100",
+        "A spec is written NAME:PARAMETER=VALUE:..., such as defensegan:restarts=4:steps=100",
         highlight=False,
     )
 
 
-def _threat(threat: Threat) -> str:
+def _plugin_table(title: str, plugins: Iterable[PluginInfo]) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("name", style="bold")
+    table.add_column("description", ratio=3)
+    table.add_column("parameters and defaults", ratio=4)
+    for info in plugins:
+        parameters = ", ".join(
+            f"{name}={default}" if default else name for name, default in info.parameters
+        )
+        table.add_row(Text(info.name), Text(info.summary), Text(parameters))
+
+    return table
+
+
+def _threat(threat: ThreatKind) -> str:
     parameters = "; ".join(f"{name}: {PARAMETERS[name]}" for name in threat.parameters)
     return threat.summary + (f" ({parameters})" if parameters else "")
 
 
-def _names(console: Console, title: str, names: Mapping[str, str]) -> None:
+def _print_names(console: Console, title: str, summaries: Mapping[str, str]) -> None:
+    table = Table.grid(padding=(0, 2))
+    for name, summary in summaries.items():
+        table.add_row("", Text(name, style="bold"), Text(summary))
+
     console.print(title, style="italic")
-    for name, summary in names.items():
-        console.print(f"  [bold]{name}[/bold]  {summary}", highlight=False)
+    console.print(table)

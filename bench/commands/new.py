@@ -9,15 +9,19 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.errors import RequestError, unknown
-from bench.plugins.catalog import FAMILIES
+from bench.plugins.packages import FAMILIES
 from bench.store.atomic import write_text
 
 
 def new(family: str, name: str) -> None:
-    """Write NAME.py into the working directory.
+    """Write the plugin file NAME.py into the working directory.
+
+    Args:
+        family: kind of plugin: `defense`, `attack` or `classifier`.
+        name: name of the plugin, in lower case.
 
     Raises:
-        RequestError: no such family, a name that cannot be registered, or the file exists.
+        RequestError: the family is unknown, the name cannot be registered, or the file exists.
     """
     if family not in FAMILIES:
         raise unknown("plugin family", family, FAMILIES)
@@ -28,12 +32,12 @@ def new(family: str, name: str) -> None:
     path = Path(f"{name}.py")
     if path.exists():
         raise RequestError(f"{path} exists already: choose another name or remove it")
-    template = (resources.files("bench") / "templates" / f"{family}.txt").read_text(
-        encoding="utf-8"
-    )
+
+    template = resources.files("bench") / "templates" / f"{family}.txt"
     class_name = "".join(part.capitalize() for part in name.split("_"))
-    write_text(path, template.replace("@NAME@", name).replace("@CLASS@", class_name))
+    text = template.read_text(encoding="utf-8")
+    write_text(path, text.replace("@NAME@", name).replace("@CLASS@", class_name))
+
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"Wrote {path}. Next:\n  bench check ./{path}")
-    option = {"defense": "--defenses", "attack": "--attacks", "classifier": "--classifiers"}[family]
-    console.print(f"  bench run --plugin ./{path} {option} {name}")
+    console.print(f"  bench run --plugin ./{path} --{FAMILIES[family]} {name}")

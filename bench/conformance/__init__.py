@@ -1,8 +1,8 @@
-"""The conformance suite: what every plugin must keep, checked on small real data; `bench check` and
-the tests run it.
+"""The conformance suite: checks of a plugin's contract on small real data, for `bench check`.
 
-Each check is a function in a table by family. A plugin's `fit` is cut to a few batches, so a check
-takes seconds whatever the training budget; whether a network gets good is for a run to show.
+Each check is a function whose docstring is its description; tables list the checks of each family.
+A plugin's `fit` is cut to a few batches, so that a check takes seconds whatever the training
+budget. Whether a network gets good at its task is for a run to show.
 """
 
 from __future__ import annotations
@@ -12,23 +12,28 @@ from collections.abc import Iterator, Mapping
 
 from bench.conformance.attacks import ATTACK_CHECKS
 from bench.conformance.networks import CLASSIFIER_CHECKS, DEFENSE_CHECKS
-from bench.conformance.subject import REGISTRIES, Check, Subject
-from bench.errors import NotApplicable, PluginFault, RequestError
+from bench.conformance.subject import Check, Subject
+from bench.errors import NotApplicable, PluginFault, RequestError, StorageError
 from bench.plugins.configured import configure
+from bench.registry import REGISTRIES
 from bench.spec import Spec
+from bench.stages.guard import plugin_call
 
 __all__ = ["CHECKS", "Subject", "conformance"]
 
 
 def _documented(subject: Subject) -> None:
-    """It has a docstring whose first line says what it is."""
-    doc = inspect.cleandoc(type(subject.configured.plugin).__doc__ or "")
-    if not doc or doc.startswith(f"{type(subject.configured.plugin).__name__}("):
-        raise PluginFault("the class has no docstring: its first line is what `bench list` shows")
+    """Class has a docstring whose first line describes the plugin."""
+    cls = type(subject.configured.plugin)
+    docstring = inspect.cleandoc(cls.__doc__ or "")
+
+    # A dataclass without a docstring is given its signature as one.
+    if not docstring or docstring.startswith(f"{cls.__name__}("):
+        raise PluginFault("the class has no docstring: `bench list` shows its first line")
 
 
 def _frozen(subject: Subject) -> None:
-    """It is a frozen dataclass."""
+    """Class is a frozen dataclass."""
     parameters = getattr(type(subject.configured.plugin), "__dataclass_params__", None)
     if parameters is None or not parameters.frozen:
         raise PluginFault(
@@ -37,46 +42,60 @@ def _frozen(subject: Subject) -> None:
 
 
 def _round_trip(subject: Subject) -> None:
-    """Its parameters, written out as a spec, make the same plugin."""
-    again = configure(REGISTRIES[subject.family], Spec.parse(str(subject.configured.resolved)))
+    """Parameters written out as a spec give the same plugin again."""
+    text = str(subject.configured.resolved)
+    try:
+        again = configure(REGISTRIES[subject.family], Spec.parse(text))
+    except RequestError as error:
+        raise PluginFault(f"the spec with all parameters, {text}, is refused: {error}") from error
+
     if again.identity != subject.configured.identity:
-        raise PluginFault(f"its spec {subject.configured.resolved} makes another plugin")
+        raise PluginFault(f"the spec with all parameters, {text}, gives another plugin")
 
 
 _ALL: tuple[Check, ...] = (_documented, _frozen, _round_trip)
+
 CHECKS: Mapping[str, tuple[Check, ...]] = {
     "defense": (*_ALL, *DEFENSE_CHECKS),
     "classifier": (*_ALL, *CLASSIFIER_CHECKS),
     "attack": (*_ALL, *ATTACK_CHECKS),
 }
+"""The checks of each plugin family, in the order in which they run."""
 
 
 def conformance(family: str, spec: Spec | str) -> Iterator[tuple[str, str]]:
     """Run the suite on one plugin.
 
     Args:
-        family: defense, attack or classifier.
-        spec: the plugin, with parameters if it needs some.
+        family: family of the plugin: `defense`, `attack` or `classifier`.
+        spec: spec of the plugin.
 
     Yields:
-        each check's description and the reason it failed, empty where it passed or does not apply.
+        description of a check, and the reason why it failed; the reason is empty if the check
+        passed or does not apply.
+
+    Raises:
+        RequestError: there is no such plugin, or a parameter is wrong.
     """
     subject = Subject(family, configure(REGISTRIES[family], spec))
     for check in CHECKS[family]:
         description = inspect.getdoc(check) or check.__name__
         try:
             yield description, _reason(check, subject)
-        except NotApplicable as lack:
-            yield f"{description} (not applicable: {lack})", ""
+        except NotApplicable as error:
+            yield f"{description} (not applicable: {error})", ""
 
 
 def _reason(check: Check, subject: Subject) -> str:
+    """The reason why a plugin fails a check; empty if it passes.
+
+    Raises:
+        NotApplicable: the check does not apply to the plugin.
+    """
     try:
-        check(subject)
-    except NotApplicable:
-        raise
-    except (PluginFault, RequestError) as fault:
-        return str(fault)
-    except Exception as error:  # noqa: BLE001 - whatever a plugin raises is its failure of this check
-        return f"{type(error).__name__}: {error}"
+        with plugin_call(subject.description):
+            check(subject)
+    except (PluginFault, StorageError) as error:
+        return str(error)
+
     return ""

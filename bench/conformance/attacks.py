@@ -1,4 +1,4 @@
-"""What every attack must keep."""
+"""The checks of attacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot, softmax
 
-from bench.conformance.subject import CPU, Check, Subject
+from bench.conformance.subject import CPU, GLOBAL_GENERATORS, Check, Subject
 from bench.contracts import Attack, Norm
 from bench.errors import PluginFault
 from bench.plugins.configured import Configured
@@ -19,159 +19,191 @@ from bench.stages.seeding import seeded
 from bench.stages.surrogates import DefendedClassifier
 
 _MODERATE = 0.3
-"""Of the largest budget there is: enough to mislead the classifier, in every norm."""
-_MIXED = 32
+"""Share of the largest budget that is enough to mislead the classifier, in every norm."""
+
+_MIXED_IMAGES = 32
+"""Number of images that the generator mixes."""
 
 
-class _Model(DefendedClassifier):
-    """What an attack is given, with a generator for those that search its range.
+class _AttackedModel(DefendedClassifier):
+    """The model that an attack is given, with a generator for attacks on a latent code.
 
-    Counts the calls with a gradient.
+    Attributes:
+        gradient_calls: number of calls whose logits had a gradient.
     """
 
     def __init__(self, subject: Subject, classifier: nn.Module | None = None, eot: int = 1) -> None:
         super().__init__(None, classifier or subject.classifier)
-        self.generator, self.eot, self.gradients = _Mixture(subject.split[0][:_MIXED]), eot, 0
+        self.generator = _MixtureGenerator(subject.split[0][:_MIXED_IMAGES])
+        self.eot = eot
+        self.gradient_calls = 0
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits."""
+        """Logits (n, classes) of the images."""
         logits = super().forward(images)
-        self.gradients += logits.requires_grad
+        self.gradient_calls += logits.requires_grad
         return logits
 
 
-class _Mixture(nn.Module):
-    """A generator that mixes images."""
+class _MixtureGenerator(nn.Module):
+    """A generator of weighted means of images.
+
+    Attributes:
+        latent: dimension of the latent code, which is the number of images.
+    """
 
     def __init__(self, images: Tensor) -> None:
         super().__init__()
-        self.images, self.latent = images, len(images)
+        self.images = images
+        self.latent = len(images)
 
     def generate(self, z: Tensor) -> Tensor:
-        """A weighted mean of the images, (n, c, h, w) from (n, latent)."""
+        """Weighted means of the images, (n, c, h, w) from codes (n, latent)."""
         return torch.einsum("nk,kchw->nchw", softmax(z, dim=1), self.images)
 
 
-class _Decisions(nn.Module):
-    """The classifier's decisions and nothing more: one for the class it names, zero elsewhere, and no gradient."""
+class _DecisionsOnly(nn.Module):
+    """A classifier that gives its decisions as one-hot vectors and has no gradient."""
 
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
         self.classifier = classifier
 
     def forward(self, images: Tensor) -> Tensor:
-        """One-hot logits."""
+        """One-hot vectors (n, classes) of the predicted classes."""
         with torch.no_grad():
             logits = self.classifier(images)
+
         return one_hot(logits.argmax(1), logits.shape[1]).to(images)
 
 
-class _Flat(nn.Module):
-    """A classifier whose logits are the same everywhere."""
+class _Constant(nn.Module):
+    """A classifier whose logits are zero for every image, and so is its gradient."""
 
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
         self.classifier = classifier
 
     def forward(self, images: Tensor) -> Tensor:
-        """Zeros, connected to the images."""
+        """Zeros (n, classes) that depend on the images as autograd sees it."""
         logits: Tensor = 0 * self.classifier(images)
         return logits
 
 
 def _within_ball(subject: Subject) -> None:
-    """Its images are in [0, 1] and within the budget, at small and at full range."""
+    """Adversarial images stay in [0, 1] and within a small and the largest budget."""
     attack: Configured[Attack] = subject.configured
-    for eps in (0.1, _largest(subject)):
-        images = _attacked(subject, eps)
+    for eps in (0.1, _largest_budget(subject)):
+        adversarial = _attacked(subject, eps)
         norm = attack.plugin.ball()
         if norm is not None:
-            check_ball(subject.who, subject.images, images, eps, norm)
+            check_ball(subject.description, subject.images, adversarial, eps, norm)
 
 
 def _moves(subject: Subject) -> None:
-    """It changes images."""
-    if torch.equal(_attacked(subject, _moderate(subject)), subject.images):
-        raise PluginFault("it returns the images unchanged on a model with a gradient")
+    """Adversarial images differ from the originals."""
+    if torch.equal(_attacked(subject, _moderate_budget(subject)), subject.images):
+        raise PluginFault(
+            "the attack returns the images unchanged, although the model can be fooled"
+        )
 
 
 def _attack_repeatable(subject: Subject) -> None:
-    """The same seed gives the same images, and the model is left as it was."""
+    """Adversarial images are the same under the same seed, and the model is left unchanged."""
     before = weights_of(subject.classifier)
     if not torch.equal(_attacked(subject, 0.2), _attacked(subject, 0.2)):
-        raise PluginFault(
-            "two calls under the same seed differ: draw randomness from torch's global generators only"
-        )
+        raise PluginFault(f"the adversarial images differ under the same seed: {GLOBAL_GENERATORS}")
+
     after = weights_of(subject.classifier)
     if any(not (before[name] == after[name]).all() for name in before):
-        raise PluginFault("it changed the model it attacks")
+        raise PluginFault("the attack changes the weights of the attacked model")
 
 
 def _raises_loss(subject: Subject) -> None:
-    """It raises the model's loss above that of the clean images."""
-    adversarial = _attacked(subject, _moderate(subject))
+    """Adversarial images have a higher loss than the originals."""
+    adversarial = _attacked(subject, _moderate_budget(subject))
     before, after = (
-        float(cross_entropy(subject.classifier(x), subject.labels))
-        for x in (subject.images, adversarial)
+        float(cross_entropy(subject.classifier(images), subject.labels))
+        for images in (subject.images, adversarial)
     )
     if not after > before:
-        raise PluginFault(f"the loss went from {before:.3g} to {after:.3g}: it does not attack")
+        raise PluginFault(
+            f"the loss of the attacked model went from {before:.3g} to {after:.3g}: it must rise"
+        )
 
 
 def _misclassified(subject: Subject) -> None:
-    """It takes images that are misclassified to begin with."""
+    """Images that the model misclassifies before the attack are accepted."""
     wrong = (subject.classifier(subject.images).argmax(1) + 1) % subject.context().data.classes
     _attacked(subject, 0.2, labels=wrong)
 
 
 def _flat(subject: Subject) -> None:
-    """It takes a model whose gradient is zero."""
-    _attacked(subject, 0.2, _Model(subject, _Flat(subject.classifier)))
+    """Model with a zero gradient is accepted."""
+    _attacked(subject, 0.2, _AttackedModel(subject, _Constant(subject.classifier)))
 
 
 def _averages(subject: Subject) -> None:
-    """It follows the mean gradient over `model.eot` calls."""
+    """Gradient is averaged over `model.eot` calls, if the attack follows a gradient."""
     if subject.configured.plugin.access != "gradient":
         return
-    once, often = (_Model(subject, eot=eot) for eot in (1, 4))
-    for model in (once, often):
-        _attacked(subject, _moderate(subject), model)
-    if often.gradients < 2 * once.gradients:
+
+    single = _AttackedModel(subject, eot=1)
+    averaged = _AttackedModel(subject, eot=4)
+    for model in (single, averaged):
+        _attacked(subject, _moderate_budget(subject), model)
+
+    if averaged.gradient_calls < 2 * single.gradient_calls:
         raise PluginFault(
-            f"{often.gradients} calls with eot = 4, {once.gradients} with 1: average over `model.eot` calls"
+            f"the attack calls the model {averaged.gradient_calls} times with eot = 4 and "
+            f"{single.gradient_calls} times with eot = 1: average over `model.eot` calls"
         )
 
 
 def _decides(subject: Subject) -> None:
-    """It takes from the model what it declares: an attack with access `decision` sees no logits and no gradient."""
+    """Access is declared correctly: with `decision`, neither logits nor a gradient are used."""
     if subject.configured.plugin.access != "decision":
         return
-    eps, blind = _moderate(subject), _Model(subject, _Decisions(subject.classifier))
-    if not torch.equal(_attacked(subject, eps), _attacked(subject, eps, blind)):
-        raise PluginFault("it takes more than decisions from the model: set access = 'gradient'")
+
+    eps = _moderate_budget(subject)
+    decisions = _AttackedModel(subject, _DecisionsOnly(subject.classifier))
+    if not torch.equal(_attacked(subject, eps), _attacked(subject, eps, decisions)):
+        raise PluginFault(
+            "the attack uses more than decisions of the model: set access = 'gradient'"
+        )
 
 
 def _attacked(
     subject: Subject, eps: float, model: nn.Module | None = None, labels: Tensor | None = None
 ) -> Tensor:
-    model, labels = model or _Model(subject), subject.labels if labels is None else labels
+    """Adversarial versions of the subject's images, under a seed that depends on the budget."""
+    model = model or _AttackedModel(subject)
+    labels = subject.labels if labels is None else labels
     with seeded(CPU, "conformance", eps):
         return perturb(subject.configured, model, subject.images, labels, eps)
 
 
-def _largest(subject: Subject) -> float:
-    """The distance from a black image to a white one."""
+def _largest_budget(subject: Subject) -> float:
+    """The distance from a black image to a white one; 1 for a budget that is not a norm."""
     pixels = subject.images[0].numel()
     norm: Norm | None = subject.configured.plugin.ball()
     return {"linf": 1.0, "l2": math.sqrt(pixels), "l1": float(pixels), None: 1.0}[norm]
 
 
-def _moderate(subject: Subject) -> float:
-    """A share of the largest budget; all of one that bounds no norm."""
-    return _largest(subject) * (1.0 if subject.configured.plugin.ball() is None else _MODERATE)
+def _moderate_budget(subject: Subject) -> float:
+    """A share of the largest budget; the largest itself for a budget that is not a norm."""
+    share = 1.0 if subject.configured.plugin.ball() is None else _MODERATE
+    return _largest_budget(subject) * share
 
 
 ATTACK_CHECKS: tuple[Check, ...] = (
-    _within_ball, _moves, _attack_repeatable, _raises_loss, _misclassified, _flat, _averages, _decides,
-)  # fmt: skip
+    _within_ball,
+    _moves,
+    _attack_repeatable,
+    _raises_loss,
+    _misclassified,
+    _flat,
+    _averages,
+    _decides,
+)

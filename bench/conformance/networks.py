@@ -1,10 +1,10 @@
-"""What every defense and every classifier must keep."""
+"""The checks of defenses and classifiers."""
 
 from __future__ import annotations
 
 import torch
 
-from bench.conformance.subject import CPU, Check, Subject
+from bench.conformance.subject import CPU, GLOBAL_GENERATORS, Check, Subject
 from bench.contracts import Eager
 from bench.errors import PluginFault
 from bench.stages.context import weights_of
@@ -12,124 +12,132 @@ from bench.stages.guard import plugin_call
 from bench.stages.seeding import seeded
 
 _ATOL = 1e-4
-"""A batch may be summed in another order than its images alone."""
+"""Largest allowed difference of outputs; sums over a batch may round differently."""
 
 
 def _inference_parameters(subject: Subject) -> None:
-    """What it calls inference parameters are parameters."""
+    """Inference parameters are parameters of the plugin."""
     extra = set(subject.configured.plugin.inference_parameters) - set(subject.configured.parameters)
     if extra:
+        names = ", ".join(sorted(extra))
         raise PluginFault(
-            f"inference_parameters names what is no parameter: {', '.join(sorted(extra))}"
+            f"inference_parameters has names that are not parameters of the class: {names}"
         )
 
 
 def _output(subject: Subject) -> None:
-    """Its output has the right shape, type and range, for several images and for one."""
+    """Output has the right shape, type and range, for several images and for one."""
     subject.output(subject.module, subject.images)
     subject.output(subject.module, subject.images[:1])
 
 
 def _extremes(subject: Subject) -> None:
-    """Black and white images go through."""
-    subject.output(
-        subject.module,
-        torch.stack([torch.zeros_like(subject.images[0]), torch.ones_like(subject.images[0])]),
-    )
+    """Output is valid for a black and a white image."""
+    image = subject.images[0]
+    subject.output(subject.module, torch.stack([torch.zeros_like(image), torch.ones_like(image)]))
 
 
 def _input_kept(subject: Subject) -> None:
-    """It does not change its input."""
+    """Input images are left unchanged."""
     images = subject.images.clone()
-    with seeded(CPU, "conformance"), torch.no_grad(), plugin_call(subject.who):
-        subject.module(images)  # not through the guard, which hands on a copy
+    with seeded(CPU, "conformance"), torch.no_grad(), plugin_call(subject.description):
+        # Not through `Subject.output`, whose guard passes on a copy.
+        subject.module(images)
+
     if not torch.equal(images, subject.images):
-        raise PluginFault("it changes the images it is given, in place")
+        raise PluginFault("the module changes its input images in place: work on a copy")
 
 
 def _repeatable(subject: Subject) -> None:
-    """The same seed gives the same output."""
+    """Output is the same in two calls under the same seed."""
     first, second = (subject.output(subject.module, subject.images) for _ in range(2))
     if not torch.equal(first, second):
-        raise PluginFault(
-            "two calls under the same seed differ: draw randomness from torch's global generators only"
-        )
+        raise PluginFault(f"the output differs under the same seed: {GLOBAL_GENERATORS}")
 
 
 def _fit_repeatable(subject: Subject) -> None:
-    """The same seed gives the same weights."""
-    first, second = weights_of(subject.module), weights_of(subject.fit())
+    """Trained weights are the same in two trainings under the same seed."""
+    first = weights_of(subject.module)
+    second = weights_of(subject.fit())
     if any(not (first[name] == second[name]).all() for name in first):
-        raise PluginFault(
-            "two trainings under the same seed differ: draw randomness from torch's global generators only"
-        )
+        raise PluginFault(f"the trained weights differ under the same seed: {GLOBAL_GENERATORS}")
 
 
 def _reloads(subject: Subject) -> None:
-    """A module built anew with the trained weights gives the same output."""
+    """Output is the same after the weights are loaded into a new module."""
     module = subject.configured.plugin.build(subject.context().data)
     module.load_state_dict(subject.module.state_dict())
     module = module.eval().requires_grad_(False)
-    if not torch.equal(
-        subject.output(module, subject.images), subject.output(subject.module, subject.images)
-    ):
+
+    reloaded = subject.output(module, subject.images)
+    trained = subject.output(subject.module, subject.images)
+    if not torch.equal(reloaded, trained):
         raise PluginFault(
-            "with its weights loaded into a new build() its output differs: keep all state in the state dict"
+            "the output differs after the weights are loaded into a module from a new build(): "
+            "keep all state in the state dict"
         )
 
 
+def _images_independent(subject: Subject) -> None:
+    """Output for an image does not depend on its batch, unless the defense is stochastic."""
+    if getattr(subject.configured.plugin, "stochastic", False):
+        return
+
+    together = subject.output(subject.module, subject.images)
+    alone = torch.cat([subject.output(subject.module, image[None]) for image in subject.images])
+    if not torch.allclose(together, alone, atol=_ATOL):
+        raise PluginFault("the output for an image depends on the other images of its batch")
+
+
+def _stochastic_declared(subject: Subject) -> None:
+    """Output that changes with the seed is declared as stochastic."""
+    first, second = (subject.output(subject.module, subject.images, draw) for draw in (0, 1))
+    if not torch.equal(first, second) and not subject.configured.plugin.stochastic:
+        raise PluginFault("the output changes with the seed: set stochastic = True")
+
+
 def _classifier_kept(subject: Subject) -> None:
-    """Training does not change the classifier."""
+    """Training leaves the classifier unchanged."""
     before = weights_of(subject.classifier)
     subject.fit()
     after = weights_of(subject.classifier)
     if any(not (before[name] == after[name]).all() for name in before):
-        raise PluginFault("fit() changed the classifier")
+        raise PluginFault("fit() changed the weights of the classifier")
 
 
-def _stochastic_declared(subject: Subject) -> None:
-    """An output that changes with the seed is declared."""
-    first, second = (subject.output(subject.module, subject.images, draw) for draw in (0, 1))
-    if not torch.equal(first, second) and not subject.configured.plugin.stochastic:
-        raise PluginFault("its output changes from call to call: set stochastic = True")
-
-
-def _images_independent(subject: Subject) -> None:
-    """What becomes of an image does not depend on its batch (where no randomness is drawn per batch)."""
-    if getattr(subject.configured.plugin, "stochastic", False):
+def _accelerated(subject: Subject) -> None:
+    """Accelerated function, if there is one, gives the output of the module."""
+    accelerated = getattr(subject.module, "accelerated", None)
+    if accelerated is None:
         return
-    whole = subject.output(subject.module, subject.images)
-    alone = torch.cat([subject.output(subject.module, image[None]) for image in subject.images])
-    if not torch.allclose(whole, alone, atol=_ATOL):
-        raise PluginFault("an image's output depends on the other images of its batch")
+
+    # The seed of `Subject.output`, so that both make the same random draws.
+    with seeded(CPU, "conformance", 0), torch.no_grad(), plugin_call(subject.description):
+        images = accelerated(Eager())(subject.images.clone())
+    if not torch.allclose(images, subject.output(subject.module, subject.images), atol=_ATOL):
+        raise PluginFault("the function from accelerated() and forward() give different images")
 
 
 def _differentiable(subject: Subject) -> None:
-    """Its logits have a finite gradient with respect to the images."""
+    """Logits have a finite gradient with respect to the images."""
     images = subject.images.clone().requires_grad_(True)
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(subject.module(images).sum(), images)
+
     if not bool(torch.isfinite(gradient).all()):
         raise PluginFault("the gradient with respect to the images is NaN or infinite")
 
 
-def _accelerated(subject: Subject) -> None:
-    """What it hands to an engine does what it does itself."""
-    own = getattr(subject.module, "accelerated", None)
-    if own is None:
-        return
-    with (
-        seeded(CPU, "conformance", 0),
-        torch.no_grad(),
-        plugin_call(subject.who),
-    ):  # as Subject.output
-        found = own(Eager())(subject.images.clone())
-    if not torch.allclose(found, subject.output(subject.module, subject.images), atol=_ATOL):
-        raise PluginFault("accelerated() gives other images than forward()")
+_NETWORK_CHECKS: tuple[Check, ...] = (
+    _inference_parameters,
+    _output,
+    _extremes,
+    _input_kept,
+    _repeatable,
+    _fit_repeatable,
+    _reloads,
+    _images_independent,
+)
 
-
-_NETWORK: tuple[Check, ...] = (
-    _inference_parameters, _output, _extremes, _input_kept, _repeatable, _fit_repeatable, _reloads, _images_independent,
-)  # fmt: skip
-DEFENSE_CHECKS = (*_NETWORK, _stochastic_declared, _classifier_kept, _accelerated)
-CLASSIFIER_CHECKS = (*_NETWORK, _differentiable)
+DEFENSE_CHECKS = (*_NETWORK_CHECKS, _stochastic_declared, _classifier_kept, _accelerated)
+CLASSIFIER_CHECKS = (*_NETWORK_CHECKS, _differentiable)

@@ -1,8 +1,8 @@
-"""A plugin under test, with the small data and the small models that the checks use."""
+"""The plugin under test, with the small data and the small models that the checks use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from bench.plugins.configured import Configured
 from bench.progress import Silent
-from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
 from bench.stages.datasets import load_dataset
 from bench.stages.guard import Guarded
 from bench.stages.seeding import seeded
@@ -21,18 +20,24 @@ from bench.stages.train import fitted
 from bench.stages.training import TrainingContext
 
 CPU = torch.device("cpu")
-REGISTRIES: Mapping[str, Registry[Any]] = {
-    "defense": DEFENSES,
-    "attack": ATTACKS,
-    "classifier": CLASSIFIERS,
-}
+
+GLOBAL_GENERATORS = "draw randomness from torch's global generators only"
+"""The remedy for a plugin that is not repeatable."""
 
 _STEPS = 2
+"""Number of steps to which a training is cut."""
+
 _IMAGES = 3
+"""Number of images that the checks use."""
 
 
 class Linear(nn.Module):
-    """A differentiable classifier that needs no training: it knows the mean image of each class."""
+    """A differentiable classifier without training: the nearest mean image of the classes.
+
+    Args:
+        images: training images, float32 (n, c, h, w).
+        labels: int64 (n,), their classes.
+    """
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         super().__init__()
@@ -42,31 +47,41 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(means, requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Minus half the squared distance to each class's mean, up to what is common to all classes."""
+        """Minus half the squared distance to each mean, up to a term common to all classes."""
         return images.flatten(1) @ self.weight.T - 0.5 * (self.weight**2).sum(dim=1)
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A plugin under test, with what the checks need."""
+    """A plugin under test.
+
+    Attributes:
+        family: family of the plugin, such as `defense`.
+        configured: plugin with its parameters.
+    """
 
     family: str
     configured: Configured[Any]
 
+    @property
+    def description(self) -> str:
+        """Family and spec of the plugin, as messages name it."""
+        return f"{self.family} {self.configured.label}"
+
     @cached_property
     def split(self) -> tuple[Tensor, Tensor]:
-        """The digits' training images and labels."""
+        """Training images (n, c, h, w) and labels (n,) of the digits."""
         train = load_dataset("digits", Path()).train
         return train.images, train.labels
 
     @cached_property
     def images(self) -> Tensor:
-        """A few images."""
+        """The first training images."""
         return self.split[0][:_IMAGES]
 
     @cached_property
     def labels(self) -> Tensor:
-        """Their classes."""
+        """The classes of `images`."""
         return self.split[1][:_IMAGES]
 
     @cached_property
@@ -75,41 +90,39 @@ class Subject:
         return Linear(*self.split).eval()
 
     def context(self) -> TrainingContext:
-        """A training context cut to a few steps."""
+        """A training context that is cut to a few steps."""
+        uses_classifier = getattr(self.configured.plugin, "uses_classifier", False)
+
         return TrainingContext(
-            title=self.who,
+            title=self.description,
             data=load_dataset("digits", Path()).info,
             images=self.split[0],
             labels=self.split[1],
             seed="conformance",
             progress=Silent(),
-            classifier=self.classifier
-            if getattr(self.configured.plugin, "uses_classifier", False)
-            else None,
+            classifier=self.classifier if uses_classifier else None,
             max_steps=_STEPS,
         )
 
-    @property
-    def who(self) -> str:
-        """The plugin in messages."""
-        return f"{self.family} {self.configured.label}"
-
     def fit(self) -> nn.Module:
-        """A freshly built and briefly fitted module, the same every time."""
+        """A newly built and briefly fitted module, under the same seed every time."""
         with seeded(CPU, "conformance", "fit"):
-            return fitted(self.configured.plugin, self.who, self.context(), CPU)
+            return fitted(self.configured.plugin, self.description, self.context(), CPU)
 
     @cached_property
     def module(self) -> nn.Module:
-        """The fitted module."""
+        """The briefly fitted module that the checks share."""
         return self.fit()
 
     def output(self, module: nn.Module, images: Tensor, draw: int = 0) -> Tensor:
-        """The module's checked output under a fixed seed."""
+        """The module's checked output under the seed of a draw."""
         classes = self.context().data.classes if self.family == "classifier" else None
+        guarded = Guarded(self.description, module, classes)
         with seeded(CPU, "conformance", draw), torch.no_grad():
-            result: Tensor = Guarded(self.who, module, classes)(images)
+            result: Tensor = guarded(images)
+
         return result
 
 
 Check = Callable[[Subject], None]
+"""A check: its docstring describes it, and it raises `PluginFault` with the reason if it fails."""

@@ -1,1 +1,1 @@
-"""Latency: how inference is timed, and the engines and precisions it runs under."""
+"""Latency: the measurement of inference time, by engine and precision."""

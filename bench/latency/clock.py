@@ -1,7 +1,7 @@
-"""Timing inference: warm up until stable, then synchronise, one call, synchronise; raw samples
-kept.
+"""The clock: warm-up until calls take the same time, then raw samples of single calls.
 
-`timer` is the clock for pytest-benchmark too: `--benchmark-timer=bench.latency.clock.timer`.
+The device is synchronised before and after every call. `timer` is also the clock of
+pytest-benchmark: `--benchmark-timer=bench.latency.clock.timer`.
 """
 
 from __future__ import annotations
@@ -20,75 +20,93 @@ from bench.latency.settings import LatencySettings
 from bench.records.timing import Samples
 
 _LEAST_CALLS = 3
+"""Number of calls that count in any case."""
+
 _STEADY = 0.1
+"""Spread of the latest warm-up calls, as a share of their median, below which they are stable."""
+
 _LATEST = 3
+"""Number of the latest warm-up calls that are compared."""
 
 
 def timer() -> float:
-    """Seconds on a monotonic clock, read once all work queued on the GPU (if one is in use) is done."""
+    """Seconds on a monotonic clock, read once all work queued on the GPU is done."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def measure(call: Callable[[], object], settings: LatencySettings, device: torch.device) -> Samples:
-    """Seconds of each counted call; nothing else may run on the device meanwhile.
+    """The raw times of a call; nothing else may run on the device in the meantime.
 
     Args:
-        call: what is timed.
-        settings: how long and how often.
-        device: on which it runs; on CUDA each call also lies between two events.
+        call: function that is timed.
+        settings: duration and number of calls.
+        device: device the call runs on; on CUDA each call is also timed between two events.
     """
     seconds: list[float] = []
     device_seconds: list[float] = []
-    clock = _Events() if device.type == "cuda" else None
+    events = _CudaEvents() if device.type == "cuda" else None
+
     with _garbage_collection_paused():
         warmup, stable = _warm_up(call, settings)
         memory = _PeakMemory(device)
+
         begin = timer()
         while not _enough(len(seconds), timer() - begin, settings):
             start = timer()
-            if clock:
-                clock.start()
+            if events:
+                events.start()
             call()
-            if clock:
-                clock.stop()
+            if events:
+                events.stop()
             seconds.append(timer() - start)
-            if clock:
-                device_seconds.append(clock.seconds())
+            if events:
+                device_seconds.append(events.seconds())
+
         peak = memory.peak()
+
     return Samples(tuple(seconds), tuple(device_seconds), warmup, stable, peak, memory.before)
 
 
 def clocks_disagree(samples: Samples) -> bool:
-    """Whether the medians of the host's clock and of the CUDA events are further apart than starting a call takes."""
+    """Whether the host's clock and CUDA events differ by more than the start of a call takes."""
     if not samples.device_seconds:
         return False
-    host, device = statistics.median(samples.seconds), statistics.median(samples.device_seconds)
+
+    host = statistics.median(samples.seconds)
+    device = statistics.median(samples.device_seconds)
+
     return clocks_apart(host, device)
 
 
 def _warm_up(call: Callable[[], object], settings: LatencySettings) -> tuple[int, bool]:
     """Call until the latest calls took the same time.
 
-    How many calls that were, and whether it came to that.
+    Returns:
+        number of calls, and whether the latest took the same time.
     """
     seconds: list[float] = []
     begin = timer()
+
     while True:
         start = timer()
         call()
         seconds.append(timer() - start)
-        latest = seconds[-_LATEST:]
-        stable = len(latest) > 1 and max(latest) - min(latest) <= _STEADY * statistics.median(
-            latest
-        )
+
+        stable = _is_stable(seconds[-_LATEST:])
         over = len(seconds) >= settings.max_warmup or timer() - begin >= settings.max_seconds
         if len(seconds) >= settings.warmup and (stable or over):
             return len(seconds), stable
 
 
+def _is_stable(latest: list[float]) -> bool:
+    spread = max(latest) - min(latest)
+    return len(latest) > 1 and spread <= _STEADY * statistics.median(latest)
+
+
 def _enough(calls: int, elapsed: float, settings: LatencySettings) -> bool:
+    """Whether the measurement is over after these counted calls and seconds."""
     if calls < _LEAST_CALLS:
         return False
     if elapsed >= settings.max_seconds or calls >= settings.max_calls:
@@ -96,31 +114,34 @@ def _enough(calls: int, elapsed: float, settings: LatencySettings) -> bool:
     return calls >= settings.min_calls and elapsed >= settings.min_seconds
 
 
-class _Events:
+class _CudaEvents:
     """Two CUDA events around a call; the time between them is read after synchronising."""
 
     def __init__(self) -> None:
-        self._ends = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+        self._before = torch.cuda.Event(enable_timing=True)
+        self._after = torch.cuda.Event(enable_timing=True)
 
     def start(self) -> None:
-        """Before the call."""
-        self._ends[0].record(torch.cuda.current_stream())
+        """Record the event before the call."""
+        self._before.record(torch.cuda.current_stream())
 
     def stop(self) -> None:
-        """After the call."""
-        self._ends[1].record(torch.cuda.current_stream())
+        """Record the event after the call."""
+        self._after.record(torch.cuda.current_stream())
 
     def seconds(self) -> float:
-        """Between the two; the device is idle by now."""
-        return float(self._ends[0].elapsed_time(self._ends[1])) / 1e3
+        """Seconds between the two events, once the device is idle."""
+        return float(self._before.elapsed_time(self._after)) / 1e3
 
 
 class _PeakMemory:
-    """Memory from now on: the CUDA allocator's, or the process's resident set, whose mark Linux
-    lets one reset.
+    """The largest number of bytes in use from now on.
+
+    On CUDA it is that of the allocator, on the CPU the process's resident set, whose peak Linux
+    resets on request.
 
     Attributes:
-        before: bytes at the start; None where they cannot be read.
+        before: bytes in use at the start; None where they cannot be read.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -129,17 +150,18 @@ class _PeakMemory:
             torch.cuda.reset_peak_memory_stats(device)
             self.before: int | None = torch.cuda.memory_allocated(device)
         else:
-            self._reset = _reset_high_water_mark()
+            self._was_reset = _reset_peak_resident_set()
             self.before = _resident("VmRSS")
 
     def peak(self) -> int | None:
-        """Bytes at the most since the start."""
+        """The largest number of bytes in use since the start; None where it cannot be read."""
         if self._device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self._device))
-        return _resident("VmHWM") if self._reset else None
+        return _resident("VmHWM") if self._was_reset else None
 
 
-def _reset_high_water_mark() -> bool:
+def _reset_peak_resident_set() -> bool:
+    """Reset the process's peak resident set; whether the system allows it."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -148,7 +170,7 @@ def _reset_high_water_mark() -> bool:
 
 
 def _resident(field: str) -> int | None:
-    """Bytes of a field of /proc/self/status; None where there is no such file."""
+    """The bytes that a field of /proc/self/status states; None where there is no such file."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith(f"{field}:"):

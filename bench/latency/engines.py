@@ -1,149 +1,42 @@
-"""Engines and precisions: other ways to run the same mathematics, timed beside eager float32 and
-held against it.
+"""Engines and precisions: other ways to run the same networks, timed beside eager float32.
 
-Torch is imported when one is used, so that the names can be listed without it.
+Torch is imported when an engine is used, so that the names are listed without it.
 """
 
 from __future__ import annotations
 
 import copy
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-from bench.contracts import Accelerator, Eager, P, R, State
+from bench.contracts import Accelerator, Eager
 from bench.errors import NotApplicable, unknown
+from bench.latency.accelerators import CudaGraphs, TorchCompile
 from bench.records.timing import EAGER, FLOAT32
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-_SHAPES = 64
-"""Shapes of its input for which a function may be compiled."""
+ImageFunction = Callable[["Tensor"], "Tensor"]
+"""A function of images float32 (n, channels, height, width) that returns a float32 tensor."""
 
-Purify = Callable[["Tensor"], "Tensor"]
-
-
-class Compiled(Eager):
-    """`torch.compile`, whole functions only: a graph break would leave the rest eager without a word."""
-
-    def function(self, function: Callable[P, R]) -> Callable[P, R]:
-        """See `Accelerator.function`. Random numbers are drawn as eager does."""
-        import torch
-
-        # else all modules of a class share one limit; older releases do not know these
-        own: dict[str, Any] = {"recompile_limit": _SHAPES, "isolate_recompiles": True}
-        known = inspect.signature(torch.compile).parameters
-        compiled: Callable[P, R] = torch.compile(
-            function,
-            fullgraph=True,
-            dynamic=False,
-            options={"fallback_random": True},
-            **{name: value for name, value in own.items() if name in known},
-        )
-        return compiled
-
-    def loop(
-        self, step: Callable[[State, State], State], times: int
-    ) -> Callable[[State, State], State]:
-        """See `Accelerator.loop`: the step is compiled, the loop stays in Python."""
-        return super().loop(self.function(step), times)
-
-
-class Captured:
-    """CUDA graphs: the kernels of a function are captured once for each shape of its inputs, and replayed."""
-
-    def function(self, function: Callable[P, R]) -> Callable[P, R]:
-        """See `Accelerator.function`.
-
-        Results are copies, which the next call does not overwrite.
-        """
-        captures: dict[Any, _Capture] = {}
-
-        def replayed(*inputs: Any) -> Any:
-            key = tuple((each.shape, each.dtype) for each in inputs)
-            if key not in captures:
-                captures[key] = _Capture(function, inputs)
-            return _cloned(captures[key](inputs, 1))
-
-        return replayed  # type: ignore[return-value]
-
-    def loop(
-        self, step: Callable[[State, State], State], times: int
-    ) -> Callable[[State, State], State]:
-        """See `Accelerator.loop`: one step is captured, its state stays in place, and it is replayed so many times."""
-        captures: dict[Any, _Capture] = {}
-
-        def replayed(state: State, constants: State) -> State:
-            inputs = (*state, *constants)
-            key = tuple((each.shape, each.dtype) for each in inputs)
-            if key not in captures:
-
-                def in_place(*places: Tensor) -> State:
-                    kept, own = (
-                        places[: len(state)],
-                        {each.untyped_storage().data_ptr() for each in places},
-                    )
-                    values = step(kept, places[len(state) :])
-                    # a step may hand on what it was given, in another place
-                    values = tuple(
-                        v.clone() if v.untyped_storage().data_ptr() in own else v for v in values
-                    )
-                    for place, value in zip(kept, values, strict=True):
-                        place.copy_(value)
-                    return kept
-
-                captures[key] = _Capture(in_place, inputs)
-            found: State = _cloned(captures[key](inputs, times))
-            return found
-
-        return replayed
-
-
-class _Capture:
-    """A function captured on copies of its inputs."""
-
-    def __init__(self, function: Callable[..., Any], inputs: State) -> None:
-        import torch
-
-        self._places = tuple(each.detach().clone() for each in inputs)
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # libraries allocate their workspaces before the capture
-            for _ in range(3):
-                function(*self._places)
-        torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._output = function(*self._places)
-
-    def __call__(self, inputs: State, times: int) -> Any:
-        """Replay so many times; the output stays in place until the next call."""
-        for place, each in zip(self._places, inputs, strict=True):
-            place.copy_(each)
-        for _ in range(times):
-            self._graph.replay()
-        return self._output
-
-
-def _cloned(output: Any) -> Any:
-    return tuple(each.clone() for each in output) if isinstance(output, tuple) else output.clone()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to run a module.
+    """A way to run a network.
 
     Attributes:
-        name: of `--engines`.
-        summary: one line for people.
-        accelerator: makes what the module's functions are handed to.
-        cuda_only: it needs a GPU.
-        own_pool: its memory is set apart when it is prepared, so that what a call takes cannot be
-            seen.
+        name: name in `--engines`.
+        summary: description in one line, for `bench list`.
+        accelerator: factory of the accelerator that the network's functions are passed to.
+        cuda_only: whether the engine needs a GPU.
+        own_pool: whether the engine allocates its memory before the first timed call, so that the
+            memory of a call cannot be measured.
     """
 
     name: str
@@ -153,10 +46,10 @@ class Engine:
     own_pool: bool = False
 
     def check_applies(self, device: torch.device) -> None:
-        """Whether it runs there.
+        """Check that the engine runs on the device.
 
         Raises:
-            NotApplicable: it does not, and why.
+            NotApplicable: the engine needs CUDA, and the device is another.
         """
         if self.cuda_only and device.type != "cuda":
             raise NotApplicable(f"engine {self.name} needs CUDA")
@@ -164,14 +57,15 @@ class Engine:
 
 @dataclass(frozen=True)
 class Precision:
-    """The arithmetic of a module.
+    """The arithmetic of a network.
 
     Attributes:
-        name: of `--precisions`.
-        summary: one line for people.
-        tf32: matrix products and convolutions may round their inputs to TF32.
-        converted: weights and images have the type of that name instead of float32.
-        cuda_only: it needs a GPU.
+        name: name in `--precisions`.
+        summary: description in one line, for `bench list`.
+        tf32: whether matrix products and convolutions may round their inputs to TF32.
+        converted: name of the torch type that weights and images are converted to; None for
+            float32.
+        cuda_only: whether the precision needs a GPU.
     """
 
     name: str
@@ -181,12 +75,16 @@ class Precision:
     cuda_only: bool = False
 
     def check_applies(self, device: torch.device) -> None:
-        """See `Engine.check_applies`."""
+        """Check that the device has this arithmetic.
+
+        Raises:
+            NotApplicable: the precision needs CUDA, and the device is another.
+        """
         if self.cuda_only and device.type != "cuda":
             raise NotApplicable(f"precision {self.name} needs CUDA")
 
     def of(self, module: nn.Module) -> nn.Module:
-        """The module in that precision; itself where it stays as it is."""
+        """A converted copy of the module; the module itself for float32 weights."""
         import torch
 
         if self.converted is None:
@@ -195,16 +93,16 @@ class Precision:
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
-        """What the block computes may use TF32, or must not."""
+        """Allow or forbid TF32 inside the block, as this precision has it."""
         with tf32_allowed(self.tf32):
             yield
 
 
 @contextmanager
 def tf32_allowed(allowed: bool) -> Iterator[None]:
-    """Allow or forbid TF32 in matrix products and convolutions.
+    """Allow or forbid TF32 in matrix products and convolutions inside the block.
 
-    By default PyTorch allows it in convolutions alone.
+    By default PyTorch allows it in convolutions only.
     """
     import torch
 
@@ -219,52 +117,61 @@ def tf32_allowed(allowed: bool) -> Iterator[None]:
             backend.allow_tf32 = value
 
 
-class _Accelerable(Protocol):
-    def accelerated(self, by: Accelerator) -> Purify:
-        """See `bench.contracts.Defense`."""
+class _SupportsAccelerators(Protocol):
+    """A module that chooses which of its functions an accelerator runs."""
+
+    def accelerated(self, by: Accelerator) -> ImageFunction:
+        """The module as a function, see `bench.contracts.Defense`."""
 
 
-def accelerated(module: nn.Module, engine: Engine, precision: Precision) -> Purify:
-    """The module as a function from float32 images to float32 output, run by the engine in that
-    precision.
+def accelerated(module: nn.Module, engine: Engine, precision: Precision) -> ImageFunction:
+    """The module as a function of float32 images, run by the engine in the precision.
 
     Args:
-        module: in evaluation mode, frozen; call the result under `no_grad` and
+        module: network in evaluation mode, frozen. Call the result under `torch.no_grad` and
             `precision.arithmetic()`.
-        engine: how it runs.
-        precision: of its arithmetic.
+        engine: engine that runs the module.
+        precision: arithmetic of the module.
     """
     import torch
 
-    converted = precision.of(module)
-    by = engine.accelerator()
-    own: _Accelerable | None = converted if hasattr(converted, "accelerated") else None  # type: ignore[assignment]
-    if engine.name == EAGER:  # what accuracies come from, and others are held against
-        function: Purify = converted
-    else:
-        function = own.accelerated(by) if own is not None else by.function(converted)
+    function = _run_by(engine, precision.of(module))
     if precision.converted is None:
         return function
-    kind = getattr(torch, precision.converted)
-    return lambda images: function(images.to(kind)).float()
+
+    dtype = getattr(torch, precision.converted)
+    return lambda images: function(images.to(dtype)).float()
 
 
-ENGINES = {
+def _run_by(engine: Engine, module: nn.Module) -> ImageFunction:
+    # Accuracies are computed with the module itself, so eager timings must use it too.
+    if engine.name == EAGER:
+        return module
+
+    accelerator = engine.accelerator()
+    if not hasattr(module, "accelerated"):
+        return accelerator.function(module)
+
+    custom: _SupportsAccelerators = module  # type: ignore[assignment]
+    return custom.accelerated(accelerator)
+
+
+ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
-        Engine(EAGER, "PyTorch as it is", Eager),
-        Engine("compile", "torch.compile, whole functions", Compiled),
+        Engine(EAGER, "PyTorch without an accelerator", Eager),
+        Engine("compile", "torch.compile of whole functions", TorchCompile),
         Engine(
             "cudagraph",
-            "kernels captured once and replayed; CUDA only",
-            Captured,
+            "CUDA graphs: kernels captured once and replayed; CUDA only",
+            CudaGraphs,
             cuda_only=True,
             own_pool=True,
         ),
     )
 }
 
-PRECISIONS = {
+PRECISIONS: dict[str, Precision] = {
     precision.name: precision
     for precision in (
         Precision(FLOAT32, "IEEE single precision"),
@@ -279,25 +186,59 @@ PRECISIONS = {
 }
 
 
-def engines_of(names: tuple[str, ...]) -> list[Engine]:
-    """The engines of these names.
+@dataclass(frozen=True)
+class ExecutionMode:
+    """An engine together with a precision.
+
+    Attributes:
+        engine: engine that runs the networks.
+        precision: arithmetic of the networks.
+    """
+
+    engine: Engine
+    precision: Precision
+
+    @classmethod
+    def named(cls, engine: str, precision: str) -> Self:
+        """The mode of an engine and a precision by name."""
+        return cls(ENGINES[engine], PRECISIONS[precision])
+
+    def check_applies(self, device: torch.device) -> None:
+        """Check that the device has both the engine and the precision.
+
+        Raises:
+            NotApplicable: one of them needs CUDA, and the device is another.
+        """
+        self.engine.check_applies(device)
+        self.precision.check_applies(device)
+
+    def __str__(self) -> str:
+        return f"{self.engine.name} {self.precision.name}"
+
+
+EAGER_FLOAT32 = ExecutionMode.named(EAGER, FLOAT32)
+"""The mode that all others are compared with."""
+
+
+def engines_of(names: Sequence[str]) -> list[Engine]:
+    """The engines of these names, each once.
 
     Raises:
-        RequestError: there is none of that name.
+        RequestError: there is no engine of a name.
     """
     return [_named("engine", name, ENGINES) for name in dict.fromkeys(names)]
 
 
-def precisions_of(names: tuple[str, ...]) -> list[Precision]:
-    """The precisions of these names.
+def precisions_of(names: Sequence[str]) -> list[Precision]:
+    """The precisions of these names, each once.
 
     Raises:
-        RequestError: there is none of that name.
+        RequestError: there is no precision of a name.
     """
     return [_named("precision", name, PRECISIONS) for name in dict.fromkeys(names)]
 
 
-def _named(what: str, name: str, known: dict[str, Any]) -> Any:
+def _named(kind: str, name: str, known: Mapping[str, T]) -> T:
     if name not in known:
-        raise unknown(what, name, known)
+        raise unknown(kind, name, known)
     return known[name]

@@ -1,4 +1,4 @@
-"""The settings of a measurement: what is timed, how long, how often."""
+"""The settings of a latency measurement: batch sizes, engines, precisions, duration."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from bench.contracts import PositiveFloat, PositiveInt
 
 
 class LatencySettings(BaseModel):
-    """How inference is timed.
+    """Settings of a latency measurement.
 
     Attributes:
-        batch_sizes: images in a call; empty to time nothing.
-        engines: ways to run a network, such as `eager` and `compile`.
-        precisions: of its arithmetic, such as `float32` and `bfloat16`.
-        rounds: how often the whole table is measured; the rounds are held against each other.
-        warmup: calls before the first that counts, at least; they go on until the latest took the
-            same time,
-        max_warmup: but no longer than so many calls, or `max_seconds`.
-        min_calls: calls that count, unless `max_seconds` is over first (three count in any case).
-        min_seconds: go on at least this long.
-        max_seconds: stop after this long, or
-        max_calls: after so many calls.
-        compared: images on which an engine is held against eager float32 (a whole batch at least).
+        batch_sizes: numbers of images in a call; empty to time nothing.
+        engines: engines that run the networks, such as `eager` and `compile`.
+        precisions: kinds of arithmetic, such as `float32` and `bfloat16`.
+        rounds: number of times that every call is timed; differences between rounds show slow
+            changes of the machine.
+        warmup: smallest number of calls before the first that counts. The warm-up goes on until
+            the latest calls took the same time.
+        max_warmup: largest number of warm-up calls; the warm-up also ends after `max_seconds`.
+        min_calls: smallest number of calls that count; at least three count even where
+            `max_seconds` ends the measurement first.
+        min_seconds: shortest duration of the counted calls together, in seconds.
+        max_seconds: duration after which the measurement stops, in seconds.
+        max_calls: number of counted calls after which the measurement stops.
+        compared: number of images on which an engine is compared with eager float32; at least one
+            whole batch is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,1 +1,1 @@
-"""This machine: its devices and environment, and the lock that gives timing a device to itself."""
+"""The machine: its devices, their lock, and the environment and conditions of a measurement."""

@@ -1,4 +1,4 @@
-"""Who uses a device: work shares it, timing has it alone, across every process of this user on the machine."""
+"""The lock of a device: tasks share it, a timing has it alone, across all processes of a user."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ import torch
 from filelock import ReadWriteLock, Timeout
 
 from bench.errors import StorageError
-from bench.machine.environment import device_id
+from bench.machine.devices import device_id
 
 logger = logging.getLogger("bench")
 
 _WAIT = 1.0
-"""Seconds between two looks at a lock that another holds."""
+"""Seconds between two attempts to take a lock that another process holds."""
 
 
 @contextmanager
 def shared_use(device: torch.device) -> Iterator[None]:
-    """Use the device beside others, but never while one times; waits for that to end.
+    """Use the device beside other tasks; waits while a process times on it.
 
     Raises:
-        StorageError: the lock's file cannot be made.
+        StorageError: the file of the lock cannot be made.
     """
     with _held(device, exclusive=False):
         yield
@@ -36,10 +36,10 @@ def shared_use(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def exclusive_use(device: torch.device) -> Iterator[None]:
-    """Have the device alone, for timing; waits until no other process of this package works on it.
+    """Use the device alone, for timing; waits while another process of this package uses it.
 
     Raises:
-        StorageError: the lock's file cannot be made.
+        StorageError: the file of the lock cannot be made.
     """
     with _held(device, exclusive=True):
         yield
@@ -47,28 +47,34 @@ def exclusive_use(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def _held(device: torch.device, *, exclusive: bool) -> Iterator[None]:
-    what = "it works on the device" if exclusive else "it is timing, or will be next"
     try:
         lock = _lock(device)
-        acquire = lock.acquire_write if exclusive else lock.acquire_read
-        for attempt in count():
-            with suppress(Timeout):
-                acquire(timeout=_WAIT if attempt else 0)  # in pieces, so that a signal gets through
-                break
-            if attempt == 0:
-                logger.info("waiting for another process: %s", what)
+        _acquire(lock, exclusive=exclusive)
     except (OSError, sqlite3.Error) as error:
         raise StorageError(f"cannot lock the device: {error}") from error
+
     try:
         yield
     finally:
         lock.release()
 
 
+def _acquire(lock: ReadWriteLock, *, exclusive: bool) -> None:
+    acquire = lock.acquire_write if exclusive else lock.acquire_read
+    activity = "it uses the device" if exclusive else "it times on the device, or is about to"
+
+    # Waiting in short pieces lets a signal such as Ctrl-C interrupt.
+    for attempt in count():
+        with suppress(Timeout):
+            acquire(timeout=_WAIT if attempt else 0)
+            return
+        if attempt == 0:
+            logger.info("waiting for another process: %s", activity)
+
+
 def _lock(device: torch.device) -> ReadWriteLock:
-    folder = (
-        Path(tempfile.gettempdir())
-        / f"purification-bench-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-    )
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = Path(tempfile.gettempdir()) / f"purification-bench-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
+
     return ReadWriteLock(folder / f"{device_id(device)}.db")

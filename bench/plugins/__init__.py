@@ -1,1 +1,1 @@
-"""Plugins: what there is, how it is imported, and how a spec becomes a checked instance."""
+"""Plugins: their catalog, their import, and checked instances made from specs."""

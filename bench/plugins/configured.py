@@ -1,30 +1,34 @@
-"""From a spec to a configured plugin: parameters checked, defaults filled in, identity known."""
+"""Configured plugins: from a spec to a checked instance with its defaults and its identity."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import inspect
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
-from bench.contracts import Plugin, SpecOf
+from bench.contracts import Plugin
 from bench.errors import RequestError, unknown
-from bench.plugins.catalog import FAMILIES
-from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
-from bench.spec import Spec, split_list
+from bench.plugins.packages import FAMILIES
+from bench.plugins.parameters import (
+    Json,
+    json_value,
+    omitted_value,
+    parameter_hints,
+    spec_family,
+    typed_value,
+)
+from bench.registry import REGISTRIES, Registry
+from bench.spec import Spec
 
 P = TypeVar("P", bound=Plugin, covariant=True)
-Json = Any
+Q = TypeVar("Q", bound=Plugin)
 Overrides = Mapping[str, Mapping[str, Any]]
-"""Parameters by plugin name that replace a plugin's own defaults; a preset brings them."""
+"""Parameters by plugin name that replace the plugin's own defaults, as a preset gives them."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,13 @@ class Configured(Generic[P]):
     """A plugin made from a spec.
 
     Attributes:
-        spec: as the user wrote it; its text is the row's name in tables.
-        plugin: the instance.
-        parameters: every parameter, defaults included, as JSON values.
-        identity: name, version, parameters, digests of files read: all of the plugin that changes a
-            result. A parameter that is None is an option not taken and left out, so that a new
-            option leaves stored results valid.
+        spec: spec as the user wrote it; its text names the row in tables.
+        plugin: instance of the plugin class.
+        parameters: all parameters, defaults included, as JSON values.
+        identity: everything in the plugin that changes a result, as JSON values: name, version,
+            parameters, and digests of the files it reads. An option that is not taken (its value is
+            None or that of its marker `OmittedAt`) is left out, so that a new option leaves stored
+            results valid.
     """
 
     spec: Spec
@@ -47,26 +52,27 @@ class Configured(Generic[P]):
 
     @property
     def label(self) -> str:
-        """The spec as text."""
+        """The text of the spec."""
         return str(self.spec)
 
     @property
     def name(self) -> str:
-        """The registered name."""
+        """The registered name of the plugin."""
         return self.spec.name
 
     @property
     def training_identity(self) -> Mapping[str, Json]:
-        """The identity without the parameters that training does not depend on."""
+        """The identity without the parameters that the training does not depend on."""
         free: frozenset[str] = getattr(self.plugin, "inference_parameters", frozenset())
         kept = {
             name: value for name, value in self.identity["parameters"].items() if name not in free
         }
+
         return {**self.identity, "parameters": kept}
 
     @property
     def resolved(self) -> Spec:
-        """The spec with every parameter written out, so that it needs no overrides to mean the same."""
+        """The spec with all parameters written out, which means the same under any overrides."""
         return Spec.of(self.name, self.parameters)
 
     def __hash__(self) -> int:
@@ -76,146 +82,110 @@ class Configured(Generic[P]):
 def configure(
     registry: Registry[P], spec: Spec | str, overrides: Overrides | None = None
 ) -> Configured[P]:
-    """Make the plugin a spec names, with the spec's parameters over `overrides` over its own
-    defaults.
+    """The configured plugin of a spec.
+
+    Parameters of the spec take precedence over `overrides`, and these over the plugin's defaults.
+
+    Args:
+        registry: registry of the plugin's family.
+        spec: name and parameters of the plugin.
+        overrides: parameters by plugin name; they also apply to plugins named in parameters.
 
     Raises:
-        RequestError: unknown name or parameter, a value of the wrong type or out of range, an
-            unreadable file.
+        RequestError: a name or parameter is unknown, a value has the wrong type or is out of range,
+            or a file cannot be read.
     """
     spec = Spec.parse(spec) if isinstance(spec, str) else spec
     overrides = overrides or {}
     cls = registry.get(spec.name)
-    what = f"{registry.family} '{spec.name}'"
-    hints = _hints(cls)
+    description = f"{registry.family} '{spec.name}'"
+
     given = {**overrides.get(spec.name, {}), **dict(spec.parameters)}
-    values: dict[str, Any] = {}
-    nested: dict[str, Json] = {}
-    for name, value in given.items():
-        if name not in hints:
-            raise unknown(f"parameter of {what}:", name, hints)
-        values[name] = _convert(what, name, hints[name], value)
-    try:
-        plugin = cls(**values)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"{what}: {error}") from None
-    for name, hint in hints.items():
-        family, value = _family_of(hint), getattr(plugin, name)
-        if family is not None and value is not None:
-            specs = value if isinstance(value, tuple) else (value,)
-            inner = [configure(_registry(family), spec, overrides) for spec in specs]
-            resolved = tuple(each.resolved for each in inner)
-            plugin = dataclasses.replace(
-                plugin, **{name: resolved if isinstance(value, tuple) else resolved[0]}
-            )  # type: ignore[type-var]
-            nested[name] = (
-                inner[0].identity if len(inner) == 1 else [each.identity for each in inner]
-            )
-    parameters = {name: _plain(getattr(plugin, name)) for name in hints}
-    files = {str(path): _digest(what, path) for path in plugin.files()}
-    used = {name: value for name, value in {**parameters, **nested}.items() if value is not None}
+    plugin = _instance(cls, description, given)
+    plugin, nested = _with_configured_specs(plugin, overrides)
+
+    hints = parameter_hints(cls)
+    parameters = {name: json_value(getattr(plugin, name)) for name in hints}
     identity = {
         "name": spec.name,
         "version": cls.version,
-        "parameters": used,
-        "files": files,
-        **_foreign_source(cls),
+        "parameters": {
+            name: value
+            for name, value in {**parameters, **nested}.items()
+            if value not in (None, omitted_value(hints[name]))
+        },
+        "files": {str(path): _digest(description, path) for path in plugin.files()},
+        **_third_party_source(cls),
     }
+
     return Configured(spec, plugin, parameters, identity)
 
 
-def _registry(family: str) -> Registry[Any]:
-    return {registry.family: registry for registry in (DEFENSES, ATTACKS, CLASSIFIERS)}[family]
+def _instance(cls: type[Q], description: str, given: Mapping[str, Any]) -> Q:
+    """The plugin with the given parameters, converted to the types of the class.
 
-
-def _hints(cls: type) -> dict[str, Any]:
-    """The parameters of a plugin class, in order, with their annotations."""
-    if not dataclasses.is_dataclass(cls):
-        raise RequestError(
-            f"plugin class {cls.__name__} is not a dataclass: decorate it with @dataclass(frozen=True)"
-        )
-    hints = get_type_hints(cls, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
-
-
-def _without_none(hint: Any) -> tuple[Any, bool]:
-    """What a hint allows beside None, and whether it allows None."""
-    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
-    rest = [kind for kind in kinds if kind is not NoneType]
-    return (rest[0], True) if len(rest) == 1 < len(kinds) else (hint, False)
-
-
-def _family_of(hint: Any) -> str | None:
-    hint, _ = _without_none(hint)
-    if get_origin(hint) is Annotated:
-        return next((mark.family for mark in get_args(hint)[1:] if isinstance(mark, SpecOf)), None)
-    return None
-
-
-def _convert(what: str, name: str, hint: Any, value: Any) -> Any:
-    """The value as the annotation has it; text is read as the type asks."""
-    hint, optional = _without_none(hint)
-    if optional and value in (None, "none"):
-        return None
-    if _family_of(hint):
-        return _specs(what, name, hint, value)
-    try:
-        converted = TypeAdapter(hint).validate_python(value)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        raise RequestError(
-            f"{what}: parameter {name}={value}: {reason[0].lower()}{reason[1:]}"
-        ) from None
-    if isinstance(converted, float) and not math.isfinite(converted):
-        raise RequestError(f"{what}: parameter {name}={value}: must be a finite number")
-    return converted
-
-
-def _specs(what: str, name: str, hint: Any, value: Any) -> Spec | tuple[Spec, ...]:
-    """The spec, or the specs (text, comma-separated, or a list of texts), of a parameter that names plugins."""
-    several = Ellipsis in get_args(get_args(hint)[0])
-    given = split_list(value) if several and isinstance(value, str) else value
-    if several and isinstance(given, (list, tuple)) and given:
-        return tuple(_spec(what, name, each) for each in given)
-    return _spec(what, name, given)
-
-
-def _spec(what: str, name: str, value: Any) -> Spec:
-    if isinstance(value, Spec):
-        return value
-    if not isinstance(value, str):
-        raise RequestError(
-            f"{what}: parameter {name}={value}: must be the spec of a plugin, such as 'pgd:steps=10'"
-        )
-    return Spec.parse(value)
-
-
-def _plain(value: Any) -> Json:
-    if isinstance(value, (bool, int, float, str)) or value is None:
-        return value
-    if isinstance(value, tuple) and all(isinstance(item, Spec) for item in value):
-        return ",".join(map(str, value))
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return str(value)
-
-
-def _foreign_source(cls: type) -> dict[str, str]:
-    """The digest of a third party's source file, which changes without a new version.
-
-    Nothing for built-ins.
+    Raises:
+        RequestError: a parameter is unknown, or the class refuses a value.
     """
+    hints = parameter_hints(cls)
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in hints:
+            raise unknown(f"parameter of {description}:", name, hints)
+        values[name] = typed_value(description, name, hints[name], value)
+
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"{description}: {error}") from None
+
+
+def _with_configured_specs(plugin: Q, overrides: Overrides) -> tuple[Q, dict[str, Json]]:
+    """The plugin with the specs among its parameters written out, and their identities by name."""
+    identities: dict[str, Json] = {}
+
+    for name, hint in parameter_hints(type(plugin)).items():
+        family = spec_family(hint)
+        value = getattr(plugin, name)
+        if family is None or value is None:
+            continue
+
+        specs = value if isinstance(value, tuple) else (value,)
+        inner = [configure(REGISTRIES[family], spec, overrides) for spec in specs]
+        resolved = tuple(configured.resolved for configured in inner)
+        plugin = dataclasses.replace(
+            plugin, **{name: resolved if isinstance(value, tuple) else resolved[0]}
+        )  # type: ignore[type-var]
+        # A single spec in a tuple has the identity of the spec alone.
+        identities[name] = (
+            inner[0].identity if len(inner) == 1 else [configured.identity for configured in inner]
+        )
+
+    return plugin, identities
+
+
+def _third_party_source(cls: type) -> dict[str, str]:
+    """The digest of a third party's source file, which may change without a new version.
+
+    Empty for a built-in plugin, and for a class that is not in a file.
+    """
+    is_builtin = cls.__module__.partition(".")[0] in FAMILIES.values()
     module = sys.modules.get(cls.__module__)
-    if (
-        cls.__module__.partition(".")[0] in FAMILIES.values()
-        or getattr(module, "__file__", None) is None
-    ):
+    if is_builtin or getattr(module, "__file__", None) is None:
         return {}
+
     return {"source": _digest(cls.__name__, Path(inspect.getfile(cls)))}
 
 
-def _digest(what: str, path: Path) -> str:
+def _digest(description: str, path: Path) -> str:
+    """The SHA-256 digest of a file.
+
+    Raises:
+        RequestError: the file cannot be read.
+    """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise RequestError(f"{what}: cannot read {path}: {error.strerror or error}") from None
+        raise RequestError(
+            f"{description}: cannot read {path}: {error.strerror or error}"
+        ) from None

@@ -1,4 +1,4 @@
-"""Importing plugins: the built-in packages, installed entry points, and files or modules given with `--plugin`."""
+"""Imports of plugins: the built-in ones, those of entry points, and those given with `--plugin`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from bench.errors import BenchError, RequestError
-from bench.plugins.catalog import ENTRY_POINT_GROUP, FAMILIES, package_folder, plugin_source
+from bench.plugins.catalog import (
+    ENTRY_POINT_GROUP,
+    builtin_files,
+    is_file_name,
+    plugin_source,
+)
+from bench.plugins.packages import FAMILIES, package_folder
 
 
 def discover(plugins: Iterable[str] = ()) -> None:
-    """Import every plugin, so that each registers itself.
+    """Import all plugins, so that each of them registers itself.
 
     Args:
         plugins: files or module names, as given to `--plugin`.
 
     Raises:
-        RequestError: a plugin cannot be found or imported, or two have one name.
+        RequestError: a plugin cannot be found or imported, or two plugins have the same name.
     """
     for package in FAMILIES.values():
-        for path in sorted(package_folder(package).glob("[!_]*.py")):
+        for path in builtin_files(package):
             _import(f"{package}.{path.stem}")
     for point in entry_points(group=ENTRY_POINT_GROUP):
         _import(point.module)
@@ -33,27 +39,41 @@ def discover(plugins: Iterable[str] = ()) -> None:
 
 
 def import_plugin(plugin: str) -> str:
-    """Import one `--plugin` value and return the name of its module; a file is imported once."""
+    """Import a plugin and return the name of its module; a file is imported only once.
+
+    Args:
+        plugin: file or module name, as given to `--plugin`.
+
+    Raises:
+        RequestError: the plugin cannot be found or imported, or its name is taken.
+    """
     path = plugin_source(plugin)
     package = path.parent.name
     if package in FAMILIES.values() and path.parent == package_folder(package):
         _import(f"{package}.{path.stem}")
         return f"{package}.{path.stem}"
-    if not (plugin.endswith(".py") or "/" in plugin):
+
+    if not is_file_name(plugin):
         _import(plugin)
         return plugin
+
     name = f"_bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name not in sys.modules:
         _import_file(name, path)
+
     return name
 
 
 def _import_file(name: str, path: Path) -> None:
+    """Import a file as the module `name`."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise RequestError(f"plugin {path} cannot be imported")
+
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up while the class is made
+    # Before the code runs, because dataclasses look up their module while a class is made.
+    sys.modules[name] = module
+
     try:
         spec.loader.exec_module(module)
     except BenchError:
@@ -67,6 +87,7 @@ def _import_file(name: str, path: Path) -> None:
 
 
 def _import(name: str) -> None:
+    """Import a module by name."""
     try:
         importlib.import_module(name)
     except BenchError:

@@ -1,1 +1,1 @@
-"""Records: what a run leaves on disk, as typed values; free of torch."""
+"""Records: the typed values that a run leaves on disk; free of torch."""

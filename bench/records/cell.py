@@ -1,4 +1,4 @@
-"""The record of a cell: what was computed, how it ended, and where."""
+"""The record of a cell: its labels, its status, and what its outcome was computed from."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from bench.records.pipeline import Pipeline
+from bench.spec import Spec
 
 SCHEMA = 3
 """Version of the files. 1: the first. 2: facts of the attack, digest of the test images.
 3: the facts are called properties and say whether the attack stops at its first success."""
 
 LABELS = ("dataset", "classifier", "defense", "attack", "eps", "threat", "seed")
-"""What names a cell in tables."""
+"""Labels that name a cell in tables."""
 
 Status = Literal["ok", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
 class CellProperties:
-    """Properties of an attack, its threat model and the defense, which the checks must know.
+    """Properties of an attack, its threat model and the defense, on which the checks depend.
 
     Attributes:
-        norm: norm that epsilon bounds; None where it bounds none.
-        access: what the attack takes from the model, `gradient` or `decision`.
+        norm: norm that epsilon bounds; None where epsilon bounds something else.
+        access: information that the attack takes from the model, `gradient` or `decision`.
         minimum_norm: whether the attack looks for the nearest adversarial image.
         steps: number of steps of an iterative attack; None for any other.
         threat: name of the threat model.
         gradient: whether the threat model gives the attacker a gradient.
         sees_defense: whether the attacked model contains the purifier.
-        stronger_than: threat models whose attacker knows no more.
+        stronger_than: names of threat models whose attacker knows less, or as much.
         eot: number of draws over which the gradient was averaged.
         stochastic: whether the defense is randomised.
-        stops_at_first_success: whether an image leaves the attack at its first iterate that the
-            attacked model gets wrong, so that it barely fools that model.
+        stops_at_first_success: whether the attack on an image stops at the first iterate that the
+            attacked model misclassifies, so that the image barely fools that model.
     """
 
     norm: str | None
@@ -57,14 +58,14 @@ class CellRecord:
     Attributes:
         key: content key over everything the outcome depends on.
         labels: dataset, classifier, defense, attack, eps, threat and seed, as tables name them.
-        properties: what the checks must know of the cell.
+        properties: properties of the cell on which the checks depend.
         data: digest of the test images and their labels.
         n: number of test images.
         status: ok, failed or skipped.
         reason: why the cell failed or was skipped, in one line; empty where it is ok.
         parameters: parameters of the three plugins, defaults included.
         networks: digests of the weights that were used, by role.
-        environment: id of the environment it was computed in.
+        environment: id of the environment that the cell was computed in.
         adversarial_set: digest of the adversarial images; empty where there are none, and in
             records of version 0.1.0.
     """
@@ -87,6 +88,16 @@ class CellRecord:
         return Pipeline.of(self.labels)
 
     @property
+    def defense_name(self) -> str:
+        """Name of the defense's plugin, without parameters."""
+        return Spec.parse(str(self.labels["defense"])).name
+
+    @property
+    def attack_name(self) -> str:
+        """Name of the attack's plugin, without parameters."""
+        return Spec.parse(str(self.labels["attack"])).name
+
+    @property
     def eps(self) -> float:
         """Budget of the attack, on the [0, 1] scale."""
         return float(self.labels["eps"])
@@ -100,7 +111,7 @@ class CellRecord:
         """The record that a file holds.
 
         Raises:
-            ValueError: it is of another version, or not the record of a cell.
+            ValueError: the content is of another version, or not the record of a cell.
         """
         parts = dict(content)
         version = parts.pop("schema", None)

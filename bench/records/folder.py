@@ -1,13 +1,12 @@
-"""A run's folder: the resolved configuration, environments, one record and one raw outcome per
-cell, latency samples.
+"""The folder of a run: its configuration, environments, and records of cells and timings.
 
-config.json              the resolved configuration
-environments/<id>.json   versions and device; every record names its own
-cells/<key>.json         status, reason, labels, parameters
-cells/<key>.safetensors  the raw per-image outcome of a cell that is ok
-images/<key>.safetensors the first images of an adversarial set, and of each cell, purified
-latency/<key>.json       raw seconds per call
-tables/, plots/          derived; `bench report` makes them again
+config.json              resolved configuration
+environments/<id>.json   versions and device; every record names the one it was computed in
+cells/<key>.json         record of a cell: status, reason, labels, parameters
+cells/<key>.safetensors  raw outcome of a cell that is ok, image by image
+images/<key>.safetensors first images of an adversarial set, and those of a cell after purification
+latency/<key>.json       record of a timing, with the raw seconds of each call
+tables/, plots/          derived files, which `bench report` makes again
 """
 
 from __future__ import annotations
@@ -15,88 +14,88 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.errors import RequestError
 from bench.records.cell import LABELS, CellRecord
 from bench.records.outcome import CellImages, Outcome
-from bench.records.timing import Subject, Timing
+from bench.records.record_files import read_object, read_record, read_timing
+from bench.records.timing import TimedCall, Timing
 from bench.store.artifacts import read_artifact, write_artifact
 from bench.store.atomic import is_partial, sweep_partials, write_json
 from bench.store.keys import content_key
 
 
 class RunFolder:
-    """Reads and writes a run's folder; every file is written atomically."""
+    """Reads and writes the folder of a run; every file is written atomically.
+
+    Args:
+        path: folder of the run; `create` and `open` check what is there.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._outcomes: dict[str, Outcome] = {}
-        self._embedded: dict[str, CellImages] = {}
+        self._embedded_images: dict[str, CellImages] = {}
 
     @classmethod
-    def create(cls, path: Path, config: Mapping[str, Any]) -> RunFolder:
-        """Open the folder for this configuration, making it where it is new.
+    def create(cls, path: Path, config: Mapping[str, Any]) -> Self:
+        """The folder for a run of this configuration, made where it does not exist.
 
         Raises:
-            RequestError: it holds a run of another configuration, or something else.
-            StorageError: it cannot be written.
+            RequestError: the folder holds a run of another configuration, or something else.
+            StorageError: the folder cannot be written.
         """
         folder = cls(path)
         stored = path / "config.json"
+
         if stored.is_file():
             if folder.config() != json.loads(json.dumps(config)):
                 raise RequestError(
                     f"{path} holds a run of another configuration: choose another folder with --out"
                 )
-        elif path.exists() and (
-            not path.is_dir() or any(not is_partial(entry) for entry in path.iterdir())
-        ):
+        elif _is_something_else(path):
             raise RequestError(
-                f"{path} exists and is not a run's folder: choose another with --out"
+                f"{path} exists and is not a run's folder: choose another folder with --out"
             )
         else:
             write_json(stored, config)
+
         sweep_partials(path)
         return folder
 
     @classmethod
-    def open(cls, path: Path) -> RunFolder:
-        """Open a folder that holds a run.
+    def open(cls, path: Path) -> Self:
+        """The folder of an existing run.
 
         Raises:
-            RequestError: it does not.
+            RequestError: the folder holds no run.
         """
         if not (path / "config.json").is_file():
             raise RequestError(f"{path} is not a run's folder (it has no config.json)")
         return cls(path)
 
     def config(self) -> dict[str, Any]:
-        """The resolved configuration."""
-        return _read_object(self.path / "config.json")
+        """The resolved configuration of the run."""
+        return read_object(self.path / "config.json")
 
     def save_environment(self, environment: Mapping[str, Any]) -> str:
-        """Keep an environment and return its id."""
+        """Write an environment; returns its id."""
         name = content_key(environment)[:12]
         path = self.path / "environments" / f"{name}.json"
         if not path.is_file():
             write_json(path, environment)
+
         return name
 
     def environments(self) -> dict[str, dict[str, Any]]:
         """All environments by id."""
-        return {
-            path.stem: _read_object(path)
-            for path in sorted((self.path / "environments").glob("*.json"))
-        }
+        paths = sorted((self.path / "environments").glob("*.json"))
+        return {path.stem: read_object(path) for path in paths}
 
     def machines(self) -> dict[str, str]:
-        """Device and PyTorch of all environments, in words, by id."""
-        return {
-            name: f"{found.get('device', {}).get('name', 'unknown device')}, "
-            f"PyTorch {found.get('packages', {}).get('torch', 'unknown')}"
-            for name, found in self.environments().items()
-        }
+        """Device and PyTorch version of each environment, as text by id."""
+        return {name: _machine(content) for name, content in self.environments().items()}
 
     def save(
         self, record: CellRecord, outcome: Outcome | None, images: CellImages | None = None
@@ -104,9 +103,9 @@ class RunFolder:
         """Write a cell: its images, then its outcome, then the record, which never lacks them.
 
         Args:
-            record: the cell's record.
-            outcome: its raw outcome; None where it is not ok.
-            images: its first images, for pictures.
+            record: record of the cell.
+            outcome: raw outcome; None where the cell is not ok.
+            images: first images, for pictures.
 
         Raises:
             StorageError: a file could not be written.
@@ -121,9 +120,9 @@ class RunFolder:
         write_json(self._record_path(record.key), record.to_json())
 
     def record(self, key: str) -> CellRecord | None:
-        """The record of that key, where there is a sound one (an ok one needs its outcome)."""
+        """The record of that key; None where it or its outcome is missing or damaged."""
         try:
-            record = _read_record(self._record_path(key))
+            record = read_record(self._record_path(key))
             if record.status == "ok":
                 self._load(record)
         except (FileNotFoundError, ValueError, RequestError):
@@ -137,18 +136,18 @@ class RunFolder:
         Raises:
             RequestError: a record is damaged or of another version.
         """
-        records = [_read_record(path) for path in (self.path / "cells").glob("*.json")]
+        records = [read_record(path) for path in (self.path / "cells").glob("*.json")]
         config = self.config()
         axes = [axis for axis in LABELS if axis != "eps"]
         listed = {axis: [str(value) for value in config.get(f"{axis}s", [])] for axis in axes}
 
-        yield from sorted(records, key=lambda record: _position(record.labels, listed))
+        yield from sorted(records, key=lambda record: _record_order(record.labels, listed))
 
     def outcome(self, record: CellRecord) -> Outcome:
         """The raw outcome of an ok cell; its file is read once.
 
         Raises:
-            RequestError: it is missing or damaged.
+            RequestError: the file is missing or damaged.
         """
         try:
             return self._load(record)
@@ -159,13 +158,13 @@ class RunFolder:
             ) from None
 
     def images(self, record: CellRecord) -> CellImages | None:
-        """The first images of a cell, for pictures; None where the run was left without them.
+        """The first images of a cell, for pictures; None where the folder holds none.
 
         Raises:
             RequestError: a file of images is damaged.
         """
-        if record.key in self._embedded:
-            return self._embedded[record.key]
+        if record.key in self._embedded_images:
+            return self._embedded_images[record.key]
 
         paths = self._images_path(record.adversarial_set), self._images_path(record.key)
         if not record.adversarial_set or not all(path.is_file() for path in paths):
@@ -179,8 +178,28 @@ class RunFolder:
                 "remove both, and the report leaves their pictures out"
             ) from None
 
+    def save_timing(self, timing: Timing) -> None:
+        """Write the record of a timing."""
+        write_json(self._timing_path(timing.call.key), timing.to_json())
+
+    def timing(self, key: str) -> Timing | None:
+        """The timing of the call of that key; None where there is none, or a damaged one."""
+        try:
+            return read_timing(self._timing_path(key))
+        except (FileNotFoundError, RequestError):
+            return None
+
+    def timings(self) -> list[Timing]:
+        """All timings, ordered by pipeline, engine, precision, target, batch size and round.
+
+        Raises:
+            RequestError: a file is damaged or of another version.
+        """
+        timings = [read_timing(path) for path in (self.path / "latency").glob("*.json")]
+        return sorted(timings, key=lambda timing: _timing_order(timing.call))
+
     def _save_images(self, record: CellRecord, images: CellImages) -> None:
-        """Write the images of an adversarial set once, and what this cell's defense made of them."""
+        """Write the images of an adversarial set once, and the purified images of this cell."""
         of_set = self._images_path(record.adversarial_set)
         if not of_set.is_file():
             arrays = {"clean": images.clean, "adversarial": images.adversarial}
@@ -197,29 +216,9 @@ class RunFolder:
 
             embedded = CellImages.embedded_in(arrays)
             if embedded is not None:
-                self._embedded[record.key] = embedded
+                self._embedded_images[record.key] = embedded
 
         return self._outcomes[record.key]
-
-    def save_timing(self, timing: Timing) -> None:
-        """Write raw times."""
-        write_json(self._timing_path(timing.subject.key), timing.to_json())
-
-    def timing(self, key: str) -> Timing | None:
-        """The times of that key, where there is a sound file of them."""
-        try:
-            return _read_timing(self._timing_path(key))
-        except (FileNotFoundError, RequestError):
-            return None
-
-    def timings(self) -> list[Timing]:
-        """All raw times.
-
-        Raises:
-            RequestError: a file is damaged or of another version.
-        """
-        found = [_read_timing(path) for path in (self.path / "latency").glob("*.json")]
-        return sorted(found, key=lambda timing: _order(timing.subject))
 
     def _timing_path(self, key: str) -> Path:
         return self.path / "latency" / f"{key[:16]}.json"
@@ -234,56 +233,34 @@ class RunFolder:
         return self.path / "images" / f"{key[:16]}.safetensors"
 
 
-def _read_record(path: Path) -> CellRecord:
-    content = _read_object(path)
-    try:
-        return CellRecord.from_json(content)
-    except ValueError as error:
-        raise RequestError(f"{path}: {error}") from None
+def _is_something_else(path: Path) -> bool:
+    """Whether the path holds more than temporary files of a run that was killed at its start."""
+    if not path.exists():
+        return False
+    return not path.is_dir() or any(not is_partial(entry) for entry in path.iterdir())
 
 
-def _position(
+def _machine(environment: Mapping[str, Any]) -> str:
+    device = environment.get("device", {}).get("name", "unknown device")
+    return f"{device}, PyTorch {environment.get('packages', {}).get('torch', 'unknown')}"
+
+
+def _record_order(
     labels: Mapping[str, Any], listed: Mapping[str, list[str]]
 ) -> list[tuple[int, float, str]]:
-    """Where a record stands: listed values as listed, others (and epsilons) by size or name."""
-    place = []
+    """The sort key of a record: listed values in their order, then others by size or name."""
+    order = []
     for axis, value in labels.items():
         values = listed.get(axis, [])
         index = values.index(str(value)) if str(value) in values else len(values)
-        place.append((index, float(value) if isinstance(value, (int, float)) else 0.0, str(value)))
-    return place
+        size = float(value) if isinstance(value, (int, float)) else 0.0
+        order.append((index, size, str(value)))
+
+    return order
 
 
-def _order(subject: Subject) -> tuple[Any, ...]:
-    pipeline = subject.pipeline
+def _timing_order(call: TimedCall) -> tuple[Any, ...]:
+    pipeline = call.pipeline
     labels = (pipeline.dataset, pipeline.classifier, pipeline.defense)
-    return (
-        *labels,
-        subject.engine,
-        subject.precision,
-        subject.target,
-        subject.batch_size,
-        subject.round,
-    )
 
-
-def _read_timing(path: Path) -> Timing:
-    content = _read_object(path)
-    try:
-        return Timing.from_json(content)
-    except ValueError as error:
-        raise RequestError(f"{path}: {error}") from None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RequestError(
-            f"{path} is damaged ({error}): remove it and run the same `bench run` again"
-        ) from None
-    if not isinstance(content, dict):
-        raise RequestError(f"{path} does not hold a JSON object")
-    return content
+    return (*labels, call.engine, call.precision, call.target, call.batch_size, call.round)

@@ -1,4 +1,4 @@
-"""The raw outcome of a cell, image by image, and the first of its images for pictures."""
+"""The raw outcome of a cell, image by image, and the cell's first images for pictures."""
 
 from __future__ import annotations
 
@@ -34,17 +34,20 @@ class Outcome:
         adversarial_undefended: predictions of the bare classifier on the adversarial images, (n,).
         adversarial_defended: predictions through the defense on the adversarial images, (m, n).
         attacked: whether the attack was run on the image, bool (n,); an image that the attacked
-            model gets wrong from the start stays as it is.
+            model misclassifies from the start is left unchanged.
         gradient_norm: L2 norm of the loss gradient at the clean image, (n,); NaN where the threat
             model gives no gradient.
         linf: largest change of a pixel, (n,).
         l2: Euclidean length of the perturbation, (n,).
         l1: sum of the absolute changes, (n,).
         minimum_distance: distance of the nearest adversarial image, in the attack's norm, (n,);
-            infinite where none was found. None for an attack that does not look for it.
+            infinite where none was found. None for an attack that does not look for the nearest.
         doubled_steps_defended: predictions through the defense on the first k images, attacked with
-            twice the steps, (m, k). None where that was not tried, or not on the defense.
-        doubled_steps_undefended: predictions of the bare classifier on them, (k,); None likewise.
+            twice the steps, (m, k); None where the attacked model does not contain the defense, or
+            where there is no convergence check.
+        doubled_steps_undefended: predictions of the bare classifier on the first k images, attacked
+            with twice the steps, (k,); None where the attacked model contains the defense, or where
+            there is no convergence check.
     """
 
     labels: Array
@@ -76,7 +79,7 @@ class Outcome:
         """The outcome that a file holds, also one written by version 0.1.0.
 
         Raises:
-            ValueError: an array is missing, unknown, or not of the shape above.
+            ValueError: an array is missing or unknown, or has not the shape that the class states.
         """
         named = {_EARLIER_NAMES.get(name, name): array for name, array in arrays.items()}
         kept = {name: array for name, array in named.items() if name not in _IMAGES}
@@ -90,7 +93,11 @@ class Outcome:
         return outcome
 
     def _check_shapes(self) -> None:
-        """Raise where an array does not have the shape that the class states."""
+        """Check that every array has the shape that the class states.
+
+        Raises:
+            ValueError: an array has another shape.
+        """
         n = len(self.labels) if self.labels.ndim == 1 else -1
         draws = len(self.adversarial_defended)
 
@@ -108,8 +115,8 @@ class CellImages:
 
     Attributes:
         clean: images of the test set.
-        adversarial: their adversarial versions.
-        purified: what the defense makes of the adversarial versions in its first draw.
+        adversarial: adversarial versions of the clean images.
+        purified: adversarial images after the defense, in its first draw.
     """
 
     clean: Array
@@ -118,7 +125,7 @@ class CellImages:
 
     @classmethod
     def embedded_in(cls, arrays: Mapping[str, Array]) -> Self | None:
-        """The images that version 0.1.0 kept with the outcome; None where there are none."""
+        """The images that version 0.1.0 kept with an outcome; None where there are none."""
         if any(name not in arrays for name in _IMAGES):
             return None
         return cls(*(arrays[name] for name in _IMAGES))

@@ -37,7 +37,7 @@ class Pipeline:
 
     @property
     def without_seed(self) -> Self:
-        """The same pipeline, whatever the seed of its training."""
+        """The same pipeline, for any seed of its training."""
         return replace(self, seed=None)
 
     def labels(self) -> dict[str, Any]:

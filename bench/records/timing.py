@@ -1,6 +1,6 @@
-"""Raw inference times: what was timed, how, and under which conditions.
+"""The record of a timing: which call was timed, its raw times, and the conditions they hold for.
 
-Numbers are derived from them.
+Latency, throughput and speed-ups are derived from the raw times.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from bench.records.pipeline import Pipeline
 from bench.store.keys import content_key
 
 TIMING_SCHEMA = 3
-"""Version of the files. 2: the first kept.
-
+"""Version of the files. 2: the first that was kept.
 3: engines, precisions, rounds, memory, agreement, conditions.
 """
 
 EAGER, FLOAT32 = "eager", "float32"
-"""The engine and the precision that others are held against."""
+"""The engine and the precision that all others are compared with."""
 
 BUSY = 0.3
-"""Cores that other processes may keep busy before it is said."""
+"""Number of cores that other processes may keep busy before a timing counts as disturbed."""
 
 Target = Literal["purifier", "pipeline"]
 TARGETS: tuple[Target, ...] = ("purifier", "pipeline")
@@ -31,17 +30,18 @@ Status = Literal["ok", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is timed.
+class TimedCall:
+    """A call whose duration is measured.
 
     Attributes:
-        pipeline: what is timed, whatever its seed.
-        target: `purifier` alone, or `pipeline`: purifier and classifier.
-        batch_size: images in a call.
-        engine: how the module is run.
-        precision: of its arithmetic.
-        device: where.
-        round: the whole table is measured in rounds, so that what changes over time shows.
+        pipeline: purifier and classifier, without a seed.
+        target: `purifier` for the purifier alone, `pipeline` for purifier and classifier.
+        batch_size: number of images in the call.
+        engine: name of the engine that runs the networks.
+        precision: name of the arithmetic.
+        device: device as PyTorch writes it, such as `cpu` or `cuda:0`.
+        round: index of the round, from 0. All calls are timed once in each round, so that slow
+            changes of the machine show as differences between rounds.
     """
 
     pipeline: Pipeline
@@ -54,11 +54,11 @@ class Subject:
 
     @property
     def key(self) -> str:
-        """What was timed, not how long it took."""
+        """Content key of the call; the measured times are no part of it."""
         return content_key(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """The subject as a file holds it."""
+        """The call as a file holds it."""
         content = asdict(self)
         del content["pipeline"]
 
@@ -66,10 +66,10 @@ class Subject:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The subject that a file holds.
+        """The call that a file holds.
 
         Raises:
-            KeyError, TypeError: it is not one.
+            KeyError, TypeError: the content is not that of a call.
         """
         parts = dict(content)
         return cls(pipeline=Pipeline.of(parts.pop("labels")), **parts)
@@ -77,13 +77,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an engine's output is from that of eager float32, on the same images and random
-    draws.
+    """Differences between an engine's output and that of eager float32.
+
+    Both are computed on the same images with the same random draws.
 
     Attributes:
-        difference: the largest absolute one of a purified pixel.
-        alike: share of the images that are classified alike.
-        images: how many were compared.
+        difference: largest absolute difference of a purified pixel.
+        alike: share of the images that get the same class, in [0, 1].
+        images: number of images that were compared.
     """
 
     difference: float
@@ -93,16 +94,17 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Samples:
-    """The raw times of a subject.
+    """The raw times of a call.
 
     Attributes:
-        seconds: of each call on the host's clock, the device idle before and after, in order.
-        device_seconds: of the same calls between two CUDA events; empty without CUDA.
-        warmup: calls before the first that counts.
-        stable: the last calls of the warm-up took the same time, within a tenth.
-        peak_memory: bytes at the most meanwhile: of the CUDA allocator, or the process's resident
-            set; None if unknown.
-        memory_before: the same just before.
+        seconds: duration of each call on the host's clock, in order; the device is idle before
+            and after.
+        device_seconds: duration of the same calls between two CUDA events; empty without CUDA.
+        warmup: number of calls before the first that counts.
+        stable: whether the last calls of the warm-up took the same time, within a tenth.
+        peak_memory: largest number of bytes in use during the calls: those of the CUDA allocator,
+            or the process's resident set; None where unknown.
+        memory_before: bytes in use just before the first counted call; None where unknown.
     """
 
     seconds: tuple[float, ...]
@@ -115,24 +117,25 @@ class Samples:
 
 @dataclass(frozen=True)
 class Timing:
-    """A record: a subject, and its samples or why there are none.
+    """The record of a timing: a call, and its samples or the reason why there are none.
 
     Attributes:
-        subject: what was timed.
+        call: the call that was timed.
         status: `ok`, `skipped` where the engine or precision does not apply, or `failed`.
-        reason: of that, in one line.
-        samples: None unless ok.
-        agreement: with eager float32; None for eager float32 itself.
-        flops_per_image: floating-point operations of the target on one image, a multiply-add
-            counted as two; those of convolutions and matrix products. None where they could not be
-            counted.
-        weight_bytes: of the target's parameters and buffers as stored in float32, which a call must
-            read at least once.
-        conditions: threads, clock in MHz as read, load of the machine, type of the images.
-        environment: id of the environment.
+        reason: why the timing failed or was skipped, in one line; empty where it is ok.
+        samples: raw times; None unless the status is ok.
+        agreement: comparison with eager float32; None for eager float32 itself.
+        flops_per_image: floating-point operations of the target on one image: those of
+            convolutions and matrix products, a multiply-add counted as two. None where they could
+            not be counted.
+        weight_bytes: size of the target's parameters and buffers as stored in float32, which a
+            call must read at least once.
+        conditions: number of threads, clock in MHz, cores that other processes kept busy, and data
+            type of the images.
+        environment: id of the environment that it was measured in.
     """
 
-    subject: Subject
+    call: TimedCall
     status: Status
     reason: str = ""
     samples: Samples | None = None
@@ -143,29 +146,42 @@ class Timing:
     environment: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As a file holds it."""
-        return {"schema": TIMING_SCHEMA, **asdict(self), "subject": self.subject.to_json()}
+        """The record as a file holds it."""
+        content = asdict(self)
+        del content["call"]
+
+        return {"schema": TIMING_SCHEMA, **content, "subject": self.call.to_json()}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Timing:
-        """From what a file holds.
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The record that a file holds.
 
         Raises:
-            ValueError: it is of another version, or no timing.
+            ValueError: the content is of another version, or not that of a timing.
         """
         parts = dict(content)
         schema = parts.pop("schema", None)
         if schema != TIMING_SCHEMA:
             raise ValueError(f"schema {schema}; this version reads {TIMING_SCHEMA}")
+
         try:
-            samples, agreement = parts.pop("samples"), parts.pop("agreement")
-            if samples is not None:
-                times = {name: tuple(samples[name]) for name in ("seconds", "device_seconds")}
-                samples = Samples(**{**samples, **times})
             return cls(
-                **{**parts, "subject": Subject.from_json(parts["subject"])},
-                samples=samples,
-                agreement=Agreement(**agreement) if agreement is not None else None,
+                call=TimedCall.from_json(parts.pop("subject")),
+                samples=_samples(parts.pop("samples")),
+                agreement=_agreement(parts.pop("agreement")),
+                **parts,
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a timing ({error})") from None
+
+
+def _samples(content: Mapping[str, Any] | None) -> Samples | None:
+    if content is None:
+        return None
+    times = {name: tuple(content[name]) for name in ("seconds", "device_seconds")}
+
+    return Samples(**{**content, **times})
+
+
+def _agreement(content: Mapping[str, Any] | None) -> Agreement | None:
+    return None if content is None else Agreement(**content)

@@ -1,40 +1,60 @@
-"""Two runs held against each other, cell by cell on the same test images."""
+"""The comparison of two runs, cell by cell on the same test images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from bench.analysis.checks import verdicts
+from bench.analysis.metrics import clean_accuracy, robust_accuracy
 from bench.analysis.outcomes import EvaluatedCell, evaluated_cells
 from bench.analysis.statistics import ALPHA, holm, mcnemar
 from bench.errors import RequestError
-from bench.records.cell import CellRecord
+from bench.records.cell import LABELS, CellRecord
 from bench.records.folder import RunFolder
-from bench.report.accuracy import CELL_LABELS, title_of
+from bench.report.columns import title_of
 
 Key = tuple[Any, ...]
 
+ACCURACIES = {"clean_accuracy": clean_accuracy, "robust_accuracy": robust_accuracy}
+"""The accuracies that are compared, by the start of their columns."""
+
 COLUMNS = (
-    *CELL_LABELS,
-    *(
-        "clean_a",
-        "clean_b",
-        "clean_points",
-        "robust_a",
-        "robust_b",
-        "robust_points",
-        "a_only",
-        "b_only",
-        "p",
-        "p_holm",
-    ),
+    *LABELS,
+    *(f"{name}_{end}" for name in ACCURACIES for end in ("a", "b", "points")),
+    *("a_only", "b_only", "p", "p_holm"),
     *("status_a", "status_b", "verdict_a", "verdict_b", "mark"),
 )
 _ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that is read: records, ok cells and levels of verdicts, by the labels of a cell."""
+
+    records: Mapping[Key, CellRecord]
+    cells: Mapping[Key, EvaluatedCell]
+    levels: Mapping[Key, str]
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> _Run:
+        cells = {_key(cell.record): cell for cell in evaluated_cells(folder)}
+        judged = verdicts(list(cells.values()))
+
+        return cls(
+            records={_key(record): record for record in folder.records()},
+            cells=cells,
+            levels={key: judged[cell.record.key].level for key, cell in cells.items()},
+        )
+
+    def only_here(self, other: _Run) -> tuple[Mapping[str, Any], ...]:
+        """The labels of the cells that the other run lacks."""
+        return tuple(
+            record.labels for key, record in self.records.items() if key not in other.records
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +62,12 @@ class Comparison:
     """Two runs, A and B.
 
     Attributes:
-        frame: one row per cell of both; points are B's accuracy less A's, p is of the exact McNemar
-            test on the share of draws (as many as both have) in which an image is right, Holm's
-            correction is over all rows.
+        frame: one row per cell of both runs. `points` are percentage points, B less A; `p` is that
+            of the exact McNemar test on the share of draws in which an image is right, over as many
+            draws as both have; `p_holm` is corrected over all rows.
         only_a: labels of the cells that only A has.
-        only_b: labels of those that only B has.
-        changed: labels of plugins whose parameters differ, though their specs are the same.
+        only_b: labels of the cells that only B has.
+        changed: names of plugins whose parameters differ although their specs are equal.
     """
 
     frame: pd.DataFrame
@@ -57,67 +77,59 @@ class Comparison:
 
     @classmethod
     def of(cls, run_a: RunFolder, run_b: RunFolder) -> Comparison:
-        """Compare.
+        """Compare two runs.
 
         Raises:
             RequestError: a raw file is damaged, the runs have different test images or epsilons, or
-                no cell in common.
+                they have no cell in common.
         """
-        (records_a, cells_a), (records_b, cells_b) = _read(run_a), _read(run_b)
-        _check_images(records_a.values(), records_b.values())
-        _check_epsilons(records_a.values(), records_b.values())
-        common = [key for key in records_a if key in records_b]
+        a = _Run.read(run_a)
+        b = _Run.read(run_b)
+        _check_images(a.records.values(), b.records.values())
+        _check_epsilons(a.records.values(), b.records.values())
+        common = [key for key in a.records if key in b.records]
         if not common:
             raise RequestError(f"{run_a.path} and {run_b.path} have no cells in common")
-        levels = [
-            {key: found.level for key, found in verdicts(list(cells.values())).items()}
-            for cells in (cells_a, cells_b)
-        ]
-        rows = [
-            _row(records_a[key], records_b[key], cells_a.get(key), cells_b.get(key), levels)
-            for key in common
-        ]
+
+        frame = pd.DataFrame([_row(key, a, b) for key in common], columns=list(COLUMNS))
         return cls(
-            frame=_marked(pd.DataFrame(rows, columns=list(COLUMNS))),
-            only_a=tuple(
-                record.labels for key, record in records_a.items() if key not in records_b
-            ),
-            only_b=tuple(
-                record.labels for key, record in records_b.items() if key not in records_a
-            ),
-            changed=_changed((records_a[key], records_b[key]) for key in common),
+            frame=_marked(frame),
+            only_a=a.only_here(b),
+            only_b=b.only_here(a),
+            changed=_changed((a.records[key], b.records[key]) for key in common),
         )
 
     def regressions(self, points: float) -> list[str]:
-        """A line for each cell that B lacks or could not evaluate, or that lost more than so many percentage points."""
-        found = [
-            f"{title_of({axis: labels[axis] for axis in CELL_LABELS})}: not in B"
+        """A line for each cell that B lacks, could not evaluate, or in which it lost accuracy.
+
+        Args:
+            points: number of percentage points that B may lose.
+        """
+        missing = [
+            f"{title_of({axis: labels[axis] for axis in LABELS})}: not in B"
             for labels in self.only_a
         ]
-        for row in self.frame.to_dict("records"):
-            title = title_of({name: row[name] for name in CELL_LABELS})
-            if row["status_a"] == "ok" and row["status_b"] != "ok":
-                found.append(f"{title}: {row['status_b']}")
-            if row["verdict_b"] == "invalid" and row["verdict_a"] != "invalid":
-                found.append(f"{title}: the verdict is invalid")
-            for name in ("clean", "robust"):
-                if row[f"{name}_points"] < -points - _ROUNDING:
-                    values = f"{row[f'{name}_a']:.3f} to {row[f'{name}_b']:.3f}"
-                    found.append(
-                        f"{title}: {name} accuracy from {values} ({row[f'{name}_points']:+.1f} points)"
-                    )
-        return found
+        rows = self.frame.to_dict("records")
+
+        return [*missing, *(line for row in rows for line in _regressions(row, points))]
 
 
-def _read(run: RunFolder) -> tuple[dict[Key, CellRecord], dict[Key, EvaluatedCell]]:
-    """A run's records and ok cells by their labels."""
-    return {_key(record): record for record in run.records()}, {
-        _key(cell.record): cell for cell in evaluated_cells(run)
-    }
+def _regressions(row: Mapping[Any, Any], points: float) -> Iterator[str]:
+    title = title_of({axis: row[axis] for axis in LABELS})
+    if row["status_a"] == "ok" and row["status_b"] != "ok":
+        yield f"{title}: {row['status_b']}"
+    if row["verdict_b"] == "invalid" and row["verdict_a"] != "invalid":
+        yield f"{title}: the verdict is invalid"
+
+    for name in ACCURACIES:
+        change = row[f"{name}_points"]
+        if change < -points - _ROUNDING:
+            values = f"from {row[f'{name}_a']:.3f} to {row[f'{name}_b']:.3f}"
+            yield f"{title}: {name.replace('_', ' ')} {values} ({change:+.1f} points)"
 
 
-def _key(result: CellRecord) -> Key:
-    return tuple(result.labels[name] for name in CELL_LABELS)
+def _key(record: CellRecord) -> Key:
+    return tuple(record.labels[name] for name in LABELS)
 
 
 def _check_images(first: Iterable[CellRecord], second: Iterable[CellRecord]) -> None:
@@ -125,89 +137,93 @@ def _check_images(first: Iterable[CellRecord], second: Iterable[CellRecord]) -> 
         {str(record.labels["dataset"]): (record.data, record.n) for record in records}
         for records in (first, second)
     )
+
     for dataset, (data, n) in images_a.items():
-        other, other_n = images_b.get(dataset, (data, n))
-        if (data, n) != (other, other_n):
-            counts = f"{n} and {other_n}" if n != other_n else f"{n}, but not the same"
-            raise RequestError(
-                f"the runs have different test images of {dataset} ({counts}): no cells to pair"
-            )
+        other_data, other_n = images_b.get(dataset, (data, n))
+        if (data, n) == (other_data, other_n):
+            continue
+        counts = f"{n} and {other_n}" if n != other_n else f"{n}, but not the same"
+        raise RequestError(
+            f"the runs have different test images of {dataset} ({counts}): no cells to pair"
+        )
 
 
 def _check_epsilons(first: Iterable[CellRecord], second: Iterable[CellRecord]) -> None:
-    budgets_a, budgets_b = _epsilons(first), _epsilons(second)
+    budgets_a = _epsilons(first)
+    budgets_b = _epsilons(second)
+
     for attack in budgets_a.keys() & budgets_b.keys():
-        if budgets_a[attack] != budgets_b[attack]:
-            lists = " and ".join(
-                ",".join(f"{e:g}" for e in sorted(each[attack])) for each in (budgets_a, budgets_b)
-            )
+        epsilons = (sorted(budgets_a[attack]), sorted(budgets_b[attack]))
+        if epsilons[0] != epsilons[1]:
+            lists = " and ".join(",".join(f"{eps:g}" for eps in budgets) for budgets in epsilons)
             raise RequestError(f"the runs have different epsilons of attack '{attack}': {lists}")
 
 
 def _epsilons(records: Iterable[CellRecord]) -> dict[str, set[float]]:
-    found: dict[str, set[float]] = {}
+    epsilons: dict[str, set[float]] = {}
     for record in records:
-        found.setdefault(str(record.labels["attack"]), set()).add(float(record.labels["eps"]))
-    return found
+        epsilons.setdefault(str(record.labels["attack"]), set()).add(record.eps)
+
+    return epsilons
 
 
-def _row(
-    record_a: CellRecord,
-    record_b: CellRecord,
-    cell_a: EvaluatedCell | None,
-    cell_b: EvaluatedCell | None,
-    levels: Sequence[Mapping[str, str]],
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        **record_a.labels,
-        "status_a": record_a.status,
-        "status_b": record_b.status,
-        "mark": "",
-    }
-    row["verdict_a"], row["verdict_b"] = (
-        levels[0].get(record_a.key, ""),
-        levels[1].get(record_b.key, ""),
-    )
-    for end, cell in (("a", cell_a), ("b", cell_b)):
-        if cell is not None:
-            row[f"clean_{end}"] = float((cell.outcome.clean_defended == cell.labels).mean())
-            row[f"robust_{end}"] = float(cell.right.mean())
-    if cell_a is not None and cell_b is not None:
-        for name in ("clean", "robust"):
+def _row(key: Key, a: _Run, b: _Run) -> dict[str, Any]:
+    row: dict[str, Any] = {**a.records[key].labels, "mark": ""}
+    for end, run in (("a", a), ("b", b)):
+        row[f"status_{end}"] = run.records[key].status
+        row[f"verdict_{end}"] = run.levels.get(key, "")
+        if key in run.cells:
+            outcome = run.cells[key].outcome
+            row.update(
+                {f"{name}_{end}": accuracy(outcome).value for name, accuracy in ACCURACIES.items()}
+            )
+
+    if key in a.cells and key in b.cells:
+        for name in ACCURACIES:
             row[f"{name}_points"] = 100 * (row[f"{name}_b"] - row[f"{name}_a"])
-        draws = min(len(cell_a.right), len(cell_b.right))
-        paired = mcnemar(cell_a.right[:draws].mean(axis=0), cell_b.right[:draws].mean(axis=0))
-        row.update(a_only=paired.first_only, b_only=paired.second_only, p=paired.p)
+        row.update(_paired(a.cells[key], b.cells[key]))
+
     return row
 
 
+def _paired(cell_a: EvaluatedCell, cell_b: EvaluatedCell) -> dict[str, Any]:
+    draws = min(len(cell_a.right), len(cell_b.right))
+    test = mcnemar(cell_a.right[:draws].mean(axis=0), cell_b.right[:draws].mean(axis=0))
+
+    return {"a_only": test.first_only, "b_only": test.second_only, "p": test.p}
+
+
 def _marked(frame: pd.DataFrame) -> pd.DataFrame:
-    """With Holm's correction, and what is to be seen at once: a difference beyond chance, a status that changed."""
+    """The frame with Holm's correction, and marks for significant differences and for failures."""
     tested = frame["p"].notna()
     frame.loc[tested, "p_holm"] = holm(frame.loc[tested, "p"].tolist())
-    told_apart = frame["p_holm"] < ALPHA
+
+    significant = frame["p_holm"] < ALPHA
     better = frame["b_only"] > frame["a_only"]
-    frame.loc[told_apart & better, "mark"], frame.loc[told_apart & ~better, "mark"] = (
-        "better",
-        "worse",
-    )
+    frame.loc[significant & better, "mark"] = "better"
+    frame.loc[significant & ~better, "mark"] = "worse"
+
     for end in ("a", "b"):
-        void = frame[f"verdict_{end}"] == "invalid"
-        frame.loc[void, "mark"] = (frame["mark"] + f" (invalid in {end.upper()})").str.strip()
-    frame.loc[(frame["status_a"] == "failed") & (frame["status_b"] == "failed"), "mark"] = (
-        "failed in both"
-    )
-    for end in ("a", "b"):
-        other = {"a": "b", "b": "a"}[end]
+        invalid = frame[f"verdict_{end}"] == "invalid"
+        note = (frame["mark"] + f" (invalid in {end.upper()})").str.strip()
+        frame.loc[invalid, "mark"] = note
+
+    failed = (frame["status_a"] == "failed") & (frame["status_b"] == "failed")
+    frame.loc[failed, "mark"] = "failed in both"
+    for end, other in (("a", "b"), ("b", "a")):
         lost = (frame[f"status_{end}"] != "ok") & (frame[f"status_{other}"] == "ok")
         frame.loc[lost, "mark"] = frame[f"status_{end}"] + f" in {end.upper()}"
+
     return frame
 
 
 def _changed(pairs: Iterable[tuple[CellRecord, CellRecord]]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for first, second in pairs:
-        for family in ("classifier", "defense", "attack"):
-            if first.parameters.get(family) != second.parameters.get(family):
-                found[f"{family} {first.labels[family]}"] = None
-    return tuple(found)
+    """The plugins, by family and spec, whose parameters differ."""
+    changed = (
+        f"{family} {first.labels[family]}"
+        for first, second in pairs
+        for family in ("classifier", "defense", "attack")
+        if first.parameters.get(family) != second.parameters.get(family)
+    )
+
+    return tuple(dict.fromkeys(changed))

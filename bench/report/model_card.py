@@ -10,50 +10,48 @@ from typing import Any
 import pandas as pd
 
 from bench.plugins.catalog import DATASETS
-from bench.store.weights import Entry
+from bench.store.weights import Entry, Score
 
 
 def model_card(networks: Sequence[Entry]) -> str:
-    """What a folder of weights holds, for people, as Markdown: data, training, accuracies, limits,
-    use.
+    """The model card as Markdown: data, training, accuracies, limits and use.
 
     Args:
-        networks: at least one.
+        networks: entries of the folder, at least one.
     """
     first = networks[0]
+    datasets = dict.fromkeys(entry.dataset for entry in networks)
+    trained = pd.DataFrame([_network(entry, networks) for entry in networks])
     parts = {
-        "DATA": "\n".join(
-            f"- `{name}`: {DATASETS.get(name, '')}" for name in _different(networks, "dataset")
-        ),
-        "NETWORKS": pd.DataFrame([_network(entry, networks) for entry in networks]).to_markdown(
-            index=False
-        ),
+        "DATA": "\n".join(f"- `{name}`: {DATASETS.get(name, '')}" for name in datasets),
+        "NETWORKS": trained.to_markdown(index=False),
         "COMMANDS": "\n".join(_commands(networks)),
         "SCORES": _scores(networks),
         "REGISTRY": "DEFENSES" if first.family == "defense" else "CLASSIFIERS",
         "SPEC": first.spec,
         "FILE": first.file,
     }
-    card = (resources.files("bench") / "templates" / "model_card.txt").read_text(encoding="utf-8")
+
+    template = resources.files("bench.report") / "model_card.txt"
+    card = template.read_text(encoding="utf-8")
     for name, text in parts.items():
         card = card.replace(f"@{name}@", text)
+
     return card
 
 
-def _different(networks: Sequence[Entry], name: str) -> list[Any]:
-    return list(dict.fromkeys(getattr(entry, name) for entry in networks))
-
-
 def _network(entry: Entry, networks: Sequence[Entry]) -> dict[str, Any]:
-    against = next((each.file for each in networks if each.digest == entry.against), "")
+    """The row of a network in the table of networks."""
+    classifiers = [other.file for other in networks if other.digest == entry.against]
+
     return {
         "file": entry.file,
         "MB": f"{entry.size / 1e6:.2f}",
-        "what": " ".join(filter(None, (entry.role, entry.family))),
+        "kind": f"{entry.role} {entry.family}".strip(),
         "trained as": f"`{entry.spec}`",
-        "on": entry.dataset,
+        "data set": entry.dataset,
         "seed": entry.seed,
-        "with the classifier": against,
+        "with the classifier": classifiers[0] if classifiers else "",
         "device": entry.device,
         "minutes": f"{entry.seconds / 60:.1f}",
         "SHA-256 of the file": f"`{entry.sha256}`",
@@ -61,41 +59,43 @@ def _network(entry: Entry, networks: Sequence[Entry]) -> dict[str, Any]:
 
 
 def _commands(networks: Sequence[Entry]) -> Iterator[str]:
-    """One per data set, seed and classifier, with every defense that belongs to it or to none."""
-    for entry in networks:
-        if entry.family == "defense" or entry.role:
+    """A command for each classifier, with all defenses that were trained with it or with none."""
+    for classifier in networks:
+        if classifier.family == "defense" or classifier.role:
             continue
-        of_it = [
-            each.spec
-            for each in networks
-            if each.family == "defense"
-            and (each.dataset, each.seed) == (entry.dataset, entry.seed)
-            and each.against in (None, entry.digest)
+        specs = [
+            entry.spec
+            for entry in networks
+            if entry.family == "defense"
+            and (entry.dataset, entry.seed) == (classifier.dataset, classifier.seed)
+            and entry.against in (None, classifier.digest)
         ]
-        defenses = quote(",".join(["none", *of_it]))
-        place = f"--datasets {entry.dataset} --seeds {entry.seed} --data FOLDER"
-        yield f"bench run {place} --classifiers {quote(entry.spec)} --defenses {defenses}"
+        defenses = quote(",".join(["none", *specs]))
+        data = f"--datasets {classifier.dataset} --seeds {classifier.seed} --data FOLDER"
+        networks_asked = f"--classifiers {quote(classifier.spec)} --defenses {defenses}"
+        yield f"bench run {data} {networks_asked}"
 
 
 def _scores(networks: Sequence[Entry]) -> str:
-    rows = [
-        {
-            "network": entry.file,
-            "classifier": score.classifier,
-            "defense": ", ".join(
-                [
-                    score.defense or "",
-                    *(f"{name} {value}" for name, value in score.settings.items()),
-                ]
-            ).strip(", "),
-            "test images": score.images,
-            "n": score.n,
-            "draws": score.draws,
-            "accuracy": f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]",
-            "verdict": (score.verdict or "").partition(":")[0],
-            "measured on": score.machine,
-        }
-        for entry in networks
-        for score in entry.scores
-    ]
+    rows = [_score(entry, score) for entry in networks for score in entry.scores]
+
     return pd.DataFrame(rows).to_markdown(index=False) if rows else "None measured."
+
+
+def _score(entry: Entry, score: Score) -> dict[str, Any]:
+    """The row of an accuracy in the table of accuracies."""
+    settings = (f"{name} {value}" for name, value in score.settings.items())
+    quantity = "clean accuracy" if score.images == "clean" else "robust accuracy"
+
+    return {
+        "network": entry.file,
+        "classifier": score.classifier,
+        "defense": ", ".join(filter(None, (score.defense, *settings))),
+        "quantity": quantity if score.defense else f"undefended {quantity}",
+        "test images": score.images,
+        "n": score.n,
+        "draws": score.draws,
+        "value": f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]",
+        "verdict": score.verdict or "",
+        "measured on": score.machine,
+    }

@@ -1,4 +1,4 @@
-"""Everything a report shows, derived from a run's raw files, each of which is read once."""
+"""The report of a run: all frames, derived from raw files that are read once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pandas as pd
 from bench.analysis.checks import verdicts
 from bench.analysis.outcomes import EvaluatedCell, evaluated_cells
 from bench.records.folder import RunFolder
-from bench.report.accuracy import results_frame, seeds_frame
-from bench.report.cross_attack import cross_attack_frame
-from bench.report.latency import engines_frame, latency_frame
-from bench.report.pairs import all_pairs, pairs_frame, rankings
-from bench.report.scaling import scaling_frame
-from bench.report.worst_case import standings, worst_case_frame
+from bench.report.accuracy.frame import results_frame, seeds_frame
+from bench.report.cross_attack.frame import cross_attack_frame
+from bench.report.latency.engines import engines_frame
+from bench.report.latency.frame import latency_frame
+from bench.report.scaling.frame import scaling_frame
+from bench.report.worst_case.budgets import defenses_under_budgets
+from bench.report.worst_case.frame import worst_case_frame
+from bench.report.worst_case.pairs import all_pairs, pairs_frame, rankings
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,16 +24,16 @@ class Report:
     """The frames of a run.
 
     Attributes:
-        cells: those that are ok, with their raw outcomes.
+        cells: ok cells with their raw outcomes.
         results: one row per cell.
-        latency: one row per way of running a pipeline, rounds pooled.
-        engines: the same beside eager float32; empty where nothing else was timed.
+        latency: one row per timed call, rounds pooled.
+        engines: one row per timed call, beside eager float32; empty where only that was timed.
         worst_case: one row per defense and budget, all attacks together.
         pairs: one row per pair of defenses and budget.
-        seeds: one row per cell without its seed; empty where there is one seed.
-        cross_attack: defenses trained for one attack, tested on others; empty where there are none.
-        scaling: trained defenses at several values of other parameters; empty where there are none.
-        invalid: how many cells are no measure of robustness.
+        seeds: one row per cell without its seed; empty for a single seed.
+        cross_attack: defenses trained for one attack and tested on another; may be empty.
+        scaling: trained defenses at several values of other parameters; may be empty.
+        invalid: number of cells whose verdict is invalid.
         machines: device and PyTorch of each environment in which cells were computed.
     """
 
@@ -49,30 +51,33 @@ class Report:
 
     @classmethod
     def of(cls, run: RunFolder) -> Report:
-        """Derive all of it.
+        """Derive all frames of a run.
 
         Raises:
             RequestError: a raw file is damaged.
         """
-        records, cells, machines = list(run.records()), evaluated_cells(run), run.machines()
-        found = verdicts(cells)
-        latency = latency_frame(
-            run.timings(), [str(name) for name in run.config().get("defenses", [])]
-        )
-        results = results_frame(records, cells, found, latency)
-        standing = standings(records, cells)
-        pairs = all_pairs(standing)
+        records = list(run.records())
+        cells = evaluated_cells(run)
+        machines = run.machines()
+        judged = verdicts(cells)
+
+        order = [str(name) for name in run.config().get("defenses", [])]
+        latency = latency_frame(run.timings(), order)
+        results = results_frame(records, cells, judged, latency)
+        defenses = defenses_under_budgets(records, cells)
+        pairs = all_pairs(defenses)
+
         return cls(
             cells=tuple(cells),
             results=results,
             latency=latency,
             engines=engines_frame(latency),
-            worst_case=worst_case_frame(standing, found, rankings(standing, pairs)),
-            pairs=pairs_frame(pairs, found),
+            worst_case=worst_case_frame(defenses, judged, rankings(defenses, pairs)),
+            pairs=pairs_frame(pairs, judged),
             seeds=seeds_frame(results),
             cross_attack=cross_attack_frame(cells),
             scaling=scaling_frame(cells, latency),
-            invalid=sum(verdict.level == "invalid" for verdict in found.values()),
+            invalid=sum(verdict.level == "invalid" for verdict in judged.values()),
             machines=tuple(
                 dict.fromkeys(machines.get(cell.record.environment, "unknown") for cell in cells)
             ),

@@ -1,4 +1,4 @@
-"""The tasks of a cell, and the raw outcome that their artifacts come to."""
+"""The tasks of a cell, and the raw outcome computed from their artifacts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bench.contracts import MinimumNorm
 from bench.geometry import Norm, distances
 from bench.records.outcome import CellImages, Outcome, as_pixels
+from bench.run.cell import Cell
 from bench.run.config import RunConfig
-from bench.run.grid import Cell
 from bench.stages.context import TaskContext
 from bench.stages.craft import Craft, ProjectToBudget
 from bench.stages.executor import Executor
@@ -29,16 +29,16 @@ from bench.stages.train import Train
 from bench.store.artifacts import Tensors
 
 _CLASS = np.int16
-"""Type of the classes in outcomes, which are kept and shared in great number."""
+"""Type of the classes in outcomes, small since a run keeps very many of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class CellResult:
-    """What the tasks of a cell came to.
+    """The result of a cell's tasks.
 
     Attributes:
         outcome: raw arrays, one entry per test image (and per draw of a randomised defense).
-        images: the first images, for pictures.
+        images: first images, for pictures.
         adversarial_set: digest of the adversarial images.
     """
 
@@ -52,10 +52,9 @@ class _Attacked:
     """The adversarial images of a cell.
 
     Attributes:
-        reference: the set that is evaluated.
-        tensors: its arrays.
-        nearest: for an attack that looks for the nearest adversarial image, the set before it was
-            projected to the budget; else None.
+        reference: adversarial set that is evaluated.
+        tensors: arrays of the adversarial set.
+        nearest: adversarial set before the projection to the budget; only for `MinimumNorm`.
     """
 
     reference: AdversarialRef
@@ -67,15 +66,20 @@ class CellTasks:
     """Builds the tasks of cells and asks an executor for their artifacts.
 
     Args:
-        executor: runs the tasks.
+        executor: executor that runs the tasks.
         context: data sets and networks.
-        config: how many images, draws and images for the convergence check.
+        config: number of test images, of draws, and of images for the convergence check.
     """
 
     def __init__(self, executor: Executor, context: TaskContext, config: RunConfig) -> None:
         self._executor = executor
         self._context = context
         self._config = config
+
+    @property
+    def convergence_images(self) -> int:
+        """The number of images that the convergence check attacks with twice the steps."""
+        return min(self._config.convergence, self._config.n)
 
     def cell_key(self, cell: Cell) -> str:
         """The content key of the cell: everything its outcome depends on, before any training."""
@@ -100,8 +104,8 @@ class CellTasks:
         """The task that trains the cell's defense.
 
         Args:
-            cell: the cell.
-            classifier: the trained classifier; only needed for a defense with `uses_classifier`.
+            cell: cell of the grid.
+            classifier: trained classifier; only needed for a defense with `uses_classifier`.
         """
         against = classifier if cell.defense.plugin.uses_classifier else None
         return Train(cell.defense, self._train_split(cell), cell.seed, against)
@@ -112,15 +116,15 @@ class CellTasks:
         if substitute is None:
             return None
 
-        # A role of its own gives it other randomness than the same plugin has as the classifier.
+        # The role gives the substitute other randomness than the same plugin has as the classifier.
         return Train(substitute, self._train_split(cell), cell.seed, role="substitute")
 
     def craft_task(self, cell: Cell, networks: CellNetworks, n: int | None = None) -> Craft:
         """The task that crafts the cell's adversarial set.
 
         Args:
-            cell: the cell.
-            networks: all of its networks; those that its threat model does not use are left out.
+            cell: cell of the grid.
+            networks: networks of the cell; those that its threat model does not use are left out.
             n: number of test images to attack; None for all.
         """
         uses = cell.threat.kind.uses
@@ -143,7 +147,7 @@ class CellTasks:
         """The cell's networks, trained now where the cache lacks them.
 
         Raises:
-            PluginFault: one failed to train.
+            PluginFault: a network failed to train.
         """
         classifier = self.network(self.classifier_task(cell))
         defense = self.network(self.defense_task(cell, classifier))
@@ -159,7 +163,7 @@ class CellTasks:
         """The raw outcome of the cell, with its first images.
 
         Raises:
-            NotApplicable: the attack needs what the model lacks.
+            NotApplicable: the model lacks something that the attack needs.
             PluginFault: a plugin raised or broke its contract.
         """
         attacked = self._attacked(cell, networks)
@@ -206,10 +210,9 @@ class CellTasks:
 
         projection = ProjectToBudget(crafted, task.split, cell.eps, norm)
         projected = self._executor.artifact(projection)
+        reference = AdversarialRef(projection.key, projected.digest)
 
-        return _Attacked(
-            AdversarialRef(projection.key, projected.digest), projected.tensors, nearest=crafted
-        )
+        return _Attacked(reference, projected.tensors, nearest=crafted)
 
     def _minimum_distance(
         self,
@@ -221,7 +224,7 @@ class CellTasks:
     ) -> NDArray[Any] | None:
         """The distance of the nearest image that fools the defended pipeline, (n,).
 
-        Infinite where none was found; None for an attack that does not look for it.
+        Infinite where none was found; None for an attack that does not look for the nearest image.
         """
         norm: Norm | None = cell.attack.plugin.ball()
         if attacked.nearest is None or norm is None:
@@ -229,14 +232,14 @@ class CellTasks:
 
         predictions, _ = self._defended(cell, networks, attacked.nearest)
         nearest = self._context.adversarial_set(attacked.nearest)["adversarial"]
-        far = distances(torch.from_numpy(clean), torch.from_numpy(nearest), norm)
+        distance = distances(torch.from_numpy(clean), torch.from_numpy(nearest), norm)
 
-        return np.where((predictions != labels).any(axis=0), far.numpy(), np.inf)
+        return np.where((predictions != labels).any(axis=0), distance.numpy(), np.inf)
 
     def _with_doubled_steps(self, cell: Cell, networks: CellNetworks) -> dict[str, NDArray[Any]]:
         """Predictions of the attacked model for the first images under twice the steps."""
         doubled = cell.with_doubled_steps()
-        n = min(self._config.convergence, self._config.n)
+        n = self.convergence_images
         if doubled is None or n == 0:
             return {}
 
@@ -245,8 +248,7 @@ class CellTasks:
             predictions, _ = self._defended(cell, networks, attacked.reference, n)
             return {"doubled_steps_defended": predictions}
 
-        predictions = self._undefended(cell, networks, attacked.reference, n)
-        return {"doubled_steps_undefended": predictions}
+        return {"doubled_steps_undefended": self._undefended(cell, networks, attacked.reference, n)}
 
     def _undefended(
         self,
@@ -269,12 +271,10 @@ class CellTasks:
         """Predictions through the defense (draws, n), and the first purified images of draw 0."""
         task = self._predict_task(cell, networks.classifier, networks.defense, adversarial, n)
         draws = self._config.draws if is_stochastic(networks.defense) else 1
-        tensors = [
-            self._executor.artifact(replace(task, draw=draw)).tensors for draw in range(draws)
-        ]
-        predictions = np.stack([of_draw["predictions"] for of_draw in tensors])
+        artifacts = [self._executor.artifact(replace(task, draw=draw)) for draw in range(draws)]
+        predictions = np.stack([artifact.tensors["predictions"] for artifact in artifacts])
 
-        return predictions.astype(_CLASS), tensors[0]["purified"]
+        return predictions.astype(_CLASS), artifacts[0].tensors["purified"]
 
     def _predict_task(
         self,
@@ -286,7 +286,7 @@ class CellTasks:
     ) -> Predict:
         return Predict(
             split=self._test_split(cell, n),
-            crafted=adversarial,
+            adversarial_set=adversarial,
             classifier=classifier,
             purifier=purifier,
             batch_size=self._config.batch_size,

@@ -1,4 +1,4 @@
-"""The configuration of a run: a preset or a TOML file, with options from the command line over it."""
+"""The configuration of a run: a preset or a TOML file, changed by options of the command line."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bench.errors import RequestError, nearest
 from bench.latency.settings import LatencySettings
 
 
-class Only(BaseModel):
-    """What of the grid a classifier or defense takes part in; None for all of it.
+class Restriction(BaseModel):
+    """The part of the grid that a classifier or a defense takes part in.
 
     Attributes:
-        datasets: names.
-        attacks: specs, or names for all specs of that attack.
-        eps: budgets.
+        datasets: names of data sets; None for all.
+        attacks: specs of attacks, or names for all specs of an attack; None for all.
+        eps: budgets on the [0, 1] scale; None for all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,39 +30,41 @@ class Only(BaseModel):
     eps: tuple[NonNegativeFloat, ...] | None = None
 
     def allows(self, dataset: str, attack: Collection[str], eps: float) -> bool:
-        """Whether a cell is part of it.
+        """Whether a cell is in this part of the grid.
 
         Args:
-            dataset: of the cell.
+            dataset: data set of the cell.
             attack: spec and name of the cell's attack.
-            eps: its budget.
+            eps: budget of the cell.
         """
-        named = self.attacks is None or any(name in self.attacks for name in attack)
-        placed = self.datasets is None or dataset in self.datasets
-        return named and placed and (self.eps is None or eps in self.eps)
+        allows_dataset = self.datasets is None or dataset in self.datasets
+        allows_attack = self.attacks is None or any(name in self.attacks for name in attack)
+        allows_eps = self.eps is None or eps in self.eps
+
+        return allows_dataset and allows_attack and allows_eps
 
 
 class RunConfig(BaseModel):
-    """Everything a run is made of; what is left out of a TOML file has these defaults.
+    """The settings of a run; every key that a TOML file leaves out has the default below.
 
     Attributes:
         datasets: names of data sets.
-        classifiers: specs.
-        defenses: specs.
-        attacks: specs.
+        classifiers: specs of classifiers.
+        defenses: specs of defenses.
+        attacks: specs of attacks.
         eps: budgets on the [0, 1] scale, for every attack that `attack_eps` does not name.
-        attack_eps: budgets by attack, its name or its whole spec.
+        attack_eps: budgets of single attacks, by the attack's name or its whole spec.
         threats: threat models, such as `whitebox:eot=10`.
-        seeds: of training and of attacks.
-        only: by classifier or defense, its name or its whole spec, the part of the grid that it
-            takes part in.
-        n: test images.
-        batch_size: images attacked and evaluated at once.
-        draws: fresh evaluations of a stochastic defense on the finished images.
-        convergence: on so many images an iterative attack is run once more with twice its steps; 0
-            for none.
-        parameters: by plugin name, parameters that replace the plugin's defaults in this run.
-        latency: how inference is timed.
+        seeds: seeds of training and attacks.
+        only: part of the grid that a classifier or a defense takes part in, by its name or its
+            whole spec.
+        n: number of test images, from the first on.
+        batch_size: number of images that are attacked and evaluated at once.
+        draws: number of evaluations of a randomised defense on the finished images.
+        convergence: number of images that an iterative attack attacks once more, with twice its
+            steps; 0 for none.
+        parameters: parameters that replace a plugin's defaults in this run, by the plugin's name.
+        latency: settings of the latency measurement.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,7 +79,7 @@ class RunConfig(BaseModel):
     attack_eps: dict[str, Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)]] = {}
     threats: tuple[str, ...] = Field(default=("graybox",), min_length=1)
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
-    only: dict[str, Only] = {}
+    only: dict[str, Restriction] = {}
     n: PositiveInt = 500
     batch_size: PositiveInt = 100
     draws: PositiveInt = 3
@@ -86,7 +88,12 @@ class RunConfig(BaseModel):
     latency: LatencySettings = LatencySettings()
 
     def eps_of(self, label: str, name: str) -> tuple[float, ...]:
-        """The budgets of the attack of that spec and name."""
+        """The budgets of an attack; those of its whole spec take precedence over those of its name.
+
+        Args:
+            label: spec of the attack, as the grid writes it.
+            name: name of the attack.
+        """
         return self.attack_eps.get(label, self.attack_eps.get(name, self.eps))
 
 
@@ -94,7 +101,7 @@ def read_file(path: Path) -> dict[str, Any]:
     """The content of a configuration file.
 
     Raises:
-        RequestError: it cannot be read, or is not TOML.
+        RequestError: the file cannot be read, or is not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -108,57 +115,73 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
     """A checked configuration.
 
     Args:
-        content: of a preset or file.
-        overrides: options from the command line; None where one was not given. `eps` there replaces
-            all of the content's `attack_eps`; without it `attack_eps` there adds to them. An axis
-            that is given there is no longer restricted by the content's `only`. `latency` is a
-            mapping of options.
-        source: what to call the content in messages.
+        content: content of a preset or a file.
+        overrides: options of the command line by key, None where an option was not given. `latency`
+            is a mapping of options. An `eps` among them replaces all budgets of the content; an
+            `attack_eps` alone adds to the content's. An axis among them is no longer restricted by
+            the content's `only`.
+        source: name of the content in messages.
 
     Raises:
-        RequestError: an unknown key, or a value of the wrong type or out of range.
+        RequestError: a key is unknown, or a value has the wrong type or is out of range.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    merged = {**content, **given}
-    if "eps" in given:
-        merged["attack_eps"] = given.get("attack_eps", {})
-    elif "attack_eps" in given and isinstance(content.get("attack_eps"), Mapping):
-        merged["attack_eps"] = {**content["attack_eps"], **given["attack_eps"]}
+    merged = {**content, **given, **_merged_budgets(content, given)}
     if isinstance(content.get("only"), Mapping):
-        freed = {*given, *(["eps"] if "attack_eps" in given else [])}
-        merged["only"] = {
-            name: {axis: part for axis, part in parts.items() if axis not in freed}
-            if isinstance(parts, Mapping)
-            else parts
-            for name, parts in content["only"].items()
-        }
+        merged["only"] = _without_restrictions_of(given, content["only"])
     if "latency" in given:
-        merged["latency"] = _latency(content.get("latency", {}), given["latency"])
+        merged["latency"] = _merged_latency(content.get("latency", {}), given["latency"])
+
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
-        raise RequestError(_explain(error, given, source)) from None
+        raise RequestError(_first_fault(error, given, source)) from None
 
 
-def _latency(content: Any, given: Mapping[str, Any]) -> Any:
-    """The settings of the content with those of the command line over them."""
-    said = {name: value for name, value in given.items() if value is not None}
-    return {**content, **said} if isinstance(content, Mapping) else content
+def _merged_budgets(content: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The budgets by attack, where the command line names budgets."""
+    if "eps" in given:
+        return {"attack_eps": given.get("attack_eps", {})}
+    if "attack_eps" in given and isinstance(content.get("attack_eps"), Mapping):
+        return {"attack_eps": {**content["attack_eps"], **given["attack_eps"]}}
+    return {}
 
 
-def _explain(error: ValidationError, given: Mapping[str, Any], source: str) -> str:
-    """The first fault in one line: where it is, what it holds, what is wrong."""
-    first = error.errors()[0]
-    name = str(first["loc"][0])
-    if (
-        name == "latency"
-        and len(first["loc"]) > 1
-        and given.get("latency", {}).get(first["loc"][1]) is not None
-    ):
-        given, name = given["latency"], str(first["loc"][1])
+def _without_restrictions_of(
+    given: Mapping[str, Any], restrictions: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The restrictions without those of the axes that the command line gives."""
+    freed = {*given, *(["eps"] if "attack_eps" in given else [])}
+
+    return {
+        name: {axis: values for axis, values in restriction.items() if axis not in freed}
+        if isinstance(restriction, Mapping)
+        else restriction
+        for name, restriction in restrictions.items()
+    }
+
+
+def _merged_latency(content: Any, given: Mapping[str, Any]) -> Any:
+    """The latency settings of the content, changed by those of the command line."""
+    settings = {name: value for name, value in given.items() if value is not None}
+    return {**content, **settings} if isinstance(content, Mapping) else content
+
+
+def _first_fault(error: ValidationError, given: Mapping[str, Any], source: str) -> str:
+    """The first fault in one line: the option or key, its value, and the reason."""
+    fault = error.errors()[0]
+    location = fault["loc"]
+    name = str(location[0])
+
+    timing = given.get("latency", {})
+    if name == "latency" and len(location) > 1 and timing.get(location[1]) is not None:
+        given = timing
+        name = str(location[1])
+
     option = "eps" if name == "attack_eps" else name.replace("_", "-")
-    where = f"--{option}" if name in given else f"{source}: {'.'.join(map(str, first['loc']))}"
-    if first["type"] == "extra_forbidden":
-        return f"{where}: there is no such key{nearest(name, RunConfig.model_fields)}"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{where} = {first['input']!r}: {message}"
+    key = f"--{option}" if name in given else f"{source}: {'.'.join(map(str, location))}"
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: there is no such key{nearest(name, RunConfig.model_fields)}"
+
+    reason = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"{key} = {fault['input']!r}: {reason}"

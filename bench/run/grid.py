@@ -1,129 +1,39 @@
-"""The grid of a run and its cells: one dataset, classifier, defense, attack, epsilon, threat model and seed each."""
+"""The grid of a run: all combinations of the configured axes, as cells."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from bench.contracts import Attack, Classifier, Defense, MinimumNorm, Plugin
-from bench.errors import RequestError, unknown
+from bench.contracts import Attack, Classifier, Defense, Plugin
+from bench.errors import RequestError
 from bench.plugins.configured import Configured, configure
-from bench.records.cell import CellProperties
-from bench.records.pipeline import Pipeline
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
-from bench.run.config import Only, RunConfig
-from bench.spec import Spec
-from bench.stages.datasets import dataset_names
+from bench.run.cell import CELL_FORMAT, Cell
+from bench.run.config import Restriction, RunConfig
+from bench.run.config_checks import check_attack_specs, check_budgets, check_names
 from bench.stages.threats import ThreatModel, threat_model
-from bench.store.keys import content_key
 
 P = TypeVar("P", bound=Plugin)
-
-CELL_FORMAT = 2
-"""Raise it when a cell's outcome changes its meaning, so that recorded cells no longer count."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One number of the comparison."""
-
-    dataset: str
-    classifier: Configured[Classifier]
-    defense: Configured[Defense]
-    attack: Configured[Attack]
-    eps: float
-    threat: ThreatModel
-    seed: int
-
-    @property
-    def pipeline(self) -> Pipeline:
-        """The trained pipeline that is attacked."""
-        return Pipeline(self.dataset, self.classifier.label, self.defense.label, self.seed)
-
-    def labels(self) -> dict[str, Any]:
-        """The cell as tables name it."""
-        return {
-            **self.pipeline.without_seed.labels(),
-            "attack": self.attack.label,
-            "eps": self.eps,
-            "threat": self.threat.label,
-            "seed": self.seed,
-        }
-
-    def parameters(self) -> dict[str, Any]:
-        """Every parameter of the three plugins, defaults included."""
-        return {
-            "classifier": dict(self.classifier.parameters),
-            "defense": dict(self.defense.parameters),
-            "attack": dict(self.attack.parameters),
-        }
-
-    def key(self, data: str, protocol: Mapping[str, Any]) -> str:
-        """What the cell's outcome depends on, before anything is trained.
-
-        Args:
-            data: digest of the training and test images.
-            protocol: settings of the evaluation that change an outcome (batch size, draws, ...), as
-                JSON.
-        """
-        parts = (
-            self.classifier.identity,
-            self.defense.identity,
-            self.attack.identity,
-            self.threat.identity,
-        )
-        return content_key(
-            {
-                "format": CELL_FORMAT,
-                "cell": {**self.labels(), **{str(i): part for i, part in enumerate(parts)}},
-                "data": data,
-                **protocol,
-            }
-        )
-
-    def properties(self) -> CellProperties:
-        """What the checks must know of the cell."""
-        attack, threat = self.attack.plugin, self.threat.kind
-        return CellProperties(
-            norm=attack.ball(),
-            access=attack.access,
-            minimum_norm=isinstance(attack, MinimumNorm),
-            steps=self.attack.parameters.get("steps"),
-            threat=threat.name,
-            gradient=threat.gradient,
-            sees_defense=threat.sees_defense,
-            stronger_than=threat.stronger_than,
-            eot=self.threat.eot if self.defense.plugin.stochastic else 1,
-            stochastic=self.defense.plugin.stochastic,
-            stops_at_first_success=attack.stops_at_first_success,
-        )
-
-    def with_doubled_steps(self) -> Cell | None:
-        """The same with twice the steps of its attack, to see whether it has converged.
-
-        None where there is none.
-        """
-        steps = self.attack.parameters.get("steps")
-        if not isinstance(steps, int) or "classifier" not in self.threat.kind.uses:
-            return None  # of a model that is never evaluated there is nothing to compare
-        given = dict(self.attack.resolved.parameters)
-        spec = Spec(self.attack.name, tuple({**given, "steps": str(2 * steps)}.items()))
-        try:
-            return replace(self, attack=configure(ATTACKS, spec))
-        except RequestError:  # beyond what the attack allows
-            return None
-
-    def __str__(self) -> str:
-        return (
-            f"{self.dataset} {self.classifier.label} {self.defense.label} {self.attack.label} "
-            f"eps {self.eps:g} {self.threat.label} seed {self.seed}"
-        )
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The axes, every plugin configured; making one checks the whole request."""
+    """The axes of a run, with every plugin configured; making a grid checks the whole request.
+
+    Attributes:
+        datasets: names of data sets.
+        classifiers: classifiers with their parameters.
+        defenses: defenses with their parameters.
+        attacks: attacks with their parameters, each with its budgets on the [0, 1] scale.
+        threats: threat models with their parameters.
+        seeds: seeds of training and attacks.
+        restrictions: part of the grid that a classifier or a defense takes part in, by its spec or
+            its name.
+    """
 
     datasets: tuple[str, ...]
     classifiers: tuple[Configured[Classifier], ...]
@@ -131,153 +41,97 @@ class Grid:
     attacks: tuple[tuple[Configured[Attack], tuple[float, ...]], ...]
     threats: tuple[ThreatModel, ...]
     seeds: tuple[int, ...]
-    only: Mapping[str, Only]
+    restrictions: Mapping[str, Restriction]
 
     @classmethod
     def of(cls, config: RunConfig) -> Grid:
-        """The grid of a configuration; what is listed twice counts once.
+        """The grid of a configuration; a value that is listed twice counts once.
 
         Raises:
-            RequestError: an unknown name, or a parameter that is unknown or out of range.
+            RequestError: a name is unknown, a parameter is unknown or out of range, or the
+                restrictions leave no cell.
         """
-        for name in config.datasets:
-            if name not in dataset_names():
-                raise unknown("dataset", name, dataset_names())
-        _check_overrides(config)
-        _check_only(config)
+        check_names(config)
         attacks = _configured(ATTACKS, config.attacks, config)
-        _check_budgets(config, attacks)
+        check_attack_specs(config, attacks)
+
         grid = cls(
-            datasets=_once(config.datasets),
+            datasets=_unique(config.datasets),
             classifiers=_configured(CLASSIFIERS, config.classifiers, config),
             defenses=_configured(DEFENSES, config.defenses, config),
             attacks=tuple((attack, _budgets(attack, config)) for attack in attacks),
-            threats=tuple(threat_model(text, config.parameters) for text in _once(config.threats)),
-            seeds=_once(config.seeds),
-            only=config.only,
+            threats=tuple(
+                threat_model(text, config.parameters) for text in _unique(config.threats)
+            ),
+            seeds=_unique(config.seeds),
+            restrictions=config.only,
         )
         if next(grid.cells(), None) is None:
             raise RequestError(
-                f"nothing is left of the grid: [only] allows none of it ({', '.join(config.only)})"
+                "nothing is left of the grid: "
+                f"[only] allows none of its cells ({', '.join(config.only)})"
             )
+
         return grid
 
     def identities(self) -> dict[str, Any]:
-        """Every plugin resolved: parameters with defaults, versions, digests of files.
+        """The identities of all plugins and threat models, and the version of a cell's outcome.
 
-        And the meaning of a cell.
+        An identity holds parameters with defaults, version, and digests of files.
         """
         families: dict[str, tuple[Configured[Plugin], ...]] = {
             "classifiers": self.classifiers,
             "defenses": self.defenses,
             "attacks": tuple(attack for attack, _ in self.attacks),
         }
-        found = {
-            name: {plugin.label: plugin.identity for plugin in plugins}
-            for name, plugins in families.items()
+        plugins = {
+            family: {plugin.label: plugin.identity for plugin in members}
+            for family, members in families.items()
         }
         threats = {threat.label: threat.identity for threat in self.threats}
-        return {"format": CELL_FORMAT, **found, "threats": threats}
+
+        return {"format": CELL_FORMAT, **plugins, "threats": threats}
 
     def cells(self) -> Iterator[Cell]:
-        """All cells, those that share networks and adversarial sets next to each other."""
-        return (cell for cell in self._product() if self._takes_part(cell))
-
-    def _takes_part(self, cell: Cell) -> bool:
-        """Whether what restricts the cell's classifier and defense allows it.
-
-        A whole spec goes before its name.
-        """
-        attack = (cell.attack.label, cell.attack.name)
-        rules = (
-            self.only.get(each.label, self.only.get(each.name))
-            for each in (cell.classifier, cell.defense)
-        )
-        return all(rule is None or rule.allows(cell.dataset, attack, cell.eps) for rule in rules)
+        """All cells; those that share networks and adversarial sets follow each other."""
+        return (cell for cell in self._product() if self._allows(cell))
 
     def _product(self) -> Iterator[Cell]:
-        for dataset in self.datasets:
-            for seed in self.seeds:
-                for classifier in self.classifiers:
-                    for defense in self.defenses:
-                        for attack, budgets in self.attacks:
-                            for eps in budgets:
-                                for threat in self.threats:
-                                    yield Cell(
-                                        dataset, classifier, defense, attack, eps, threat, seed
-                                    )
+        pipelines = itertools.product(self.datasets, self.seeds, self.classifiers, self.defenses)
+        for dataset, seed, classifier, defense in pipelines:
+            for attack, budgets in self.attacks:
+                for eps, threat in itertools.product(budgets, self.threats):
+                    yield Cell(dataset, classifier, defense, attack, eps, threat, seed)
 
+    def _allows(self, cell: Cell) -> bool:
+        """Whether the restrictions of the cell's classifier and defense allow the cell.
 
-V = TypeVar("V")
+        The restriction of a whole spec takes precedence over that of the plugin's name.
+        """
+        attack = (cell.attack.label, cell.attack.name)
+        restrictions = (
+            self.restrictions.get(plugin.label, self.restrictions.get(plugin.name))
+            for plugin in (cell.classifier, cell.defense)
+        )
 
-
-def _budgets(attack: Configured[Attack], config: RunConfig) -> tuple[float, ...]:
-    """The epsilons of an attack.
-
-    Raises:
-        RequestError: one is beyond the range of a pixel in the norm of the largest change (or of a
-            share).
-    """
-    budgets, norm = _once(config.eps_of(attack.label, attack.name)), attack.plugin.ball()
-    for eps in budgets:
-        if eps > 1 and norm in (None, "linf"):
-            raise RequestError(
-                f"--eps {eps:g}: attack '{attack.label}' takes at most 1 ({norm or 'a share'})"
-            )
-    return budgets
-
-
-def _once(values: tuple[V, ...]) -> tuple[V, ...]:
-    return tuple(dict.fromkeys(values))
+        return all(
+            restriction is None or restriction.allows(cell.dataset, attack, cell.eps)
+            for restriction in restrictions
+        )
 
 
 def _configured(
     registry: Registry[P], specs: tuple[str, ...], config: RunConfig
 ) -> tuple[Configured[P], ...]:
-    return tuple(configure(registry, spec, config.parameters) for spec in _once(specs))
+    return tuple(configure(registry, spec, config.parameters) for spec in _unique(specs))
 
 
-def _check_budgets(config: RunConfig, attacks: tuple[Configured[Attack], ...]) -> None:
-    """Every whole spec under `attack_eps` is one of the grid's, as it is written there.
+def _budgets(attack: Configured[Attack], config: RunConfig) -> tuple[float, ...]:
+    budgets = _unique(config.eps_of(attack.label, attack.name))
+    check_budgets(attack, budgets)
 
-    Raises:
-        RequestError: one is not.
-    """
-    labels = [attack.label for attack in attacks]
-    for name in config.attack_eps:
-        if ":" in name and name not in labels:
-            raise unknown("attack that budgets are given for:", name, labels)
+    return budgets
 
 
-def _check_only(config: RunConfig) -> None:
-    """Every name under `only` is a classifier's or defense's, and what it names there exists.
-
-    Raises:
-        RequestError: one is not.
-    """
-    names = [*CLASSIFIERS, *DEFENSES]
-    for name, part in config.only.items():
-        if Spec.parse(name).name not in names:
-            raise unknown("classifier or defense under [only]:", name, names)
-        for dataset in part.datasets or ():
-            if dataset not in dataset_names():
-                raise unknown("dataset", dataset, dataset_names())
-        for attack in part.attacks or ():
-            if Spec.parse(attack).name not in ATTACKS:
-                raise unknown("attack under [only]:", attack, ATTACKS)
-
-
-def _check_overrides(config: RunConfig) -> None:
-    """Every name under `parameters` and `attack_eps` is a plugin's, so that a typing error is not
-    ignored.
-
-    Raises:
-        RequestError: one is not.
-    """
-    names = [name for registry in (DEFENSES, ATTACKS, CLASSIFIERS) for name in registry]
-    for name in config.parameters:
-        if name not in names:
-            raise unknown("plugin under [parameters]:", name, names)
-    for name in config.attack_eps:
-        if Spec.parse(name).name not in ATTACKS:
-            raise unknown("attack in the budgets (--eps NAME=VALUE, [attack_eps]):", name, ATTACKS)
+def _unique(values: tuple[V, ...]) -> tuple[V, ...]:
+    return tuple(dict.fromkeys(values))

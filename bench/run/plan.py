@@ -1,121 +1,175 @@
-"""What a grid needs before any of it is computed: networks and adversarial sets, cached or not."""
+"""The plan of a run: its networks and adversarial sets, each cached or still to be made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bench.contracts import Network
 from bench.errors import NotApplicable
+from bench.run.cell import Cell
 from bench.run.cell_tasks import CellTasks
-from bench.run.grid import Cell, Grid
+from bench.run.grid import Grid
 from bench.stages.context import TaskContext
 from bench.stages.references import CellNetworks, NetworkRef
 from bench.stages.train import Train
 from bench.store.keys import content_key
 
 
-@dataclass
-class Plan:
-    """What there is to do.
+class PlannedNetwork(NamedTuple):
+    """A network that a run needs.
 
     Attributes:
-        cells: how many in all.
-        recorded: how many the run's folder already holds.
-        networks: by key, (title, cached) of every network the remaining cells need.
-        crafted: by key, whether an adversarial set that the remaining cells need is cached.
+        title: role, plugin, data set and seed of the network.
+        cached: whether the cache has the network.
+    """
+
+    title: str
+    cached: bool
+
+
+@dataclass
+class Plan:
+    """The work of a run, before any of it is done.
+
+    Attributes:
+        cells: number of cells.
+        recorded: number of cells that the run's folder already holds.
+        networks: networks of the remaining cells, by key.
+        adversarial_sets: adversarial sets of the remaining cells, by key: whether the cache has
+            the set.
+        convergence_sets: adversarial sets of the convergence check, as `adversarial_sets`.
     """
 
     cells: int = 0
     recorded: int = 0
-    networks: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    crafted: dict[str, bool] = field(default_factory=dict)
+    networks: dict[str, PlannedNetwork] = field(default_factory=dict)
+    adversarial_sets: dict[str, bool] = field(default_factory=dict)
+    convergence_sets: dict[str, bool] = field(default_factory=dict)
+
+
+class _CachedNetworks(NamedTuple):
+    """The networks of a cell; None for one that the cache lacks or the cell does not have."""
+
+    classifier: NetworkRef | None
+    defense: NetworkRef | None
+    substitute: NetworkRef | None
 
 
 class Planner:
-    """Looks at a grid's cells and into the cache.
+    """Plans a run from the cells of its grid and the content of the cache.
 
     Args:
-        grid: the cells.
-        tasks: knows what each of them needs.
-        context: where that is kept.
+        grid: cells of the run.
+        tasks: builder of the cells' tasks.
+        context: cache of networks and adversarial sets.
     """
 
     def __init__(self, grid: Grid, tasks: CellTasks, context: TaskContext) -> None:
-        self._grid, self._tasks, self._context = grid, tasks, context
+        self._grid = grid
+        self._tasks = tasks
+        self._context = context
 
-    def plan(self, recorded: Callable[[Cell], bool]) -> Plan:
-        """Count what there is to do but for cells that are recorded.
-
-        Loads the data; nothing is computed.
-        """
+    def plan(self, is_recorded: Callable[[Cell], bool]) -> Plan:
+        """The plan for all cells that are not recorded; loads the data and computes nothing."""
         plan = Plan()
         for cell in self._grid.cells():
             plan.cells += 1
-            if recorded(cell):
+            if is_recorded(cell):
                 plan.recorded += 1
             elif _applies(cell):
-                self._note(cell, plan)
+                self._add(cell, plan)
+
         return plan
 
-    def _note(self, cell: Cell, plan: Plan) -> None:
-        """Note what one cell needs.
+    def _add(self, cell: Cell, plan: Plan) -> None:
+        """Add everything that a cell needs to the plan."""
+        networks = self._add_networks(cell, plan)
+        key, cached = self._adversarial_set(cell, networks)
+        plan.adversarial_sets[key] = cached
 
-        What depends on a network still to be trained has no key yet, and is not cached.
-        """
-        where = f"on {cell.dataset}, seed {cell.seed}"
+        doubled = cell.with_doubled_steps()
+        images = self._tasks.convergence_images
+        if doubled is not None and images:
+            key, cached = self._adversarial_set(doubled, networks, images)
+            plan.convergence_sets[key] = cached
+
+    def _add_networks(self, cell: Cell, plan: Plan) -> _CachedNetworks:
         task = self._tasks.classifier_task(cell)
-        classifier = self._stored(task)
-        plan.networks[task.key] = (
-            f"classifier {cell.classifier.label} {where}",
-            classifier is not None,
-        )
-        defense = self._note_defense(cell, classifier, plan, where)
-        substitute_task, substitute = self._tasks.substitute_task(cell), None
-        if substitute_task is not None:
-            substitute = self._stored(substitute_task)
-            title = f"substitute classifier {substitute_task.plugin.label} {where}"
-            plan.networks[substitute_task.key] = (title, substitute is not None)
-        uses = cell.threat.kind.uses
-        missing = ("purifier" in uses and defense is None) or (
-            "substitute" in uses and substitute is None
-        )
-        if classifier is None or missing:
-            sees = cell.threat.kind.sees_defense
-            labels = {
-                name: value for name, value in cell.labels().items() if name != "defense" or sees
-            }
-            plan.crafted[content_key(labels)] = False
-        else:
-            unused = NetworkRef(cell.defense, classifier.info, "", "")
-            craft = self._tasks.craft_task(
-                cell, CellNetworks(classifier, defense or unused, substitute)
-            )
-            plan.crafted[craft.key] = self._context.store.digest(craft.kind, craft.key) is not None
+        classifier = self._cached(task)
+        title = f"classifier {cell.classifier.label} {_where(cell)}"
+        plan.networks[task.key] = PlannedNetwork(title, classifier is not None)
 
-    def _note_defense(
-        self, cell: Cell, classifier: NetworkRef | None, plan: Plan, where: str
+        defense = self._add_defense(cell, classifier, plan)
+
+        substitute = None
+        substitute_task = self._tasks.substitute_task(cell)
+        if substitute_task is not None:
+            substitute = self._cached(substitute_task)
+            title = f"substitute classifier {substitute_task.plugin.label} {_where(cell)}"
+            plan.networks[substitute_task.key] = PlannedNetwork(title, substitute is not None)
+
+        return _CachedNetworks(classifier, defense, substitute)
+
+    def _add_defense(
+        self, cell: Cell, classifier: NetworkRef | None, plan: Plan
     ) -> NetworkRef | None:
-        """Note the cell's defense; returns it where the cache has it."""
-        needs_classifier = cell.defense.plugin.uses_classifier
-        against = cell.classifier.label if needs_classifier else ""
-        title = f"defense {cell.defense.label} {where}" + (
-            f", against {against}" if needs_classifier else ""
-        )
-        if classifier is None and needs_classifier:
-            unkeyed = {"plugin": cell.defense.training_identity, "against": against, "where": where}
-            plan.networks[content_key(unkeyed)] = (title, False)
+        title = f"defense {cell.defense.label} {_where(cell)}"
+        against = ""
+        if cell.defense.plugin.uses_classifier:
+            against = cell.classifier.label
+            title += f", trained with classifier {against}"
+
+        # Without its classifier a defense has no key yet, so the cache cannot have it.
+        if against and classifier is None:
+            identity = cell.defense.training_identity
+            key = content_key({"plugin": identity, "against": against, "where": _where(cell)})
+            plan.networks[key] = PlannedNetwork(title, cached=False)
             return None
+
         task = self._tasks.defense_task(cell, classifier)
-        defense = self._stored(task)
-        if type(cell.defense.plugin).fit is not Network.fit:  # else there is nothing to train
-            plan.networks[task.key] = (title, defense is not None)
+        defense = self._cached(task)
+        if _is_trained(cell):
+            plan.networks[task.key] = PlannedNetwork(title, defense is not None)
+
         return defense
 
-    def _stored(self, task: Train) -> NetworkRef | None:
-        """The network, where the cache has it."""
+    def _adversarial_set(
+        self, cell: Cell, networks: _CachedNetworks, n: int | None = None
+    ) -> tuple[str, bool]:
+        """The key of the adversarial set for n images (None: all), and whether it is cached."""
+        uses = cell.threat.kind.uses
+        defense = networks.defense
+        lacks_defense = "purifier" in uses and defense is None
+        lacks_substitute = "substitute" in uses and networks.substitute is None
+
+        # Without its networks a set has no key yet; its labels count it once in the meantime.
+        if networks.classifier is None or lacks_defense or lacks_substitute:
+            labels = cell.labels()
+            if not cell.threat.kind.sees_defense:
+                del labels["defense"]
+            return content_key(labels), False
+
+        unused = NetworkRef(cell.defense, networks.classifier.info, key="", digest="")
+        references = CellNetworks(networks.classifier, defense or unused, networks.substitute)
+        task = self._tasks.craft_task(cell, references, n)
+
+        return task.key, self._context.store.digest(task.kind, task.key) is not None
+
+    def _cached(self, task: Train) -> NetworkRef | None:
+        """The network of a task; None where the cache lacks it."""
         digest = self._context.store.digest(task.kind, task.key)
         return NetworkRef(task.plugin, task.split.info, task.key, digest) if digest else None
+
+
+def _where(cell: Cell) -> str:
+    return f"on {cell.dataset}, seed {cell.seed}"
+
+
+def _is_trained(cell: Cell) -> bool:
+    """Whether the cell's defense has something to train."""
+    return type(cell.defense.plugin).fit is not Network.fit
 
 
 def _applies(cell: Cell) -> bool:

@@ -1,36 +1,38 @@
-"""The sweep: cell after cell, then latency alone.
+"""The runner of a grid: its cells one by one, then latency.
 
-A failing cell is recorded and the others go on.
+A cell that fails is recorded with its reason, and the others go on.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
 from bench.errors import NotApplicable, PluginFault
-from bench.latency.stopwatch import Stopwatch, subjects, timing_line
-from bench.machine.device_lock import exclusive_use
 from bench.records.cell import CellRecord, Status
 from bench.records.folder import RunFolder
-from bench.records.pipeline import Pipeline
-from bench.records.timing import Subject, Timing
+from bench.run.cell import Cell
 from bench.run.cell_tasks import CellResult, CellTasks
 from bench.run.config import RunConfig
-from bench.run.grid import Cell, Grid
+from bench.run.grid import Grid
+from bench.run.latency_sweep import LatencySweep
 from bench.run.plan import Plan, Planner
 from bench.stages.context import TaskContext
-from bench.stages.crafting import described
+from bench.stages.crafting import parameters_at_budget
 from bench.stages.executor import Executor
 from bench.stages.references import CellNetworks
 
-logger = logging.getLogger("bench")
-
 
 class Runner:
-    """Runs a grid into a folder."""
+    """Runs a grid into a folder.
+
+    Args:
+        grid: cells of the run.
+        config: settings of the evaluation and of the latency measurement.
+        context: device, data and cache.
+        executor: executor that runs the tasks of cells.
+        folder: folder of the run.
+    """
 
     def __init__(
         self,
@@ -40,14 +42,16 @@ class Runner:
         executor: Executor,
         folder: RunFolder,
     ) -> None:
-        self.grid, self.config, self.context, self.folder = grid, config, context, folder
+        self.grid = grid
+        self.config = config
+        self.context = context
+        self.folder = folder
         self._tasks = CellTasks(executor, context, config)
 
     def plan(self) -> Plan:
-        """Count what there is to do; nothing is computed."""
-        return Planner(self.grid, self._tasks, self.context).plan(
-            lambda cell: self._recorded(cell) is not None
-        )
+        """The plan of the run; nothing is computed."""
+        planner = Planner(self.grid, self._tasks, self.context)
+        return planner.plan(lambda cell: self._recorded(cell) is not None)
 
     def run(self, environment: str) -> Iterator[CellRecord]:
         """Run every cell and yield its record as soon as it is written.
@@ -59,59 +63,24 @@ class Runner:
             StorageError: the disk is full or the folder not writable; earlier results are intact.
         """
         for cell in self.grid.cells():
-            recorded = self._recorded(cell)
-            if recorded:
-                yield recorded
-                continue
-            yield self._evaluate(cell, environment)
+            yield self._recorded(cell) or self._evaluate(cell, environment)
 
-    def time(self, environment: str) -> int:
-        """Measure latency, round by round, with nothing else running: no live display, no other
-        work on the device.
+    def measure_latency(self, environment: str) -> int:
+        """Time every pipeline of the grid, see `LatencySweep.run`.
 
         Args:
             environment: id of this machine's environment in the folder.
 
         Returns:
-            how many timings failed although the network was there; each is told with its reason.
-
-        Raises:
-            RequestError: an unknown engine or precision.
+            number of timings that failed.
         """
-        cells = self._representatives()
-        wanted = list(subjects(self.config.latency, list(cells), str(self.context.device)))
-        missing = [subject for subject in wanted if not self._timed(subject, environment)]
-        if not missing:
-            return 0
-        stopwatch = Stopwatch(self.context, self.config.latency)
-        failed, told_of = 0, set[str]()
-        for done, subject in enumerate(missing, start=1):
-            timing = replace(self._time(stopwatch, subject, cells), environment=environment)
-            self.folder.save_timing(timing)
-            failed += timing.status == "failed"
-            if timing.status == "ok":
-                logger.info("latency %d of %d: %s", done, len(missing), timing_line(timing))
-            elif timing.reason not in told_of:
-                told_of.add(timing.reason)
-                logger.warning("not timed at batch size %d: %s", subject.batch_size, timing.reason)
-        return failed
+        cells = self.grid.cells()
+        sweep = LatencySweep(cells, self.config, self._tasks, self.context, self.folder)
 
-    def _time(
-        self, stopwatch: Stopwatch, subject: Subject, cells: Mapping[Pipeline, Cell]
-    ) -> Timing:
-        """Measure one timing, its networks trained or loaded first."""
-        try:
-            networks = self._tasks.networks(cells[subject.pipeline])
-            split = self.context.split(subject.pipeline.dataset, self.config.n)
-            with exclusive_use(self.context.device):
-                return stopwatch.time(subject, networks, split)
-        except NotApplicable as reason:
-            return Timing(subject, "skipped", str(reason))
-        except PluginFault as fault:
-            return Timing(subject, "failed", str(fault))
+        return sweep.run(environment)
 
     def _evaluate(self, cell: Cell, environment: str) -> CellRecord:
-        """Run one cell and write its record, whatever its end."""
+        """Run one cell and write its record, whether it ends well or not."""
         networks: CellNetworks | None = None
         result: CellResult | None = None
         details: dict[str, Any] = {}
@@ -119,7 +88,7 @@ class Runner:
         reason = ""
 
         try:
-            details = described(cell.attack, cell.eps)
+            details = parameters_at_budget(cell.attack, cell.eps)
             cell.threat.check_applies(cell.attack)
             networks = self._tasks.networks(cell)
             result = self._tasks.result(cell, networks)
@@ -148,19 +117,6 @@ class Runner:
         return record
 
     def _recorded(self, cell: Cell) -> CellRecord | None:
-        """The cell's record, where there is one and it did not fail: a failure is tried again."""
-        found = self.folder.record(self._tasks.cell_key(cell))
-        return found if found is not None and found.status != "failed" else None
-
-    def _representatives(self) -> dict[Pipeline, Cell]:
-        """One cell of each pipeline, whatever its seed: latency depends on nothing else."""
-        first: dict[Pipeline, Cell] = {}
-        for cell in self.grid.cells():
-            first.setdefault(cell.pipeline.without_seed, cell)
-
-        return first
-
-    def _timed(self, subject: Subject, environment: str) -> bool:
-        """Whether it was timed in this environment: what was not, or did not apply then, may by now."""
-        found = self.folder.timing(subject.key)
-        return found is not None and found.status == "ok" and found.environment == environment
+        """The record of the cell; None where there is none, or a failure, which is tried again."""
+        record = self.folder.record(self._tasks.cell_key(cell))
+        return record if record is not None and record.status != "failed" else None

@@ -1,1 +1,1 @@
-"""The stages of a run: pure functions of their inputs' keys, handed to an executor."""
+"""The stages of a run: tasks with content keys, and the executor that runs them."""

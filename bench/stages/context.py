@@ -1,4 +1,4 @@
-"""The context of tasks: the device, the data, the store, trained networks."""
+"""The context of tasks: device, data sets, store and trained networks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bench.store.artifacts import Artifact, ArtifactStore, Tensors
 
 
 class DamagedArtifact(StorageError):
-    """A stored artifact whose content is not what its header says; it has been removed.
+    """A stored artifact whose content did not match its digest; it has been removed.
 
     Attributes:
-        key: content key of the artifact.
+        key: content key of the removed artifact.
     """
 
     def __init__(self, key: str, message: str) -> None:
@@ -30,13 +30,13 @@ class DamagedArtifact(StorageError):
 
 
 class TaskContext:
-    """Where tasks find their inputs: the device, the data, the store, trained networks.
+    """The inputs of tasks, loaded on demand: data sets, trained networks and adversarial sets.
 
     Attributes:
-        device: the one device everything runs on.
-        store: the artifact cache.
-        data: the folder of data sets.
-        progress: where long steps are shown.
+        device: device that everything runs on.
+        store: artifact cache.
+        data: folder of the data sets.
+        progress: reporter that shows the progress of long steps.
     """
 
     def __init__(
@@ -51,11 +51,15 @@ class TaskContext:
         self._references: dict[tuple[str, int | None], SplitRef] = {}
 
     def dataset(self, name: str) -> Dataset:
-        """The data set of that name, on the CPU."""
+        """The data set of that name, on the CPU.
+
+        Raises:
+            RequestError: the name is unknown, or the data set cannot be downloaded.
+        """
         return load_dataset(name, self.data)
 
     def split(self, name: str, n: int | None) -> SplitRef:
-        """A reference to the training images (n is None), or to the first n test images."""
+        """A reference to the first n test images, or to the training images if n is None."""
         if (name, n) not in self._references:
             dataset = self.dataset(name)
             digest = _part(dataset, n).digest
@@ -67,7 +71,8 @@ class TaskContext:
         """Images (n, channels, height, width) in [0, 1] and labels (n,), on the device."""
         if split not in self._splits:
             part = _part(self.dataset(split.dataset), split.n)
-            images, labels = part.images.to(self.device), part.labels.to(self.device)
+            images = part.images.to(self.device)
+            labels = part.labels.to(self.device)
             self._splits[split] = Split(images, labels, part.digest)
 
         return self._splits[split].images, self._splits[split].labels
@@ -76,66 +81,71 @@ class TaskContext:
         """The trained network on the device: frozen, in evaluation mode, its output unchecked.
 
         Raises:
-            DamagedArtifact: its file is not what its header says.
-            StorageError: it has vanished from the cache, or another stands in its place.
-            PluginFault: it cannot be built again, or does not take its own weights.
+            DamagedArtifact: the stored file did not match its digest and has been removed.
+            StorageError: the network has vanished from the cache, or was replaced there.
+            PluginFault: the plugin cannot build the module again, or load its own weights into it.
         """
-        name = (reference.digest, reference.plugin.resolved, reference.info)
-        if name not in self._networks:
-            artifact = self._load("network", reference, f"the trained {reference.who}")
-            with plugin_call(reference.who):
+        key = (reference.digest, reference.plugin.resolved, reference.info)
+        if key not in self._networks:
+            artifact = self._load("network", reference, f"the trained {reference.description}")
+            with plugin_call(reference.description):
                 module = reference.plugin.plugin.build(reference.info)
                 load_weights(module, artifact)
-            self._networks[name] = module.to(self.device).requires_grad_(False).eval()
+            self._networks[key] = module.to(self.device).requires_grad_(False).eval()
 
-        return self._networks[name]
+        return self._networks[key]
 
     def checked_network(self, reference: NetworkRef) -> Guarded:
-        """The same network with every output checked, for evaluation.
+        """The trained network with every output checked, for evaluation.
 
-        A check makes the host wait for the device, so attacks and timing go without.
+        Attacks and timing use the unchecked `network`, because a check makes the host wait for the
+        device.
         """
         is_defense = isinstance(reference.plugin.plugin, Defense)
         classes = None if is_defense else reference.info.classes
 
-        return Guarded(reference.who, self.network(reference), classes).eval()
+        return Guarded(reference.description, self.network(reference), classes).eval()
 
     def adversarial_set(self, reference: AdversarialRef) -> Tensors:
-        """The tensors of an adversarial set, see `bench.stages.craft.Craft.run`.
+        """The tensors of an adversarial set, as `bench.stages.craft.Craft.run` makes them.
 
         Raises:
-            DamagedArtifact: its file is not what its header says.
-            StorageError: it has vanished from the cache, or another stands in its place.
+            DamagedArtifact: the stored file did not match its digest and has been removed.
+            StorageError: the set has vanished from the cache, or was replaced there.
         """
         return self._load("adversarial", reference, "an adversarial set").tensors
 
-    def _load(self, kind: str, reference: NetworkRef | AdversarialRef, what: str) -> Artifact:
+    def _load(
+        self, kind: str, reference: NetworkRef | AdversarialRef, description: str
+    ) -> Artifact:
         """The stored artifact of a reference, verified."""
         artifact = self.store.load(kind, reference.key)
+
         if artifact is None and self.store.remove_damaged(kind, reference.key):
             raise DamagedArtifact(
                 reference.key,
-                f"{what} was damaged in the cache and has been removed: start the command again",
+                f"{description} was damaged in the cache and has been removed: "
+                "start the command again",
             )
         if artifact is None or artifact.digest != reference.digest:
-            how = "has vanished from" if artifact is None else "was replaced in"
-            raise StorageError(f"{what} {how} the cache: start the command again")
+            event = "has vanished from" if artifact is None else "was replaced in"
+            raise StorageError(f"{description} {event} the cache: start the command again")
 
         return artifact
 
 
 def _part(dataset: Dataset, n: int | None) -> Split:
-    """The training images (n is None), or the first n test images."""
+    """The first n test images, or the training images if n is None."""
     return dataset.train if n is None else dataset.test_images(n)
 
 
 def weights_of(module: nn.Module) -> Tensors:
-    """The module's state as arrays."""
+    """The module's state dict as NumPy arrays."""
     return {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
 
 
 def load_weights(module: nn.Module, artifact: Artifact) -> None:
-    """Put stored weights into a module just built."""
+    """Load stored weights into a newly built module."""
     module.load_state_dict(
         {name: torch.from_numpy(array.copy()) for name, array in artifact.tensors.items()}
     )

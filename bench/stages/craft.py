@@ -1,6 +1,6 @@
-"""Crafting an adversarial set under a threat model.
+"""Crafting adversarial sets under a threat model.
 
-A set that does not depend on the purifier serves all of them.
+An adversarial set that does not depend on the purifier is shared by all defenses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from bench.errors import NotApplicable
 from bench.geometry import Norm, within
 from bench.plugins.configured import Configured
 from bench.stages.context import TaskContext
-from bench.stages.crafting import described, gradient_norms, minimise, noise, perturb
+from bench.stages.crafting import (
+    gradient_norms,
+    minimise,
+    parameters_at_budget,
+    perturb,
+    random_noise,
+)
 from bench.stages.guard import plugin_call
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
 from bench.stages.seeding import seeded
@@ -28,21 +34,22 @@ from bench.store.artifacts import Meta, Tensors
 
 @dataclass(frozen=True)
 class Craft(Task):
-    """Attack the test images.
+    """The task that attacks test images and stores the adversarial set.
 
     Attributes:
-        attack: the attack.
-        eps: its budget on the [0, 1] scale; None for the nearest adversarial images of a
+        attack: attack to run.
+        eps: budget of the attack on the [0, 1] scale; None for the nearest adversarial images of a
             `MinimumNorm` attack.
-        threat: the threat model.
-        split: the test images.
-        classifier: the attacked classifier, where the threat model uses it; else None, so that the
-            set is shared.
-        purifier: the defense, likewise.
-        substitute: the substitute classifier, likewise.
-        batch_size: images attacked at once; randomness is drawn per batch, so it is part of the
-            key.
-        seed: of the attack's randomness.
+        threat: threat model, which decides what model is attacked.
+        split: test images to attack.
+        classifier: classifier under attack; None if the threat model does not use it, so that all
+            classifiers share the set.
+        purifier: defense under attack; None if the threat model does not use it, so that all
+            defenses share the set.
+        substitute: substitute classifier under attack; None if the threat model does not use one.
+        batch_size: number of images attacked at once; part of the key, because randomness is drawn
+            per batch.
+        seed: seed of the attack's randomness.
     """
 
     kind: ClassVar[str] = "adversarial"
@@ -58,11 +65,20 @@ class Craft(Task):
 
     @property
     def eot(self) -> int:
-        """Draws the gradient is averaged over: one where every draw is the same."""
+        """Number of draws that the gradient is averaged over; 1 for a deterministic purifier."""
         return self.threat.eot if is_stochastic(self.purifier) else 1
 
+    @property
+    def title(self) -> str:
+        """One line for people: attack, budget, threat model and networks."""
+        labels = [network.plugin.label for network in self._attacked_networks()]
+        target = " + ".join(labels) or self.split.dataset
+        budget = "nearest" if self.eps is None else f"eps {self.eps:g}"
+
+        return f"{self.attack.label} {budget} ({self.threat.label}) on {target}"
+
     def identity(self) -> Mapping[str, Any]:
-        """Attack, budget, threat model, images, the networks whose gradient is followed, batch size, seed."""
+        """Attack, budget, threat model, images, attacked networks, batch size and seed."""
         attacked = self.threat.kind.surrogate is not None
         return {
             "attack": self.attack.identity if attacked else {"noise": self.attack.plugin.ball()},
@@ -78,113 +94,131 @@ class Craft(Task):
             "seed": self.seed,
         }
 
+    def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
+        """Attack the images batch by batch.
+
+        Tensors: `adversarial` (n, c, h, w); `attacked` (n,) bool, false for an image left unchanged
+        because the attacked model already misclassifies it (under transfer and with a stochastic
+        purifier every image is attacked); `gradient_norm` (n,), the L2 norm of the loss gradient at
+        the clean image, NaN if the threat model gives no gradient.
+        """
+        images, labels = context.images(self.split)
+        model = self._model(context)
+        parts: dict[str, list[Tensor]] = {"adversarial": [], "attacked": [], "gradient_norm": []}
+
+        with context.progress.step(f"craft {self.title}", len(labels)) as step:
+            if model is not None:
+                model.register_forward_pre_hook(
+                    lambda *_: step.advance(0, f"after {model.calls} calls of the model")
+                )
+
+            for start in range(0, len(labels), self.batch_size):
+                batch = images[start : start + self.batch_size]
+                targets = labels[start : start + self.batch_size]
+                with seeded(context.device, self.key, start):
+                    results = self._attack(model, batch, targets)
+                for name, tensor in zip(parts, results, strict=True):
+                    parts[name].append(tensor)
+                step.advance(len(batch))
+
+        tensors = {name: torch.cat(batches).cpu().numpy() for name, batches in parts.items()}
+        return tensors, self._meta()
+
+    def _meta(self) -> Meta:
+        """The description stored beside the tensors."""
+        meta: dict[str, Any] = {"title": self.title, "identity": self.identity()}
+        if self.eps is not None:
+            meta["attack"] = parameters_at_budget(self.attack, self.eps)
+
+        return meta
+
     def _networks(self) -> dict[str, NetworkRef | None]:
+        """The networks by role; None for a role that the threat model does not use."""
         return {
             "classifier": self.classifier,
             "purifier": self.purifier,
             "substitute": self.substitute,
         }
 
-    def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
-        """Attack batch by batch.
+    def _attacked_networks(self) -> list[NetworkRef]:
+        """The networks that the attack uses, the purifier first."""
+        networks = (self.purifier, self.classifier, self.substitute)
+        return [network for network in networks if network]
 
-        An image that the very model under attack gets wrong already is not attacked, unless another
-        draw of that model might get it right. Tensors: `adversarial` (n, c, h, w), `attacked` (n,)
-        bool, `gradient_norm` (n,) of the loss at the clean image, NaN where the threat model gives
-        no gradient.
-        """
-        images, labels = context.images(self.split)
-        model = self._model(context)
-        parts: dict[str, list[Tensor]] = {"adversarial": [], "attacked": [], "gradient_norm": []}
-        with context.progress.step(f"craft {self.title}", len(labels)) as step:
-            if model is not None:
-                model.register_forward_pre_hook(
-                    lambda *_: step.advance(0, f"after {model.calls} calls of the model")
-                )
-            for start in range(0, len(labels), self.batch_size):
-                batch, targets = (
-                    images[start : start + self.batch_size],
-                    labels[start : start + self.batch_size],
-                )
-                with seeded(context.device, self.key, start):
-                    found = self._attack(model, batch, targets)
-                for name, tensor in zip(parts, found, strict=True):
-                    parts[name].append(tensor)
-                step.advance(len(batch))
-        meta = {"title": self.title, "identity": self.identity()}
-        if self.eps is not None:
-            meta["attack"] = described(self.attack, self.eps)
-        return {name: torch.cat(tensors).cpu().numpy() for name, tensors in parts.items()}, meta
+    @property
+    def _description(self) -> str:
+        """The model under attack, as messages name it."""
+        names = [network.description for network in self._attacked_networks()]
+        return f"{' with '.join(names)} ({self.threat.label})"
 
     def _model(self, context: TaskContext) -> nn.Module | None:
-        """What is attacked; None where the threat model is noise."""
+        """The model under attack; None if the threat model is random noise."""
         surrogate = self.threat.kind.surrogate
         if surrogate is None:
             return None
+
         networks = {
-            name: context.network(each) if each else nn.Identity()
-            for name, each in self._networks().items()
+            name: context.network(network) if network else nn.Identity()
+            for name, network in self._networks().items()
         }
-        model = surrogate(
-            networks["purifier"], networks["classifier"], networks["substitute"]
-        ).eval()
+        model = surrogate(networks["purifier"], networks["classifier"], networks["substitute"])
+        model = model.eval()
         model.eot = self.eot  # type: ignore[assignment]
+
         return model
 
     def _attack(
         self, model: nn.Module | None, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Adversarial images, which of them were attacked, gradient norms."""
+        """Adversarial images, a mask (n,) of the attacked ones, and gradient norms (n,)."""
         attacked = torch.ones(len(labels), dtype=torch.bool, device=images.device)
         gradients = torch.full((len(labels),), float("nan"), device=images.device)
         if model is None:
             return self._noise(images), attacked, gradients
+
         if self.substitute is None and not is_stochastic(self.purifier):
-            with torch.no_grad(), plugin_call(self._who):
+            with torch.no_grad(), plugin_call(self._description):
                 attacked = model(images).argmax(1) == labels
+
         if self.threat.kind.gradient:
-            gradients = gradient_norms(self._who, model, images, labels)
-        output = images.clone()
+            gradients = gradient_norms(self._description, model, images, labels)
+
+        adversarial = images.clone()
+        adversarial[attacked] = self._perturbed(model, images[attacked], labels[attacked])
+
+        return adversarial, attacked, gradients
+
+    def _perturbed(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Adversarial versions of images that the model classifies correctly."""
         if self.eps is None:
-            output[attacked] = minimise(self.attack, model, images[attacked], labels[attacked])
-        else:
-            output[attacked] = perturb(
-                self.attack, model, images[attacked], labels[attacked], self.eps
-            )
-        return output, attacked, gradients
+            return minimise(self.attack, model, images, labels)
+
+        return perturb(self.attack, model, images, labels, self.eps)
 
     def _noise(self, images: Tensor) -> Tensor:
+        """The images with random noise of the attack's norm and budget."""
         norm = self.attack.plugin.ball()
         if norm is None or self.eps is None:
-            raise NotApplicable(f"attack {self.attack.label} has no budget that noise could have")
-        return noise(images, self.eps, norm)
+            raise NotApplicable(
+                f"the budget of attack {self.attack.label} is not a norm, "
+                "so there is no random noise of the same size"
+            )
 
-    @property
-    def _who(self) -> str:
-        """The model under attack in messages."""
-        names = [each.who for each in (self.purifier, self.classifier, self.substitute) if each]
-        return f"{' with '.join(names)} ({self.threat.label})"
-
-    @property
-    def title(self) -> str:
-        """What it is, for people."""
-        names = [
-            each.plugin.label for each in (self.purifier, self.classifier, self.substitute) if each
-        ]
-        budget = "nearest" if self.eps is None else f"eps {self.eps:g}"
-        return f"{self.attack.label} {budget} ({self.threat.label}) on {' + '.join(names) or self.split.dataset}"
+        return random_noise(images, self.eps, norm)
 
 
 @dataclass(frozen=True)
 class ProjectToBudget(Task):
-    """The nearest adversarial images of a `MinimumNorm` attack, those beyond the budget drawn back
-    to it.
+    """The task that projects the images of a `MinimumNorm` attack onto the budget.
+
+    An image within the budget is kept; one beyond it moves back towards its original until its
+    distance is `eps`.
 
     Attributes:
-        nearest: the set without a budget.
-        split: the test images.
-        eps: the budget on the [0, 1] scale.
-        norm: in which it is measured.
+        nearest: adversarial set that was crafted without a budget.
+        split: test images that the set was crafted from.
+        eps: budget on the [0, 1] scale.
+        norm: norm in which the budget is measured.
     """
 
     kind: ClassVar[str] = "adversarial"
@@ -194,7 +228,7 @@ class ProjectToBudget(Task):
     norm: Norm
 
     def identity(self) -> Mapping[str, Any]:
-        """The set, the images, the budget."""
+        """Adversarial set, images, budget and norm."""
         return {
             "nearest": self.nearest.digest,
             "data": self.split.digest,
@@ -203,10 +237,12 @@ class ProjectToBudget(Task):
         }
 
     def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
-        """The same tensors as `Craft` leaves."""
+        """Project the images; the tensors are those of `Craft.run`."""
         tensors = context.adversarial_set(self.nearest)
         images, _ = context.images(self.split)
+
         adversarial = torch.from_numpy(tensors["adversarial"].copy()).to(images.device)
-        drawn_back = within(images, adversarial, self.eps, self.norm).cpu().numpy()
+        projected = within(images, adversarial, self.eps, self.norm).cpu().numpy()
         meta = {"title": f"within eps {self.eps:g} ({self.norm})", "identity": self.identity()}
-        return {**tensors, "adversarial": drawn_back}, meta
+
+        return {**tensors, "adversarial": projected}, meta

@@ -1,4 +1,4 @@
-"""Calling an attack: the one place where its output is checked, for test images and for training pairs alike."""
+"""Calls of attacks with their output checked, for test images and for training images alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.plugins.configured import Configured
 from bench.stages.guard import check_ball, checked_images, plugin_call
 
 _NOISE_ROUNDS = 30
-"""Of rescaling noise that was cut at the border of [0, 1]."""
+"""Number of times that noise is rescaled after clipping to [0, 1] has shortened it."""
 
 
 def perturb(
@@ -22,76 +22,99 @@ def perturb(
     """Adversarial versions of the images, checked.
 
     Args:
-        attack: any attack.
-        model: maps images to logits; frozen, in evaluation mode.
+        attack: attack to run.
+        model: map from images to logits (n, classes); frozen, in evaluation mode.
         images: float32 (n, channels, height, width) in [0, 1].
-        labels: int64 (n,).
-        eps: budget in the attack's norm; 0 returns the images as they are.
+        labels: int64 (n,), the true classes.
+        eps: budget in the attack's norm, on the [0, 1] scale; 0 returns the images unchanged.
 
     Raises:
-        PluginFault: the attack raised, left [0, 1] or the epsilon ball, or returned NaN or another
-            shape.
+        PluginFault: the attack raised an exception, left [0, 1] or the epsilon ball, or returned
+            NaN or another shape.
     """
     if eps == 0 or len(images) == 0:
         return images.clone()
-    who = f"attack {attack.label}"
-    with plugin_call(who):
+
+    description = f"attack {attack.label}"
+    with plugin_call(description):
         output = attack.plugin.perturb(model, images.clone(), labels, eps)
-    adversarial = checked_images(who, output, images).detach()
-    with plugin_call(who):
+    adversarial = checked_images(description, output, images).detach()
+
+    with plugin_call(description):
         norm = attack.plugin.ball()
     if norm is not None:
-        check_ball(who, images, adversarial, eps, norm)
+        check_ball(description, images, adversarial, eps, norm)
+
     return adversarial
 
 
 def minimise(
     attack: Configured[Attack], model: nn.Module, images: Tensor, labels: Tensor
 ) -> Tensor:
-    """The nearest adversarial images a `MinimumNorm` attack finds, checked; see `perturb`.
+    """The nearest adversarial images that a `MinimumNorm` attack finds, checked.
+
+    Args:
+        attack: attack to run.
+        model: map from images to logits (n, classes); frozen, in evaluation mode.
+        images: float32 (n, channels, height, width) in [0, 1].
+        labels: int64 (n,), the true classes.
 
     Raises:
-        PluginFault: it is no such attack, raised, left [0, 1], or returned NaN or another shape.
+        PluginFault: the attack is not a `MinimumNorm` attack, raised an exception, left [0, 1], or
+            returned NaN or another shape.
     """
-    who, plugin = f"attack {attack.label}", attack.plugin
+    description = f"attack {attack.label}"
+    plugin = attack.plugin
     if not isinstance(plugin, MinimumNorm):
-        raise PluginFault(f"{who} needs a budget: it is not a MinimumNorm attack")
+        raise PluginFault(f"{description} needs a budget: it is not a MinimumNorm attack")
     if len(images) == 0:
         return images.clone()
-    with plugin_call(who):
+
+    with plugin_call(description):
         output = plugin.minimise(model, images.clone(), labels)
-    return checked_images(who, output, images).detach()
+
+    return checked_images(description, output, images).detach()
 
 
-def noise(images: Tensor, eps: float, norm: Norm) -> Tensor:
-    """Images with random noise of size `eps`, in [0, 1].
+def random_noise(images: Tensor, eps: float, norm: Norm) -> Tensor:
+    """The images (n, c, h, w) with random noise of size `eps`, in [0, 1].
 
-    In `linf` every pixel is moved by a uniform amount in [-eps, eps]; in the other norms the image
-    is moved in a random direction, so far that what is left within [0, 1] has length eps, or as
-    nearly as there is room.
+    In `linf` every pixel moves by a uniform amount in [-eps, eps]. In the other norms every image
+    moves in a random direction, far enough that the perturbation has length `eps` after clipping to
+    [0, 1], or as close to it as [0, 1] allows.
     """
     if norm == "linf":
         return (images + eps * torch.empty_like(images).uniform_(-1, 1)).clamp(0, 1)
-    direction, scale = torch.randn_like(images), torch.ones_like(images[:, :1, :1, :1])
+
+    direction = torch.randn_like(images)
+    scale = torch.ones_like(images[:, :1, :1, :1])
     for _ in range(_NOISE_ROUNDS):
         length = distances(images, (images + scale * direction).clamp(0, 1), norm)
         scale = scale * (eps / length.clamp_min(1e-12)).view(-1, 1, 1, 1).clamp_max(2.0)
+
     return within(images, (images + scale * direction).clamp(0, 1), eps, norm)
 
 
-def gradient_norms(who: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """The L2 norm of the loss gradient at each image, shape (n,): 0, NaN or infinity tells of a
-    masked gradient.
+def gradient_norms(description: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The L2 norm of the loss gradient at each image, shape (n,).
 
-    The gradient is the mean over `model.eot` calls, where the model has that attribute.
+    A norm of 0, NaN or infinity is a sign of a masked gradient. If the model has an attribute
+    `eot`, the gradient is the mean over that many calls.
+
+    Args:
+        description: name of the model in messages.
+        model: map from images to logits (n, classes).
+        images: float32 (n, channels, height, width) in [0, 1].
+        labels: int64 (n,), the true classes.
 
     Raises:
-        PluginFault: the model, called `who`, raised.
+        PluginFault: the model raised an exception.
     """
     total = torch.zeros_like(images)
     draws = int(getattr(model, "eot", 1))
+
     for _ in range(draws):
-        with torch.enable_grad(), plugin_call(who):
+        with torch.enable_grad(), plugin_call(description):
             inputs = images.clone().requires_grad_(True)
             loss = cross_entropy(model(inputs), labels, reduction="sum")
             gradient = (
@@ -101,19 +124,20 @@ def gradient_norms(who: str, model: nn.Module, images: Tensor, labels: Tensor) -
             )
         if gradient is not None:
             total = total + gradient / draws
+
     norms: Tensor = torch.linalg.vector_norm(total.flatten(1), dim=1)
     return norms
 
 
-def described(attack: Configured[Attack], eps: float) -> dict[str, float | int | str]:
-    """What the attack says its parameters come to at this budget, as JSON values.
+def parameters_at_budget(attack: Configured[Attack], eps: float) -> dict[str, float | int | str]:
+    """The attack's own description of its parameters at a budget, as JSON values.
 
     Raises:
-        PluginFault: it raised.
+        PluginFault: the attack raised an exception.
     """
     with plugin_call(f"attack {attack.label}"):
-        found = dict(attack.plugin.describe(eps))
+        parameters = dict(attack.plugin.describe(eps))
         return {
             name: value if isinstance(value, (int, str)) else float(value)
-            for name, value in found.items()
+            for name, value in parameters.items()
         }

@@ -1,7 +1,7 @@
-"""The data sets: float32 images in [0, 1], NCHW, with int64 labels, and a digest of what they hold.
+"""The data sets: float32 images in [0, 1], NCHW, with int64 labels and a digest of both.
 
-The test images of a run are a prefix of one fixed shuffle of the test set, so that 1,000 images are
-a fair sample, and the first 1,000 of 2,000.
+The test images of a run are the first of one fixed shuffle of the test set: 1,000 images are a fair
+sample, and they are also the first 1,000 of 2,000.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from bench.errors import RequestError, unknown
 from bench.plugins.catalog import DATASETS
 
 _SHUFFLE_SEED = 0
-"""Fixed for all time: another value would be another benchmark."""
+"""Seed of the shuffle of the test set; another value would make it another benchmark."""
 
 logger = logging.getLogger("bench")
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and their labels.
+    """Images with their labels.
 
     Attributes:
-        images: float32 (n, channels, height, width) in [0, 1], on the CPU.
-        labels: int64 (n,).
-        digest: SHA-256 over both.
+        images: float32 (n, channels, height, width) in [0, 1].
+        labels: int64 (n,), the true classes.
+        digest: SHA-256 digest of images and labels.
     """
 
     images: Tensor
@@ -47,11 +47,12 @@ class Split:
 
     @classmethod
     def of(cls, images: Tensor, labels: Tensor) -> Split:
-        """A split with its digest computed."""
-        total = hashlib.sha256(f"{tuple(images.shape)}".encode())
-        total.update(images.contiguous().numpy().data)
-        total.update(labels.contiguous().numpy().data)
-        return cls(images, labels, total.hexdigest())
+        """The split of images and labels on the CPU, with its digest computed."""
+        digest = hashlib.sha256(f"{tuple(images.shape)}".encode())
+        digest.update(images.contiguous().numpy().data)
+        digest.update(labels.contiguous().numpy().data)
+
+        return cls(images, labels, digest.hexdigest())
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,7 +60,14 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set: what networks are trained on, and the shuffled test set."""
+    """A data set on the CPU.
+
+    Attributes:
+        name: name on the command line, such as `mnist`.
+        info: image shape and number of classes.
+        train: training images.
+        test: test images, shuffled.
+    """
 
     name: str
     info: DataInfo
@@ -67,30 +75,32 @@ class Dataset:
     test: Split
 
     def test_images(self, n: int) -> Split:
-        """The first n of the shuffled test set.
+        """The first n images of the shuffled test set.
 
         Raises:
-            RequestError: there are fewer.
+            RequestError: the test set has fewer than n images.
         """
         if n > len(self.test):
             raise RequestError(f"--n {n}: dataset '{self.name}' has {len(self.test)} test images")
+
         return Split.of(self.test.images[:n], self.test.labels[:n])
 
 
 def load_dataset(name: str, folder: Path) -> Dataset:
-    """The data set of that name; one that is not in `folder` is downloaded into it.
+    """The data set of that name, downloaded into `folder` if it is not there yet.
 
     Raises:
-        RequestError: there is no such data set, or it is not in the folder and cannot be
+        RequestError: the name is unknown, or the data set is not in the folder and cannot be
             downloaded.
     """
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
+
     return _load(name, folder)
 
 
 def dataset_names() -> list[str]:
-    """The names `load_dataset` takes."""
+    """The names that `load_dataset` accepts, sorted."""
     return sorted(DATASETS)
 
 
@@ -100,7 +110,10 @@ def _load(name: str, folder: Path) -> Dataset:
 
 
 def _digits(name: str, _folder: Path) -> Dataset:
-    """The 1,797 8x8 scans scikit-learn ships (UCI optical recognition of handwritten digits), scaled to 28x28."""
+    """The 1,797 scans that come with scikit-learn, scaled from 8x8 to 28x28.
+
+    Source: UCI optical recognition of handwritten digits.
+    """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -108,42 +121,49 @@ def _digits(name: str, _folder: Path) -> Dataset:
     small = torch.from_numpy(raw.images.astype(np.float32) / 16.0)[:, None]
     images = interpolate(small, size=(28, 28), mode="bilinear", align_corners=False).clamp(0, 1)
     labels = torch.from_numpy(raw.target.astype(np.int64))
+
     train, test = train_test_split(
         np.arange(len(labels)), test_size=500, random_state=_SHUFFLE_SEED, stratify=labels
     )
+
     return _dataset(name, (images[train], labels[train]), (images[test], labels[test]))
 
 
 def _torchvision(name: str, folder: Path) -> Dataset:
-    """MNIST or Fashion-MNIST through torchvision: found in the folder, or downloaded into it and verified."""
+    """MNIST or Fashion-MNIST through torchvision, which downloads and verifies it if need be."""
     source = {
         "mnist": torchvision.datasets.MNIST,
         "fashion_mnist": torchvision.datasets.FashionMNIST,
     }[name]
-    where = folder / source.__name__ / "raw"
+    raw = folder / source.__name__ / "raw"
     parts = []
+
     for train in (True, False):
         try:
             with (
                 contextlib.redirect_stdout(io.StringIO()),
                 contextlib.redirect_stderr(io.StringIO()),
             ):
-                found = source(str(folder), train=train, download=True)
+                part = source(str(folder), train=train, download=True)
         except (OSError, RuntimeError, ValueError, AssertionError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise RequestError(
-                f"dataset '{name}' is not whole in {where} and cannot be downloaded ({reason}): "
-                "put its four .gz archives there and nothing else, or name a folder with --data or BENCH_DATA"
+                f"dataset '{name}' is not complete in {raw} and cannot be downloaded ({reason}): "
+                "put its four .gz archives there and nothing else, or give another folder with "
+                "--data or BENCH_DATA"
             ) from None
-        parts.append((found.data[:, None].float().div_(255.0), found.targets.long()))
+        parts.append((part.data[:, None].float().div_(255.0), part.targets.long()))
+
     return _dataset(name, parts[0], parts[1])
 
 
 def _dataset(name: str, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Dataset:
+    """A data set with its test images shuffled."""
     images, labels = test
     order = torch.from_numpy(np.random.RandomState(_SHUFFLE_SEED).permutation(len(labels)))
     shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
     info = DataInfo(shape, int(train[1].max()) + 1)
+
     return Dataset(name, info, Split.of(*train), Split.of(images[order], labels[order]))
 
 

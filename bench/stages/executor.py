@@ -1,4 +1,7 @@
-"""Who runs tasks: today one local process; another engine takes its place without a new stage."""
+"""Executors, which turn tasks into artifacts; the local one runs them in this process.
+
+Another engine is another class with the same two methods; the stages stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class Executor(Protocol):
     """Anything that turns a task into its artifact."""
 
     def artifact(self, task: Task) -> Artifact:
-        """The task's artifact, verified: from the cache, or made now.
+        """The task's artifact, verified; taken from the cache, or made now.
 
         Raises:
             PluginFault: the task failed; asking again in the same run fails at once with the same
@@ -26,15 +29,19 @@ class Executor(Protocol):
         """
 
     def digest(self, task: Task) -> str:
-        """The digest of the task's artifact, which is made where the cache lacks it.
+        """The digest of the task's artifact, which is made now if the cache lacks it.
 
         Raises:
-            PluginFault: see `artifact`.
+            PluginFault: the task failed.
         """
 
 
 class LocalExecutor:
-    """Runs a task here and now, unless the cache has its artifact."""
+    """Runs tasks in this process, one at a time, unless the cache has their artifacts.
+
+    Args:
+        context: inputs of the tasks, with the cache.
+    """
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
@@ -72,9 +79,11 @@ class LocalExecutor:
         except DamagedArtifact as damage:
             if damage.key not in self._unread:
                 raise
+
             damaged = self._unread.pop(damage.key)
             logger.warning("damaged artifact %s %s: it is made again", damaged.kind, damage.key[:8])
             self.artifact(damaged)
+
             return self._run_on_device(task)
 
     def _run_on_device(self, task: Task) -> tuple[Tensors, Meta]:

@@ -1,4 +1,4 @@
-"""The invariants of plugin outputs, checked in one place after every plugin call."""
+"""Checks of plugin outputs, made in this one place after every plugin call."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from bench.errors import NotApplicable, PluginFault, StorageError
 from bench.geometry import Norm, distances
 
 TOLERANCE = 1e-6
-"""Float32 rounding allowed on [0, 1] and on the epsilon ball."""
+"""Float32 rounding error that is allowed beyond [0, 1] and beyond the epsilon ball."""
 
 _LONGEST_REASON = 300
+"""Length in characters at which the message of a plugin's exception is cut."""
 
 
 @contextmanager
-def plugin_call(who: str) -> Iterator[None]:
-    """Turn whatever a plugin raises into a fault that names it."""
+def plugin_call(description: str) -> Iterator[None]:
+    """Turn any exception that a plugin raises in the block into a `PluginFault` that names it.
+
+    Args:
+        description: name of the plugin in the message, such as `attack pgd`.
+    """
     try:
         yield
     except (PluginFault, StorageError, NotApplicable):
@@ -27,74 +32,118 @@ def plugin_call(who: str) -> Iterator[None]:
     except Exception as error:
         text = " ".join(str(error).split())[:_LONGEST_REASON]
         raise PluginFault(
-            f"{who} raised {type(error).__name__}: {text or '(no message)'}"
+            f"{description} raised {type(error).__name__}: {text or '(no message)'}"
         ) from error
 
 
-def checked_images(who: str, output: object, like: Tensor) -> Tensor:
-    """The output as images, float rounding beyond [0, 1] removed.
+def checked_images(description: str, output: object, like: Tensor) -> Tensor:
+    """The output as images, with rounding errors beyond [0, 1] clipped.
+
+    Args:
+        description: name of the plugin in messages.
+        output: return value of the plugin.
+        like: images (n, c, h, w) whose shape, type and device the output must have.
 
     Raises:
-        PluginFault: not a tensor, another shape, type or device, NaN or infinite values, values
-            outside [0, 1].
+        PluginFault: the output is not a tensor, has another shape, type or device, or has values
+            that are NaN, infinite or outside [0, 1].
     """
-    tensor = _checked_tensor(who, output, tuple(like.shape), like)
-    low, high = float(tensor.min()), float(tensor.max())
+    tensor = _checked_tensor(description, output, tuple(like.shape), like)
+
+    low = float(tensor.min())
+    high = float(tensor.max())
     if low < -TOLERANCE or high > 1 + TOLERANCE:
-        raise PluginFault(f"{who} returned values in [{low:.4g}, {high:.4g}], outside [0, 1]")
+        raise PluginFault(
+            f"{description} returned values in [{low:.4g}, {high:.4g}], outside [0, 1]"
+        )
+
     return tensor.clamp(0, 1)
 
 
-def checked_logits(who: str, output: object, images: Tensor, classes: int) -> Tensor:
-    """The output as logits (n, classes), finite.
+def checked_logits(description: str, output: object, images: Tensor, classes: int) -> Tensor:
+    """The output as finite logits (n, classes).
+
+    Args:
+        description: name of the plugin in messages.
+        output: return value of the plugin.
+        images: images (n, c, h, w) that were classified.
+        classes: number of classes.
 
     Raises:
-        PluginFault: it is something else.
+        PluginFault: the output is not a tensor, has another shape, type or device, or has values
+            that are NaN or infinite.
     """
-    return _checked_tensor(who, output, (len(images), classes), images)
+    return _checked_tensor(description, output, (len(images), classes), images)
 
 
-def _checked_tensor(who: str, output: object, shape: tuple[int, ...], like: Tensor) -> Tensor:
+def _checked_tensor(
+    description: str, output: object, shape: tuple[int, ...], like: Tensor
+) -> Tensor:
+    """The output as a finite float32 tensor of the given shape, on the device of `like`."""
     if not isinstance(output, Tensor):
-        raise PluginFault(f"{who} returned {type(output).__name__} instead of a tensor")
+        raise PluginFault(f"{description} returned {type(output).__name__} instead of a tensor")
     if tuple(output.shape) != shape:
-        raise PluginFault(f"{who} returned shape {tuple(output.shape)} instead of {shape}")
+        raise PluginFault(f"{description} returned shape {tuple(output.shape)} instead of {shape}")
     if output.dtype != torch.float32 or output.device != like.device:
         raise PluginFault(
-            f"{who} returned {output.dtype} on {output.device} instead of torch.float32 on {like.device}"
+            f"{description} returned {output.dtype} on {output.device} "
+            f"instead of torch.float32 on {like.device}"
         )
     if not bool(torch.isfinite(output).all()):
-        raise PluginFault(f"{who} returned NaN or infinite values")
+        raise PluginFault(f"{description} returned NaN or infinite values")
+
     return output
 
 
-def check_ball(who: str, images: Tensor, adversarial: Tensor, eps: float, norm: Norm) -> None:
-    """Raise where an adversarial image is farther than eps from its original.
+def check_ball(
+    description: str, images: Tensor, adversarial: Tensor, eps: float, norm: Norm
+) -> None:
+    """Check that every adversarial image is at most `eps` away from its original.
+
+    Args:
+        description: name of the attack in messages.
+        images: original images (n, c, h, w).
+        adversarial: adversarial images (n, c, h, w).
+        eps: budget on the [0, 1] scale.
+        norm: norm of the budget.
 
     Raises:
-        PluginFault: the largest distance exceeds eps by more than float rounding.
+        PluginFault: the largest distance exceeds `eps` by more than float32 rounding.
     """
-    slack = (
-        TOLERANCE if norm == "linf" else TOLERANCE * max(1.0, eps) * 10
-    )  # a sum over pixels rounds more
+    # The other norms sum over all pixels, which rounds more than a maximum does.
+    slack = TOLERANCE if norm == "linf" else TOLERANCE * max(1.0, eps) * 10
     largest = float(distances(images, adversarial, norm).max())
+
+    # A negated comparison, so that a distance of NaN is refused too.
     if not largest <= eps + slack:
-        raise PluginFault(f"{who} moved an image by {largest:.6g} in {norm}, beyond eps {eps:g}")
+        raise PluginFault(
+            f"{description} moved an image by {largest:.6g} in {norm}, beyond eps {eps:g}"
+        )
 
 
 class Guarded(nn.Module):
-    """A plugin's module with its outputs checked: images for a purifier, logits for a classifier."""
+    """A plugin's module with every output checked.
 
-    def __init__(self, who: str, module: nn.Module, classes: int | None) -> None:
+    Args:
+        description: name of the plugin in messages.
+        module: the plugin's network.
+        classes: number of classes of a classifier, whose output is checked as logits; None for a
+            purifier, whose output is checked as images.
+    """
+
+    def __init__(self, description: str, module: nn.Module, classes: int | None) -> None:
         super().__init__()
-        self.who, self.module, self.classes = who, module, classes
+        self.description = description
+        self.module = module
+        self.classes = classes
 
     def forward(self, images: Tensor) -> Tensor:
-        """The module's output, checked."""
-        with plugin_call(self.who):
-            output = self.module(
-                images.clone()
-            )  # a plugin that works in place must not reach the test images
+        """The module's output for images (n, c, h, w), checked."""
+        with plugin_call(self.description):
+            # A copy, because a plugin that works in place must not change the test images.
+            output = self.module(images.clone())
+
         if self.classes is None:
-            return checked_images(self.who, output, images)
-        return checked_logits(self.who, output, images, self.classes)
+            return checked_images(self.description, output, images)
+
+        return checked_logits(self.description, output, images, self.classes)

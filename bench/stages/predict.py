@@ -1,4 +1,4 @@
-"""Predicting: the classes a pipeline gives to clean or adversarial images, and what its purifier made of the first."""
+"""Predictions of a pipeline on clean or adversarial images, with the first purified images."""
 
 from __future__ import annotations
 
@@ -17,28 +17,31 @@ from bench.stages.task import Task
 from bench.store.artifacts import Meta, Tensors
 
 SAMPLES = 10
-"""Purified images kept for pictures, and looked at for collapse."""
+"""Number of purified images that are stored for pictures and checked for collapse."""
 
 _COLLAPSED = 0.05
+"""Ratio of output to input variation below which a purifier counts as collapsed."""
 
 
 @dataclass(frozen=True)
 class Predict(Task):
-    """Classify images through a pipeline.
+    """The task that classifies images through a pipeline.
 
     Attributes:
-        split: the test images.
-        crafted: the adversarial versions to classify instead; None for the clean images.
-        classifier: the classifier.
-        purifier: the defense in front of it; None for the bare classifier.
-        batch_size: images at once; part of the key where the purifier draws randomness per batch.
-        draw: which fresh draw of a stochastic purifier; 0 for a deterministic one.
-        seed: of those draws.
+        split: test images to classify.
+        adversarial_set: adversarial versions of the test images to classify in their place; None
+            for the clean images.
+        classifier: trained classifier of the pipeline.
+        purifier: defense in front of the classifier; None for the bare classifier.
+        batch_size: number of images classified at once; part of the key for a stochastic purifier,
+            which draws its randomness per batch.
+        draw: index of the draw of a stochastic purifier; 0 for a deterministic one.
+        seed: seed of the draws of a stochastic purifier.
     """
 
     kind: ClassVar[str] = "predictions"
     split: SplitRef
-    crafted: AdversarialRef | None
+    adversarial_set: AdversarialRef | None
     classifier: NetworkRef
     purifier: NetworkRef | None
     batch_size: int
@@ -46,30 +49,36 @@ class Predict(Task):
     seed: int = 0
 
     def identity(self) -> Mapping[str, Any]:
-        """The images, the networks, and for a stochastic purifier batch size, draw and seed."""
+        """Images and networks; for a stochastic purifier also batch size, draw and seed."""
         randomness = (
             {"batch_size": self.batch_size, "draw": self.draw, "seed": self.seed}
             if is_stochastic(self.purifier)
             else {}
         )
+
         return {
             "data": self.split.digest,
-            "crafted": self.crafted.digest if self.crafted else None,
+            "crafted": self.adversarial_set.digest if self.adversarial_set else None,
             "classifier": self.classifier.identity,
             "purifier": self.purifier.identity if self.purifier else None,
             **randomness,
         }
 
     def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
-        """Classify batch by batch.
+        """Classify the images batch by batch.
 
-        Tensors: `predictions` int64 (n,), `purified` the first images (m, c, h, w).
+        Tensors: `predictions` int64 (n,); `purified` (m, c, h, w), the first `SAMPLES` images after
+        the purifier (the unchanged images if there is none).
+
+        Raises:
+            PluginFault: the purifier collapsed, or a network broke its contract.
         """
         images = self._images(context)
         classifier = context.checked_network(self.classifier)
         purifier = context.checked_network(self.purifier) if self.purifier else None
         predictions: list[Tensor] = []
         samples: list[Tensor] = []
+
         with context.progress.step(self.title, len(images)) as step, torch.no_grad():
             for start in range(0, len(images), self.batch_size):
                 batch = images[start : start + self.batch_size]
@@ -79,49 +88,56 @@ class Predict(Task):
                 if start < SAMPLES:
                     samples.append(purified[: SAMPLES - start])
                 step.advance(len(batch))
-        if self.purifier is not None and self.crafted is None:  # an attack may well drive it there
-            check_not_collapsed(self.purifier.who, images[:SAMPLES], torch.cat(samples))
+
+        # Only on clean images: a strong attack may drive a sound purifier to similar outputs.
+        if self.purifier is not None and self.adversarial_set is None:
+            check_not_collapsed(self.purifier.description, images[:SAMPLES], torch.cat(samples))
+
         tensors = {"predictions": predictions, "purified": samples}
         meta = {"title": self.title, "identity": self.identity()}
         return {name: torch.cat(parts).cpu().numpy() for name, parts in tensors.items()}, meta
 
     @property
     def title(self) -> str:
-        """What it is, for people."""
-        through = f"through {self.purifier.plugin.label}" if self.purifier else "undefended"
-        what = "adversarial" if self.crafted else "clean"
-        return f"evaluate {what} {self.split.dataset} images {through}"
+        """One line for people: images and pipeline."""
+        pipeline = f"through {self.purifier.plugin.label}" if self.purifier else "undefended"
+        version = "adversarial" if self.adversarial_set else "clean"
+
+        return f"evaluate {version} {self.split.dataset} images {pipeline}"
 
     def _images(self, context: TaskContext) -> Tensor:
-        images, _ = context.images(self.split)
-        if self.crafted is None:
+        """The clean or adversarial images (n, c, h, w), on the device."""
+        if self.adversarial_set is None:
+            images, _ = context.images(self.split)
             return images
-        return torch.from_numpy(context.adversarial_set(self.crafted)["adversarial"].copy()).to(
-            context.device
-        )
+
+        adversarial = context.adversarial_set(self.adversarial_set)["adversarial"]
+        return torch.from_numpy(adversarial.copy()).to(context.device)
 
 
-def check_not_collapsed(who: str, images: Tensor, purified: Tensor) -> None:
-    """Refuse a purifier whose output hardly depends on its input, such as one that has learned to
-    return black.
+def check_not_collapsed(description: str, images: Tensor, purified: Tensor) -> None:
+    """Check that a purifier's output depends on its input, and is not always black, for example.
 
     Args:
-        who: the purifier in the message.
-        images: some different images, (n, c, h, w).
-        purified: what it made of them.
+        description: name of the purifier in messages.
+        images: different images, (n, c, h, w).
+        purified: the same images after the purifier, (n, c, h, w).
 
     Raises:
-        PluginFault: across images its output varies less than a twentieth of what its input does.
+        PluginFault: the standard deviation across images is less than a twentieth of that of the
+            input.
     """
     if len(images) < 2:
         return
+
     ratio = _variation(purified) / max(_variation(images), 1e-12)
     if ratio < _COLLAPSED:
         raise PluginFault(
-            f"{who} collapsed: across images its output varies {ratio:.1%} as much as its input does; it did not train"
+            f"{description} collapsed, so its training failed: across images its output varies "
+            f"only {ratio:.1%} as much as its input"
         )
 
 
 def _variation(images: Tensor) -> float:
-    """The standard deviation across images, averaged over pixels."""
+    """The standard deviation across images (n, c, h, w), averaged over pixels."""
     return float(images.std(dim=0).mean())

@@ -1,4 +1,7 @@
-"""References: images, networks and adversarial sets by key and digest, so that a task carries no data."""
+"""References: images, networks and adversarial sets by key and digest.
+
+A task refers to its inputs by these values, so that it carries no data.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,13 @@ from bench.plugins.configured import Configured
 
 @dataclass(frozen=True)
 class SplitRef:
-    """Images by name and digest, so that a task carries no data.
+    """A reference to the images of a data set.
 
     Attributes:
-        n: how many of the test images; None for the whole training part.
-        digest: of the images and labels.
-        info: what a network must know of them.
+        dataset: name of the data set.
+        n: number of test images, from the first on; None for all training images.
+        digest: SHA-256 digest of the images and labels.
+        info: image shape and number of classes.
     """
 
     dataset: str
@@ -28,13 +32,13 @@ class SplitRef:
 
 @dataclass(frozen=True)
 class NetworkRef:
-    """A trained network by where it lies.
+    """A reference to a trained network.
 
     Attributes:
-        plugin: what builds it.
-        info: the data it is built for.
-        key: of the training task.
-        digest: of the weights.
+        plugin: classifier or defense that builds the module.
+        info: image shape and number of classes that the module is built for.
+        key: content key of the training task.
+        digest: SHA-256 digest of the weights.
     """
 
     plugin: Configured[Network]
@@ -44,28 +48,34 @@ class NetworkRef:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The weights and the parameters they are used with: all of the network that changes a result."""
+        """The weights and the plugin with its parameters: everything that changes the output."""
         return {"weights": self.digest, "plugin": self.plugin.identity}
 
     @property
-    def who(self) -> str:
-        """Its name in messages."""
-        return f"{'defense' if isinstance(self.plugin.plugin, Defense) else 'classifier'} {self.plugin.label}"
+    def description(self) -> str:
+        """The network's name in messages, such as `defense convae`."""
+        return network_description(self.plugin)
+
+
+def network_description(plugin: Configured[Network]) -> str:
+    """Family and spec of a classifier or defense, as messages name it."""
+    family = "defense" if isinstance(plugin.plugin, Defense) else "classifier"
+    return f"{family} {plugin.label}"
 
 
 def is_stochastic(purifier: NetworkRef | None) -> bool:
-    """Whether two passes through the purifier may differ."""
+    """Whether two passes of the same images through the purifier may differ."""
     defense = purifier.plugin.plugin if purifier else None
     return isinstance(defense, Defense) and defense.stochastic
 
 
 @dataclass(frozen=True)
 class AdversarialRef:
-    """An adversarial set by where it lies.
+    """A reference to an adversarial set.
 
     Attributes:
-        key: of the task that made it.
-        digest: of its tensors.
+        key: content key of the task that made the set.
+        digest: SHA-256 digest of the tensors.
     """
 
     key: str
@@ -74,17 +84,24 @@ class AdversarialRef:
 
 @dataclass(frozen=True)
 class CellNetworks:
-    """The trained networks of a cell."""
+    """The trained networks of a cell.
+
+    Attributes:
+        classifier: classifier of the pipeline.
+        defense: defense of the pipeline.
+        substitute: classifier that a transfer attack uses in place of the pipeline's; None for the
+            other threat models.
+    """
 
     classifier: NetworkRef
     defense: NetworkRef
     substitute: NetworkRef | None = None
 
     def digests(self) -> dict[str, str]:
-        """Of their weights."""
-        found = {
+        """Digests of the networks' weights by role, without a role that has no network."""
+        networks = {
             "classifier": self.classifier,
             "defense": self.defense,
             "substitute": self.substitute,
         }
-        return {name: network.digest for name, network in found.items() if network}
+        return {role: network.digest for role, network in networks.items() if network}

@@ -1,4 +1,4 @@
-"""What a stage is: a task that knows its key and can be run anywhere its inputs can be had."""
+"""The base class of tasks: units of work that know the key of their result."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from bench.store.keys import artifact_key
 class Task(ABC):
     """A unit of work with a content key; `run` is a pure function of what the key covers.
 
+    A task can run in any process that has the store and the data sets.
+
     Attributes:
-        kind: the folder of the artifacts it makes.
+        kind: kind of the artifact that the task makes; also its folder in the store.
     """
 
     kind: ClassVar[str]
 
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
-        """Everything that changes the result, and nothing else, as JSON."""
+        """Everything that changes the result, and nothing else, as JSON values."""
 
     @abstractmethod
     def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
-        """Do the work: the tensors and their description."""
+        """Do the work and return the tensors with their description."""
 
     @cached_property
     def key(self) -> str:
-        """The content key; all randomness of the task is derived from it."""
+        """The content key, from which all seeds of the task are derived."""
         return artifact_key(self.kind, self.identity())

@@ -1,9 +1,9 @@
-"""Threat models: which model the attacker is given. Any attack runs under any of them without
-knowing it.
+"""Threat models: the model that an attacker is given.
 
-Each is a small pure function of (purifier, classifier, substitute). Evaluation is always on the
-real defended pipeline, with fresh randomness. Torch is imported when a model is made, so that the
-names can be listed without it.
+Each threat model is a small pure function of (purifier, classifier, substitute), so an attack needs
+no code of its own for any of them. The adversarial images are always evaluated on the real defended
+pipeline, with fresh randomness. Torch is imported when a model is made, so that the names can be
+listed without it.
 """
 
 from __future__ import annotations
@@ -22,30 +22,32 @@ if TYPE_CHECKING:
     from torch import nn
 
 Surrogate: TypeAlias = "Callable[[nn.Module, nn.Module, nn.Module], nn.Module]"
+"""A function of (purifier, classifier, substitute) that makes the model under attack."""
 
 DEFAULT_SUBSTITUTE = "cnn"
+"""Spec of the substitute classifier that `transfer` attacks by default."""
 
 PARAMETERS = {
-    "eot": "draws over which the gradient of a randomised defense is averaged, default 1",
-    "substitute": f"spec of the classifier attacked in place of the real one, default {DEFAULT_SUBSTITUTE}",
+    "eot": "number of draws over which the gradient of a stochastic defense is averaged, default 1",
+    "substitute": f"spec of the substitute classifier, default {DEFAULT_SUBSTITUTE}",
 }
-"""What a threat model's spec may set."""
+"""Parameters that the spec of a threat model may set, with their descriptions."""
 
 
 @dataclass(frozen=True)
-class Threat:
-    """A threat model.
+class ThreatKind:
+    """A kind of threat model, before its parameters are set.
 
     Attributes:
-        name: as the field calls it.
-        summary: one line for people.
-        surrogate: the model the attack is run on, from (purifier, classifier, substitute); None
-            where there is no attack, but noise of the same size.
-        uses: which of the three it looks at; the others leave the adversarial set unchanged, which
-            is then shared.
-        gradient: the model has a gradient to follow.
-        stronger_than: threat models whose attacker knows no more, so that it should never do
-            better.
+        name: name of the threat model in the field, such as `whitebox`.
+        summary: one line for `bench list`.
+        surrogate: function of (purifier, classifier, substitute) that makes the attacked model;
+            None for random noise in place of an attack.
+        uses: names of the networks that `surrogate` uses; an adversarial set is shared by all
+            pipelines that agree in these.
+        gradient: whether the attacked model has a gradient to follow.
+        stronger_than: threat models whose attacker knows no more than this one's, and should
+            therefore never be more successful.
     """
 
     name: str
@@ -57,14 +59,16 @@ class Threat:
 
     @property
     def sees_defense(self) -> bool:
-        """The purifier takes part, so an adversarial set serves one defense only."""
+        """Whether the attacked model contains the purifier, so that each defense needs a set."""
         return "purifier" in self.uses
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What a spec of it may set, see `PARAMETERS`."""
+        """Names of the parameters that a spec may set; `PARAMETERS` describes them."""
         eot = ("eot",) if self.sees_defense and self.gradient else ()
-        return (*eot, *(("substitute",) if "substitute" in self.uses else ()))
+        substitute = ("substitute",) if "substitute" in self.uses else ()
+
+        return (*eot, *substitute)
 
 
 def _graybox(_purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -> nn.Module:
@@ -99,42 +103,42 @@ def _query(purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -
 
 _DEFENDED = frozenset({"purifier", "classifier"})
 
-THREATS: Mapping[str, Threat] = {
+THREATS: Mapping[str, ThreatKind] = {
     threat.name: threat
     for threat in (
-        Threat("noise", "random noise of the same size; no attack", None, gradient=False),
-        Threat(
+        ThreatKind("noise", "random noise of the same size, no attack", None, gradient=False),
+        ThreatKind(
             "transfer",
-            "the gradient of a substitute classifier trained apart",
+            "gradient of a substitute classifier that is trained independently",
             _transfer,
             frozenset({"substitute"}),
             stronger_than=("noise",),
         ),
-        Threat(
+        ThreatKind(
             "graybox",
-            "the bare classifier's gradient; the attacker does not know of the purifier",
+            "gradient of the bare classifier, by an attacker who does not know the purifier",
             _graybox,
             frozenset({"classifier"}),
             stronger_than=("noise",),
         ),
-        Threat(
+        ThreatKind(
             "query",
-            "the decisions of the defended pipeline, no gradient; for decision-based attacks",
+            "decisions of the defended pipeline without a gradient, for decision-based attacks",
             _query,
             _DEFENDED,
             gradient=False,
             stronger_than=("noise",),
         ),
-        Threat(
+        ThreatKind(
             "bpda",
-            "through the real purifier at every step, its gradient taken as the identity's (Athalye et al. 2018)",
+            "real purifier forward, gradient of the identity backward (Athalye et al. 2018)",
             _bpda,
             _DEFENDED,
             stronger_than=("noise", "transfer", "graybox", "query"),
         ),
-        Threat(
+        ThreatKind(
             "whitebox",
-            "the exact gradient through purifier and classifier",
+            "exact gradient through purifier and classifier",
             _whitebox,
             _DEFENDED,
             stronger_than=("noise", "transfer", "graybox", "query", "bpda"),
@@ -145,24 +149,24 @@ THREATS: Mapping[str, Threat] = {
 
 @dataclass(frozen=True)
 class ThreatModel:
-    """A threat model made from a spec.
+    """A threat model with its parameters, made from a spec.
 
     Attributes:
-        label: the spec's text, the row's name in tables.
-        kind: which threat model.
-        eot: draws over which the gradient of a stochastic defense is averaged (expectation over
-            transformation).
-        substitute: the classifier that `transfer` attacks.
+        label: text of the spec, which names the row in tables.
+        kind: kind of threat model.
+        eot: number of draws over which the gradient of a stochastic defense is averaged
+            (expectation over transformation).
+        substitute: classifier that `transfer` attacks; None for the other kinds.
     """
 
     label: str
-    kind: Threat
+    kind: ThreatKind
     eot: int = 1
     substitute: Configured[Classifier] | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of it changes a cell, as JSON."""
+        """Everything in the threat model that changes a cell, as JSON values."""
         return {
             "name": self.kind.name,
             "eot": self.eot,
@@ -170,46 +174,57 @@ class ThreatModel:
         }
 
     def check_applies(self, attack: Configured[Attack]) -> None:
-        """Whether this attack makes sense under this threat model.
+        """Check that the attack can run under this threat model.
 
         Raises:
-            NotApplicable: it does not, and why.
+            NotApplicable: the attack cannot, for the reason given.
         """
-        access, is_noise = attack.plugin.access, self.kind.surrogate is None
+        access = attack.plugin.access
+        is_noise = self.kind.surrogate is None
+
         if access == "gradient" and not self.kind.gradient and not is_noise:
             raise NotApplicable(
                 f"attack {attack.name} follows a gradient, and query access gives none"
             )
         if self.kind.sees_defense and self.kind.gradient and access == "decision":
             raise NotApplicable(
-                f"attack {attack.name} takes only decisions: its threat model is query"
+                f"attack {attack.name} uses only decisions: its threat model is query"
             )
         if is_noise and attack.plugin.ball() is None:
             raise NotApplicable(
-                f"the budget of attack {attack.name} is no norm of a perturbation: no noise of that size"
+                f"the budget of attack {attack.name} is not a norm, "
+                "so there is no random noise of the same size"
             )
 
 
 def threat_model(text: str, overrides: Overrides | None = None) -> ThreatModel:
-    """The threat model a spec names, such as `whitebox:eot=10` or
-    `transfer:substitute=[cnn:width=16]`.
+    """The threat model of a spec such as `whitebox:eot=10` or `transfer:substitute=[cnn:width=16]`.
+
+    Args:
+        text: spec of the threat model.
+        overrides: parameters by plugin name that replace the defaults of the substitute.
 
     Raises:
-        RequestError: an unknown name or parameter, or a value out of range.
+        RequestError: a name or parameter is unknown, or a value is out of range.
     """
     spec = Spec.parse(text)
     if spec.name not in THREATS:
         raise unknown("threat model", spec.name, THREATS)
-    kind, given = THREATS[spec.name], dict(spec.parameters)
+
+    kind = THREATS[spec.name]
+    given = dict(spec.parameters)
     for name in given:
         if name not in kind.parameters:
             raise unknown(f"parameter of threat model '{kind.name}':", name, kind.parameters)
+
     eot = given.get("eot", "1")
     if not eot.isdecimal() or int(eot) < 1:
         raise RequestError(
             f"threat model '{text}': parameter eot={eot}: must be a whole number of at least 1"
         )
+
     substitute = None
     if "substitute" in kind.uses:
         substitute = configure(CLASSIFIERS, given.get("substitute", DEFAULT_SUBSTITUTE), overrides)
+
     return ThreatModel(str(spec), kind, int(eot), substitute)

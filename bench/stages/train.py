@@ -1,4 +1,4 @@
-"""Training a classifier or a purifier; one that diverged or stayed at chance is refused."""
+"""Training of classifiers and defenses; a network that diverged or stayed at chance is refused."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ from bench.errors import PluginFault
 from bench.plugins.configured import Configured
 from bench.stages.context import TaskContext, weights_of
 from bench.stages.guard import Guarded, plugin_call
-from bench.stages.references import NetworkRef, SplitRef
+from bench.stages.references import NetworkRef, SplitRef, network_description
 from bench.stages.seeding import seeded
 from bench.stages.task import Task
 from bench.stages.training import TrainingContext
 from bench.store.artifacts import Meta, Tensors
+
+_CHECKED_IMAGES = 500
+"""Number of training images on which a trained classifier is checked."""
 
 logger = logging.getLogger("bench")
 
 
 @dataclass(frozen=True)
 class Train(Task):
-    """Train a network.
+    """The task that trains a network.
 
     Attributes:
-        plugin: a classifier or a defense.
-        split: the training images.
-        seed: of weights, order of images and noise.
-        against: the classifier a defense is trained with; None for one that does not use it, and
-            for classifiers.
-        role: what it is trained for, where its randomness must differ from that of the same
-            plugin's; else empty.
+        plugin: classifier or defense to train.
+        split: training images.
+        seed: seed of the initial weights, the order of the images and the noise.
+        against: trained classifier that the defense uses in training; None for a classifier, and
+            for a defense that does not use one.
+        role: name of a second use of the same plugin, such as `substitute`, whose randomness must
+            differ from that of the first; else empty.
     """
 
     kind: ClassVar[str] = "network"
@@ -47,12 +50,12 @@ class Train(Task):
     role: str = ""
 
     @property
-    def who(self) -> str:
-        """The network's name in messages."""
-        return NetworkRef(self.plugin, self.split.info, "", "").who
+    def description(self) -> str:
+        """The network's name in messages, such as `defense convae`."""
+        return network_description(self.plugin)
 
     def identity(self) -> Mapping[str, Any]:
-        """Family, plugin, data, seed, and the weights it is trained against."""
+        """Family, plugin, data, seed, classifier that is trained against, and role."""
         return {
             "family": "defense" if isinstance(self.plugin.plugin, Defense) else "classifier",
             "plugin": self.plugin.training_identity,
@@ -63,28 +66,26 @@ class Train(Task):
         }
 
     def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
-        """Build, fit, check, and hand over the weights."""
+        """Build, fit and check the network; the tensors are its weights.
+
+        Raises:
+            PluginFault: building or fitting raised an exception, or the training failed.
+        """
         start = time.perf_counter()
-        images, labels = context.images(self.split)
-        classifier = context.network(self.against) if self.against else None
-        fit_context = TrainingContext(
-            title=f"train {self.role} {self.who} on {self.split.dataset}".replace("  ", " "),
-            data=self.split.info,
-            images=images,
-            labels=labels,
-            seed=self.key,
-            progress=context.progress,
-            classifier=classifier,
-        )
+        fit_context = self._fit_context(context)
+
         with seeded(context.device, self.key, "fit"):
-            module = fitted(self.plugin.plugin, self.who, fit_context, context.device)
+            module = fitted(self.plugin.plugin, self.description, fit_context, context.device)
+
         quality = {}
         if isinstance(self.plugin.plugin, Classifier):
-            quality = check_classifier(self.who, module, fit_context)
-        with plugin_call(self.who):
+            quality = check_classifier(self.description, module, fit_context)
+
+        with plugin_call(self.description):
             weights = weights_of(module)
+
         meta = {
-            "title": f"{self.who} on {self.split.dataset}, seed {self.seed}",
+            "title": f"{self.description} on {self.split.dataset}, seed {self.seed}",
             "identity": self.identity(),
             "device": str(context.device),
             "seconds": round(time.perf_counter() - start, 3),
@@ -92,42 +93,77 @@ class Train(Task):
             **quality,
         }
         logger.info("trained %s in %.1f s", meta["title"], meta["seconds"])
+
         return weights, meta
 
+    def _fit_context(self, context: TaskContext) -> TrainingContext:
+        """The context that the plugin's `fit` is given."""
+        images, labels = context.images(self.split)
+        subject = f"{self.role} {self.description}".strip()
 
-def fitted(plugin: Network, who: str, context: TrainingContext, device: torch.device) -> nn.Module:
-    """Build a module, fit it, and return it in evaluation mode, frozen.
+        return TrainingContext(
+            title=f"train {subject} on {self.split.dataset}",
+            data=self.split.info,
+            images=images,
+            labels=labels,
+            seed=self.key,
+            progress=context.progress,
+            classifier=context.network(self.against) if self.against else None,
+        )
+
+
+def fitted(
+    plugin: Network, description: str, context: TrainingContext, device: torch.device
+) -> nn.Module:
+    """A module that is built and fitted now, in evaluation mode and frozen.
+
+    Args:
+        plugin: classifier or defense.
+        description: name of the plugin in messages.
+        context: context that the plugin's `fit` is given.
+        device: device to train on.
 
     Raises:
-        PluginFault: building or fitting raised, or the weights are not finite.
+        PluginFault: building or fitting raised an exception, or a weight is NaN or infinite.
     """
-    with plugin_call(who):
+    with plugin_call(description):
         module = plugin.build(context.data)
         if not isinstance(module, nn.Module):
             raise PluginFault(
-                f"{who}: build() returned {type(module).__name__} instead of a torch module"
+                f"{description}: build() returned {type(module).__name__} instead of a torch module"
             )
+
         module = module.to(device).train()
         with torch.enable_grad():
             plugin.fit(module, context)
+
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise PluginFault(f"{who} did not train: {name} holds NaN or infinite weights")
+            raise PluginFault(f"{description} did not train: {name} has NaN or infinite weights")
+
     return module.eval().requires_grad_(False)
 
 
-def check_classifier(who: str, module: nn.Module, context: TrainingContext) -> dict[str, float]:
-    """The accuracy on training images, for the record.
+def check_classifier(
+    description: str, module: nn.Module, context: TrainingContext
+) -> dict[str, float]:
+    """The classifier's accuracy on the first training images, by name, for the description.
 
     Raises:
-        PluginFault: it is hardly above chance: the network failed to train.
+        PluginFault: the accuracy is below twice the chance level (or, for few classes, below the
+            middle between chance and 1), so the training failed.
     """
-    images, labels = context.images[:500], context.labels[:500]
-    logits = Guarded(who, module, context.data.classes)(images)
+    images = context.images[:_CHECKED_IMAGES]
+    labels = context.labels[:_CHECKED_IMAGES]
+
+    logits = Guarded(description, module, context.data.classes)(images)
     accuracy = float((logits.argmax(1) == labels).float().mean())
+
     chance = 1 / context.data.classes
     if accuracy < min(2 * chance, (1 + chance) / 2):
         raise PluginFault(
-            f"{who} did not train: accuracy {accuracy:.3f} on its training images (chance {chance:.3f})"
+            f"{description} did not train: accuracy {accuracy:.3f} on its training images "
+            f"(chance {chance:.3f})"
         )
+
     return {"train_accuracy": accuracy}

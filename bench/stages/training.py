@@ -1,4 +1,4 @@
-"""The context a plugin's `fit` is given: batches on the device, progress, losses, the classifier, an attacker."""
+"""The context that a plugin's `fit` is given: batches, progress, losses, classifier and attacks."""
 
 from __future__ import annotations
 
@@ -18,17 +18,27 @@ from bench.stages.crafting import perturb
 from bench.store.keys import derived_seed
 
 _HISTORY_POINTS = 200
-_NOTE_EVERY = 25
+"""Number of points up to about which the history of a loss is kept."""
 
 
 class TrainingContext:
-    """Implements `bench.contracts.FitContext`.
+    """The harness's implementation of `bench.contracts.FitContext`.
+
+    Args:
+        title: title of the training in progress and messages.
+        data: image shape and number of classes.
+        images: training images, float32 (n, c, h, w) in [0, 1], on the device.
+        labels: int64 (n,), their classes.
+        seed: content key that the order of the images is derived from.
+        progress: reporter that shows the steps.
+        classifier: trained classifier, for a defense with `uses_classifier`; else None.
+        max_steps: number of steps at which a training is cut; None for no limit.
 
     Attributes:
-        data: shape and classes.
-        images: all training images, on the device.
-        labels: their classes.
-        history: losses by name, as (step, value) pairs, at most about 200 of them.
+        data: image shape and number of classes.
+        images: training images, on the device.
+        labels: classes of the training images.
+        history: losses by name, as (step, value) pairs, at most about 200 of each.
     """
 
     def __init__(
@@ -43,12 +53,18 @@ class TrainingContext:
         classifier: nn.Module | None = None,
         max_steps: int | None = None,
     ) -> None:
-        self.data, self.images, self.labels = data, images, labels
+        self.data = data
+        self.images = images
+        self.labels = labels
         self.history: dict[str, list[tuple[int, float]]] = {}
-        self._title, self._seed, self._progress = title, seed, progress
-        self._classifier, self._max_steps = classifier, max_steps
-        self._epochs_given = 0
-        self._step, self._every = 0, 1
+        self._title = title
+        self._seed = seed
+        self._progress = progress
+        self._classifier = classifier
+        self._max_steps = max_steps
+        self._orders_given = 0
+        self._step = 0
+        self._record_every = 1
         self._latest: dict[str, Tensor] = {}
 
     def steps_in(self, epochs: int, batch_size: int) -> int:
@@ -60,31 +76,36 @@ class TrainingContext:
         """The frozen classifier.
 
         Raises:
-            PluginFault: the defense did not say that it needs one.
+            PluginFault: the plugin is not a defense with `uses_classifier`.
         """
         if self._classifier is None:
             raise PluginFault(
-                f"{self._title}: the classifier is only there for a defense with uses_classifier = True"
+                f"{self._title}: fit() may use the classifier only in a defense "
+                "that sets uses_classifier = True"
             )
+
         return self._classifier
 
     def batches(
         self, batch_size: int, *, steps: int | None = None, epochs: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `FitContext.batches`; a batch larger than the training set is cut to it."""
+        """See `FitContext.batches`. A batch size above the number of images is reduced to it."""
         if (steps is None) == (epochs is None):
             raise ValueError("batches() takes exactly one of steps and epochs")
+
         batch_size = min(batch_size, len(self.labels))
         total = steps if steps is not None else self.steps_in(epochs or 0, batch_size)
-        order = self._orders(batch_size)
+        indices = self._batch_indices(batch_size)
+
         for _ in self.steps(total):
-            index = next(order)
+            index = next(indices)
             yield self.images[index], self.labels[index]
 
     def steps(self, total: int) -> Iterator[int]:
         """See `FitContext.steps`."""
         total = min(total, self._max_steps) if self._max_steps is not None else total
-        self._every = max(1, total // _HISTORY_POINTS)
+        self._record_every = max(1, total // _HISTORY_POINTS)
+
         with self._progress.step(self._title, total) as step:
             for self._step in range(1, total + 1):
                 yield self._step
@@ -100,9 +121,9 @@ class TrainingContext:
     ) -> Tensor:
         """See `FitContext.adversarial`."""
         attacked = self.classifier if model is None else model
-        modes = [
-            (layer, layer.training) for layer in attacked.modules()
-        ]  # a frozen layer keeps a mode of its own
+        # The mode of every layer is restored, because a frozen layer has a mode of its own.
+        modes = [(layer, layer.training) for layer in attacked.modules()]
+
         try:
             return perturb(configure(ATTACKS, attack), attacked.eval(), images, labels, eps)
         finally:
@@ -110,17 +131,16 @@ class TrainingContext:
                 layer.training = training
 
     def report(self, **losses: Tensor) -> None:
-        """See `FitContext.report`.
-
-        Values are read from the device only now and then, so that it need not wait.
-        """
+        """See `FitContext.report`."""
+        # Values are read from the device only now and then, so that the host need not wait.
         self._latest.update({name: loss.detach() for name, loss in losses.items()})
 
-    def _orders(self, batch_size: int) -> Iterator[Tensor]:
-        """Indices of full batches, a fresh shuffle every epoch."""
+    def _batch_indices(self, batch_size: int) -> Iterator[Tensor]:
+        """Image indices (batch_size,) of full batches without end, shuffled anew in every epoch."""
         generator = torch.Generator(device=self.images.device)
-        generator.manual_seed(derived_seed(self._seed, "order", self._epochs_given))
-        self._epochs_given += 1
+        generator.manual_seed(derived_seed(self._seed, "order", self._orders_given))
+        self._orders_given += 1
+
         while True:
             shuffled = torch.randperm(
                 len(self.labels), generator=generator, device=self.images.device
@@ -128,14 +148,21 @@ class TrainingContext:
             yield from shuffled[: len(shuffled) // batch_size * batch_size].split(batch_size)
 
     def _record(self, step: Step, *, last: bool) -> None:
-        note = ""
-        if last or self._step % self._every == 0:
-            values = {name: float(loss) for name, loss in self._latest.items()}
-            for name, value in values.items():
-                if not math.isfinite(value):
-                    raise PluginFault(
-                        f"{self._title}: the loss '{name}' diverged to {value} at step {self._step}"
-                    )
-                self.history.setdefault(name, []).append((self._step, round(value, 6)))
-            note = " ".join(f"{name} {value:.4g}" for name, value in values.items())
-        step.advance(1, note)
+        """Count a step as done, and now and then keep and show its losses.
+
+        Raises:
+            PluginFault: a loss is NaN or infinite.
+        """
+        if not last and self._step % self._record_every != 0:
+            step.advance(1)
+            return
+
+        losses = {name: float(loss) for name, loss in self._latest.items()}
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                raise PluginFault(
+                    f"{self._title}: the loss '{name}' diverged to {value} at step {self._step}"
+                )
+            self.history.setdefault(name, []).append((self._step, round(value, 6)))
+
+        step.advance(1, " ".join(f"{name} {value:.4g}" for name, value in losses.items()))

@@ -1,1 +1,1 @@
-"""Files: content keys, artifacts, weights, and how a file is written whole or not at all."""
+"""The store: content keys, artifacts and trained weights, in files that are whole or absent."""

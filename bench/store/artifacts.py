@@ -1,9 +1,8 @@
-"""The cache: trained networks, adversarial sets and predictions under content keys, safe to share
-and to interrupt.
+"""The cache: trained networks, adversarial sets and predictions under content keys.
 
-One file per artifact, in safetensors format with its description and a digest in the header. A
-damaged file is reported and made again; a lock keeps two processes from making the same artifact
-twice.
+One file holds one artifact, in safetensors format, with its description and a digest in the header.
+A damaged file is reported and made again. A lock keeps two processes from making the same artifact
+twice, so that a cache may be shared and a run interrupted.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ logger = logging.getLogger("bench")
 
 @dataclass(frozen=True)
 class Artifact:
-    """A stored result.
+    """A stored result of a task.
 
     Attributes:
-        tensors: the arrays by name.
-        meta: a JSON object describing them.
-        digest: SHA-256 over the tensors; a network's identity for whatever is derived from it. The
-            description, which holds times and devices, is left out: the same network made twice is
-            the same network.
+        tensors: arrays by name.
+        meta: description of the arrays, as a JSON object.
+        digest: SHA-256 over the tensors, which identifies a network in everything derived from it.
+            The description, which holds times and devices, is left out: a network that is trained
+            again with the same weights has the same digest.
     """
 
     tensors: Tensors
@@ -51,21 +50,18 @@ class Artifact:
 
 
 def digest_of(tensors: Tensors) -> str:
-    """SHA-256 over names, types, shapes and bytes."""
+    """The SHA-256 over names, types, shapes and bytes of the tensors."""
     total = hashlib.sha256()
     for name in sorted(tensors):
         array = tensors[name]
         total.update(f"\x00{name}\x00{array.dtype.str}\x00{array.shape}\x00".encode())
         total.update(array.tobytes())
+
     return total.hexdigest()
 
 
-def _seal(digest: str, meta: str) -> str:
-    return hashlib.sha256(f"{digest}{meta}".encode()).hexdigest()
-
-
 def write_artifact(path: Path, tensors: Tensors, meta: Meta) -> Artifact:
-    """Write tensors and description to one file, atomically.
+    """Write tensors and their description to one file, atomically.
 
     Raises:
         StorageError: the file could not be written.
@@ -73,49 +69,47 @@ def write_artifact(path: Path, tensors: Tensors, meta: Meta) -> Artifact:
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     text = json.dumps(meta, sort_keys=True, allow_nan=False)
     digest = digest_of(arrays)
-    write_bytes(
-        path,
-        to_safetensors(
-            arrays, metadata={"digest": digest, "meta": text, "seal": _seal(digest, text)}
-        ),
-    )
+
+    header = {"digest": digest, "meta": text, "seal": _seal(digest, text)}
+    write_bytes(path, to_safetensors(arrays, metadata=header))
+
     return Artifact(arrays, json.loads(text), digest)
 
 
 def read_artifact(path: Path) -> Artifact:
-    """Read and verify one file.
+    """The artifact in a file, verified.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is truncated, altered, or not an artifact.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, altered, or not an artifact.
     """
     if not path.is_file():
         raise FileNotFoundError(path)
+
+    # A TypeError comes from a type of tensor that NumPy does not have.
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        text, digest, seal = header["meta"], header["digest"], header["seal"]
-    except (
-        SafetensorError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OSError,
-    ) as error:  # TypeError: a type NumPy lacks
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = header["meta"]
+        digest = header["digest"]
+        seal = header["seal"]
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(f"unreadable ({type(error).__name__}: {error})") from error
+
     if digest_of(tensors) != digest or _seal(digest, text) != seal:
         raise ValueError("its content does not match its digest")
+
     return Artifact(tensors, json.loads(text), digest)
 
 
 class ArtifactStore:
-    """Artifacts by kind and content key below one folder.
+    """The artifacts below one folder, by kind and content key.
 
     Args:
-        root: the folder.
-        given: artifacts elsewhere, which are taken instead of the folder's and never written: by
-            kind, and by the first 32 digits of the key.
+        root: folder of the cache.
+        given: files outside the folder, such as trained weights, by kind and by the first 32 digits
+            of the key. They take precedence over the files of the folder and are never written.
 
     Raises:
         RequestError: the folder cannot be made or written to.
@@ -133,12 +127,13 @@ class ArtifactStore:
             ) from None
         if not writable:
             raise RequestError(
-                f"the cache folder {root} is not writable: give another with --cache or BENCH_CACHE"
+                f"the cache folder {root} is not writable: "
+                "choose another with --cache or BENCH_CACHE"
             )
         sweep_partials(root)
 
     def path(self, kind: str, key: str) -> Path:
-        """Where the artifact of that key lies in the folder, or would."""
+        """The file of an artifact in the folder, whether it exists or not."""
         return self.root / kind / f"{key[:32]}.safetensors"
 
     def digest(self, kind: str, key: str) -> str | None:
@@ -146,16 +141,17 @@ class ArtifactStore:
         return _digest_in(self._given_path(kind, key) or self.path(kind, key))
 
     def find(self, kind: str, digest: str) -> dict[str, Path]:
-        """The files whose header names that digest, by the first 32 digits of their key."""
+        """The files whose header states a digest, by the first 32 digits of their key."""
         files = {path.stem: path for path in sorted((self.root / kind).glob("*.safetensors"))}
         files.update(self._given.get(kind, {}))
+
         return {key: path for key, path in files.items() if _digest_in(path) == digest}
 
     def load(self, kind: str, key: str) -> Artifact | None:
         """The stored artifact, verified; None where there is none, or a damaged one.
 
         Raises:
-            StorageError: one that was given can no longer be read.
+            StorageError: a file outside the folder can no longer be read.
         """
         given = self._given_path(kind, key)
         try:
@@ -166,18 +162,20 @@ class ArtifactStore:
             return None
 
     def remove_damaged(self, kind: str, key: str) -> bool:
-        """Remove the file of that key, which `load` could not read; whether there was one."""
+        """Remove a file that `load` could not read; whether there was one."""
         path = self.path(kind, key)
-        there = path.is_file()
+        existed = path.is_file()
         path.unlink(missing_ok=True)
 
-        return there
+        return existed
 
     def get_or_make(
         self, kind: str, key: str, make: Callable[[], tuple[Tensors, Meta]]
     ) -> tuple[Artifact, bool]:
-        """The artifact of that key and whether it came from the cache; made, under a lock, where it
-        did not.
+        """The artifact of a key, made under a lock where it is not stored.
+
+        Returns:
+            the artifact, and whether it was stored already.
 
         Raises:
             StorageError: the lock or the artifact could not be written.
@@ -185,37 +183,33 @@ class ArtifactStore:
         stored = self.load(kind, key)
         if stored is not None:
             return stored, True
+
         path = self.path(kind, key)
         with locked(path.with_suffix(".lock"), f"{kind} {key[:8]}"):
+            # Another process may have made the artifact while this one waited for the lock.
             try:
-                return read_artifact(
-                    path
-                ), True  # another process has made it while this one waited
+                return read_artifact(path), True
             except FileNotFoundError:
                 pass
             except ValueError as damage:
                 logger.warning("damaged artifact %s: %s; it is made again", path, damage)
+
             return write_artifact(path, *make()), False
 
     def _given_path(self, kind: str, key: str) -> Path | None:
         return self._given.get(kind, {}).get(key[:32])
 
 
-def _digest_in(path: Path) -> str | None:
-    """What the header of a file says of its content; None where there is no such file."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return (file.metadata() or {}).get("digest")
-    except (SafetensorError, OSError):
-        return None
-
-
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold a file lock for the block; say so before waiting for another process.
+def locked(path: Path, activity: str) -> Iterator[None]:
+    """Hold a file lock during the block.
+
+    Args:
+        path: file of the lock.
+        activity: work of the process that holds the lock, logged before waiting for it.
 
     Raises:
-        StorageError: the lock file could not be made.
+        StorageError: the file of the lock could not be made.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,11 +217,26 @@ def locked(path: Path, what: str) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            logger.info("waiting for another process: %s", what)
+            logger.info("waiting for another process: %s", activity)
             lock.acquire()
     except OSError as error:
         raise StorageError(f"cannot lock {path}: {error.strerror or error}") from error
+
     try:
         yield
     finally:
         lock.release()
+
+
+def _seal(digest: str, meta: str) -> str:
+    """The SHA-256 over digest and description, so that neither can be changed alone."""
+    return hashlib.sha256(f"{digest}{meta}".encode()).hexdigest()
+
+
+def _digest_in(path: Path) -> str | None:
+    """The digest in the header of a file; None where there is no readable file."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return (file.metadata() or {}).get("digest")
+    except (SafetensorError, OSError):
+        return None

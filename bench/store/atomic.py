@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Atomic files: each is either whole or absent, also after a crash."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SUFFIX = ".partial"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write to a temporary name in the same folder, flush to disk, rename.
+    """Write a file: to a temporary name in the same folder, flushed to disk, then renamed.
 
     Raises:
-        StorageError: the file could not be written; what stood there before is intact.
+        StorageError: the file could not be written; an earlier file at that path is intact.
     """
     temporary = None
     try:
@@ -33,6 +33,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+
+        # A temporary file is private; the final one has the permissions of any other new file.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
@@ -45,17 +47,22 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_bytes` for text, as UTF-8."""
+    """Write a text file in UTF-8, as `write_bytes` does."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """`write_bytes` for a JSON object, indented; NaN is refused."""
+    """Write a JSON object, indented, as `write_bytes` does.
+
+    Raises:
+        ValueError: the content holds NaN or an infinite number.
+        StorageError: the file could not be written.
+    """
     write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def sweep_partials(folder: Path, older_than_s: float = 86_400.0) -> None:
-    """Remove temporary files a killed process left behind, once they are old enough to belong to nobody."""
+    """Remove the temporary files of killed processes: those older than a day, or than given."""
     for path in folder.rglob(f".*{_SUFFIX}"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > older_than_s:
@@ -63,12 +70,12 @@ def sweep_partials(folder: Path, older_than_s: float = 86_400.0) -> None:
 
 
 def is_partial(path: Path) -> bool:
-    """Whether it is the temporary file of a write that is under way, or was killed."""
+    """Whether a file is the temporary one of a write that is in progress or was killed."""
     return path.name.startswith(".") and path.name.endswith(_SUFFIX)
 
 
 def _umask() -> int:
-    """The process's umask; a temporary file is private until it is put in place."""
+    # The umask can only be read by setting it.
     current = os.umask(0)
     os.umask(current)
     return current

@@ -7,9 +7,6 @@ from pathlib import Path
 
 
 def packaged_folder(name: str) -> Path:
-    """The folder `results/<name>` of the repository.
-
-    In an installation a package beside this module.
-    """
+    """The folder `results/<name>` of a checkout, or its copy inside an installed package."""
     installed = Path(str(resources.files("bench"))) / name
     return installed if installed.is_dir() else Path(__file__).parents[2] / "results" / name

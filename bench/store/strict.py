@@ -1,4 +1,4 @@
-"""What the project's own JSON files have in common: they are read strictly, and a fault is told in one line."""
+"""Strict reading of the project's own JSON files, with a fault reported in one line."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class StrictModel(BaseModel):
-    """Part of a file: nothing beyond what is named, no coercion, never changed."""
+    """A part of a file: immutable, without unknown keys and without conversion of values."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first fault: where it is, what it holds, what is wrong."""
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    given = (
-        f" = {first['input']!r}" if isinstance(first["input"], int | float | str) and where else ""
-    )
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}{given}{': ' if where else ''}{message[0].lower()}{message[1:]}"
+    """The first fault of a file in one line: the key, its value if it is short, and the reason."""
+    fault = error.errors()[0]
+    key = ".".join(map(str, fault["loc"]))
+    value = fault["input"]
+    shown = f" = {value!r}" if isinstance(value, int | float | str) and key else ""
+    reason = fault["msg"].removeprefix("Value error, ")
+
+    return f"{key}{shown}{': ' if key else ''}{reason[0].lower()}{reason[1:]}"

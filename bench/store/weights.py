@@ -1,8 +1,9 @@
-"""NetworkRef networks that are handed on in a folder: safetensors files, and a manifest that says what each of them is."""
+"""Weights: folders of trained networks as safetensors files, described by a manifest."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from bench.store.packaged import packaged_folder
 from bench.store.strict import Fraction, StrictModel, first_fault
 
 KIND = "network"
-"""Of the artifacts that trained networks are."""
+"""Kind of the artifacts that hold trained networks."""
 
 MANIFEST = "manifest.json"
 
@@ -30,15 +31,16 @@ class Score(StrictModel):
     Attributes:
         classifier: spec of the classifier.
         defense: spec of the purifier in front of it; None for the bare classifier.
-        settings: the purifier's parameters that its training does not depend on.
-        images: `clean`, or attack, epsilon and threat model.
-        n: test images.
-        draws: of a randomised defense.
-        value: the share that is right; the mean over draws.
-        low: end of the interval.
-        high: likewise.
-        verdict: of the checks on the run, with reasons; None for clean images.
-        machine: device and PyTorch that measured it.
+        settings: parameters of the purifier that its training does not depend on.
+        images: `clean`, or attack, epsilon and threat model of the adversarial images.
+        n: number of test images.
+        draws: number of evaluations of each image, above 1 for a randomised defense.
+        value: share of images that are right; the mean over draws.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        verdict: level of the verdict on the number; None for clean images.
+        reasons: reasons of the verdict.
+        machine: device and PyTorch version of the evaluation.
     """
 
     classifier: str
@@ -50,37 +52,38 @@ class Score(StrictModel):
     value: Fraction
     low: Fraction
     high: Fraction
-    verdict: str | None
+    verdict: Literal["ok", "suspect", "invalid"] | None
+    reasons: list[str]
     machine: str
 
     @property
-    def place(self) -> str:
-        """What it is an accuracy of; a later one of the same place replaces it."""
-        return content_key(
-            self.model_dump(include={"classifier", "defense", "settings", "images", "n"})
-        )
+    def subject_key(self) -> str:
+        """The key of what was evaluated; a later score with the same key replaces this one."""
+        names = {"classifier", "defense", "settings", "images", "n"}
+
+        return content_key(self.model_dump(include=names))
 
 
 class Entry(StrictModel):
-    """One network.
+    """A network of a folder of weights.
 
     Attributes:
-        file: its name in the folder.
-        sha256: of the file.
-        size: of the file, in bytes.
-        key: under which a run asks for it: of plugin, parameters, training images, seed and what it
-            is trained against; the name of its file in a cache.
+        file: name of the file in the folder.
+        sha256: SHA-256 of the file.
+        size: size of the file in bytes.
+        key: key under which a run asks for the network, over plugin, parameters, training images,
+            seed and the classifier of the training; also the name of its file in a cache.
         digest: SHA-256 over names, types, shapes and values of the weights.
         family: `classifier` or `defense`.
         role: `substitute` for a classifier that only attackers use; else empty.
-        name: of the plugin.
-        spec: with all parameters that it was trained with.
-        dataset: whose training images it was trained on.
-        seed: of its training.
-        against: digest of the classifier that it was trained with; None for none.
-        device: the kind it was trained on, `cpu` or `cuda`.
-        seconds: that took.
-        scores: what runs measured.
+        name: name of the plugin.
+        spec: spec of the plugin with all parameters of the training.
+        dataset: data set of the training images.
+        seed: seed of the training.
+        against: digest of the classifier that a defense was trained with; None for no classifier.
+        device: kind of device of the training, `cpu` or `cuda`.
+        seconds: duration of the training.
+        scores: accuracies that runs measured.
     """
 
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+\.safetensors$")]
@@ -101,26 +104,26 @@ class Entry(StrictModel):
 
 
 class Manifest(StrictModel):
-    """All networks of a folder.
+    """The networks of a folder of weights.
 
     Attributes:
-        version: of this form.
-        networks: in the order of the card.
+        version: version of the file. 1: the verdict of a score was one text. 2: level and reasons.
+        networks: entries in the order of the model card.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     networks: list[Entry]
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """That of a folder of weights.
+        """The manifest of a folder of weights, also one of version 1.
 
         Raises:
-            RequestError: there is none, or it is not of this form.
+            RequestError: there is none, or it does not have the form above.
         """
         path = folder / MANIFEST
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            return cls.model_validate_json(_upgraded(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise RequestError(
                 f"{folder} holds no weights: it has no {MANIFEST}, which `bench export` writes"
@@ -135,11 +138,11 @@ class Manifest(StrictModel):
 
 @dataclass(frozen=True)
 class Weights:
-    """A folder of weights whose every file is what its manifest says.
+    """A folder of weights whose files all agree with its manifest.
 
     Attributes:
-        folder: where they lie.
-        entries: by key.
+        folder: path of the folder.
+        entries: networks by key.
     """
 
     folder: Path
@@ -147,24 +150,25 @@ class Weights:
 
     @classmethod
     def open(cls, folder: Path) -> Weights:
-        """Read the manifest and check every file against it.
+        """Read the manifest of a folder and check every file.
 
         Raises:
-            RequestError: there is no manifest, it is not one, or a file is missing or is not what
-                it says.
+            RequestError: there is no manifest, it does not have the right form, or a file is
+                missing or not the one that the manifest describes.
         """
         entries: dict[str, Entry] = {}
         for entry in Manifest.read(folder).networks:
-            check(folder, entry)
+            check_file(folder, entry)
             if entries.setdefault(entry.key, entry) is not entry:
                 raise RequestError(
                     f"{folder / MANIFEST}: {entry.file} and {entries[entry.key].file} have one key"
                 )
+
         return cls(folder, entries)
 
     @property
     def paths(self) -> dict[str, Path]:
-        """The files by key."""
+        """Paths of the files by key."""
         return {key: self.folder / entry.file for key, entry in self.entries.items()}
 
 
@@ -173,32 +177,57 @@ def pretrained() -> Path:
     return packaged_folder("pretrained")
 
 
-def check(folder: Path, entry: Entry) -> None:
-    """Hold a file against its entry.
+def check_file(folder: Path, entry: Entry) -> None:
+    """Check a file of a folder of weights against its entry.
 
     Raises:
-        RequestError: it is missing, damaged, or another network than the entry says.
+        RequestError: the file is missing, damaged, or another network than the entry describes.
     """
     path = folder / entry.file
     try:
         artifact = read_artifact(path)
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
         raise RequestError(
             f"the weights {path} are missing: {folder / MANIFEST} names them"
         ) from None
     except (OSError, ValueError) as damage:
         raise RequestError(f"the weights {path} are damaged: {damage}") from None
-    for what, ours, theirs in (
-        ("digest", artifact.digest, entry.digest),
-        ("SHA-256", found, entry.sha256),
-    ):
-        if ours != theirs:
-            raise RequestError(
-                f"the weights {path} are not those of the manifest: their {what} is {ours[:12]}, not {theirs[:12]}"
-            )
+
+    _check_digest(path, "digest", artifact.digest, entry.digest)
+    _check_digest(path, "SHA-256", sha256, entry.sha256)
+
     identity = artifact.meta.get("identity") if isinstance(artifact.meta, Mapping) else None
     if not isinstance(identity, Mapping) or artifact_key(KIND, identity)[:32] != entry.key:
         raise RequestError(
-            f"the weights {path} were trained as something else than the manifest says, or by an old version"
+            f"the weights {path} were trained as something else than the manifest says, or by an "
+            "old version"
         )
+
+
+def _check_digest(path: Path, name: str, of_file: str, of_manifest: str) -> None:
+    if of_file != of_manifest:
+        raise RequestError(
+            f"the weights {path} are not those of the manifest: their {name} is {of_file[:12]}, "
+            f"not {of_manifest[:12]}"
+        )
+
+
+def _upgraded(text: str) -> str:
+    """The text of a manifest of version 1 as version 2; any other text unchanged.
+
+    A text that is not a manifest at all is left to the validation.
+    """
+    try:
+        content = json.loads(text)
+        if content["version"] != 1:
+            return text
+        for network in content["networks"]:
+            for score in network["scores"]:
+                level, _, reasons = (score["verdict"] or "").partition(": ")
+                score["verdict"] = level or None
+                score["reasons"] = reasons.split("; ") if reasons else []
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return text
+
+    return json.dumps({**content, "version": 2})

@@ -20,23 +20,22 @@ def trained_cnn(context: TaskContext, tiny_config: RunConfig) -> nn.Module:
     """The tiny CNN on the digits, frozen."""
     split = context.split("digits", None)
     task = Train(configure(CLASSIFIERS, "cnn", tiny_config.parameters), split, 0)
-    return context.network(
-        NetworkRef(task.plugin, split.info, task.key, LocalExecutor(context).get(task).digest)
-    )
+    digest = LocalExecutor(context).digest(task)
+    return context.network(NetworkRef(task.plugin, split.info, task.key, digest))
 
 
 @pytest.fixture
 def digits(context: TaskContext, trained_cnn: nn.Module) -> tuple[Tensor, Tensor]:
-    """Test images the CNN gets right, and their labels."""
+    """Test images that the CNN classifies correctly, and their labels."""
     test = context.dataset("digits").test_images(100)
     with torch.no_grad():
-        right = trained_cnn(test.images).argmax(1) == test.labels
-    assert int(right.sum()) > 60
-    return test.images[right], test.labels[right]
+        is_correct = trained_cnn(test.images).argmax(1) == test.labels
+    assert int(is_correct.sum()) > 60
+    return test.images[is_correct], test.labels[is_correct]
 
 
 class Linear(nn.Module):
-    """Three classes, a hyperplane between each two; at a grey image all logits are zero."""
+    """Three classes with a hyperplane between each two; at a gray image all logits are zero."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +53,7 @@ def linear() -> nn.Module:
 
 
 @pytest.fixture
-def greys(linear: nn.Module) -> tuple[Tensor, Tensor]:
-    """Images so far from black and white that the nearest boundary is in [0, 1], and the classes they have."""
+def gray_images(linear: nn.Module) -> tuple[Tensor, Tensor]:
+    """Images far from black and white, whose nearest boundary is in [0, 1], and their classes."""
     images = 0.5 + 0.05 * torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     return images, linear(images).argmax(1)

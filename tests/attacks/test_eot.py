@@ -1,4 +1,4 @@
-"""Expectation over transformation: the gradient is the mean over `model.eot` calls, one graph alive at a time."""
+"""Expectation over transformation: mean gradients over `model.eot` calls, one graph at a time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,25 @@ from bench.plugins.configured import configure
 from bench.registry import ATTACKS
 
 GRADIENT = [
-    "fgsm", "bim:steps=3", "mifgsm:steps=3", "pgd:steps=3", "pgd:norm=l2:steps=3", "pgd:norm=l1:steps=3",
-    "deepfool:steps=3", "deepfool:norm=linf:steps=3", "ddn:steps=4", "fmn:steps=4", "fmn:norm=linf:steps=4",
-    "fmn:norm=l1:steps=4", "cw:steps=9:binary_search_steps=2:initial_const=9:stepsize=0.05",
-]  # fmt: skip
+    "fgsm",
+    "bim:steps=3",
+    "mifgsm:steps=3",
+    "pgd:steps=3",
+    "pgd:norm=l2:steps=3",
+    "pgd:norm=l1:steps=3",
+    "deepfool:steps=3",
+    "deepfool:norm=linf:steps=3",
+    "ddn:steps=4",
+    "fmn:steps=4",
+    "fmn:norm=linf:steps=4",
+    "fmn:norm=l1:steps=4",
+    "cw:steps=9:binary_search_steps=2:initial_const=9:stepsize=0.05",
+]
 FIRST = ["bim:steps=3:keep=first", "mifgsm:steps=3:keep=first", "pgd:norm=l2:steps=3:keep=first"]
 
 
 class Watched(nn.Module):
-    """A model that counts the calls a gradient is taken of, and whether an earlier graph is still alive at one."""
+    """Model that counts differentiated calls, and those with an earlier graph still alive."""
 
     def __init__(self, model: nn.Module, eot: int, noise: float = 0.0) -> None:
         super().__init__()
@@ -41,9 +51,9 @@ class Watched(nn.Module):
 
 @pytest.mark.parametrize("spec", GRADIENT)
 def test_each_gradient_takes_so_many_calls(
-    linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor], spec: str
 ) -> None:
-    images, labels = greys
+    images, labels = gray_images
     calls, results = [], []
     for eot in (1, 3):
         model = Watched(linear, eot).eval()
@@ -52,28 +62,27 @@ def test_each_gradient_takes_so_many_calls(
         calls.append(model.calls)
         assert model.alive == 0
     assert calls[1] == 3 * calls[0] > 0
-    torch.testing.assert_close(
-        results[0], results[1], rtol=0, atol=1e-4
-    )  # the mean of equal gradients
+    # The mean of equal gradients is the gradient.
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("spec", GRADIENT)
 def test_a_random_model_is_attacked(
-    linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor], spec: str
 ) -> None:
     torch.manual_seed(0)
     model = Watched(linear, 2, noise=0.1).eval()
-    found = configure(ATTACKS, spec).plugin.perturb(model, *greys, 0.2)
-    assert bool(torch.isfinite(found).all())
-    assert float(cross_entropy(linear(found), greys[1])) > float(
-        cross_entropy(linear(greys[0]), greys[1])
+    adversarial = configure(ATTACKS, spec).plugin.perturb(model, *gray_images, 0.2)
+    assert bool(torch.isfinite(adversarial).all())
+    assert float(cross_entropy(linear(adversarial), gray_images[1])) > float(
+        cross_entropy(linear(gray_images[0]), gray_images[1])
     )
 
 
 def test_the_gradient_is_the_mean_over_the_draws(
-    linear: nn.Module, greys: tuple[Tensor, Tensor]
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor]
 ) -> None:
-    images, labels = greys
+    images, labels = gray_images
     model = Watched(linear, 5, noise=2.0).eval()
     torch.manual_seed(7)
     ours = configure(ATTACKS, "fgsm").plugin.perturb(model, images, labels, 0.05)
@@ -89,8 +98,10 @@ def test_the_gradient_is_the_mean_over_the_draws(
     assert not torch.equal(mean.sign(), gradients[0].sign())
 
 
-def test_a_step_in_l2_follows_the_mean(linear: nn.Module, greys: tuple[Tensor, Tensor]) -> None:
-    images, labels = greys
+def test_a_step_in_l2_follows_the_mean(
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor]
+) -> None:
+    images, labels = gray_images
     model = Watched(linear, 4, noise=2.0).eval()
     attack = configure(ATTACKS, "pgd:norm=l2:steps=1:rel_stepsize=1:random_start=false").plugin
     torch.manual_seed(3)
@@ -120,25 +131,27 @@ class Broken(nn.Module):
 
 @pytest.mark.parametrize("spec", [*GRADIENT, *FIRST])
 def test_a_gradient_of_nan_spoils_no_image(
-    linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor], spec: str
 ) -> None:
-    images, labels = greys
-    found = configure(ATTACKS, spec).plugin.perturb(Broken(linear).eval(), images, labels, 0.05)
-    assert bool(torch.isfinite(found).all())
-    assert bool((found[1:] != images[1:]).flatten(1).any(dim=1).all())
+    images, labels = gray_images
+    adversarial = configure(ATTACKS, spec).plugin.perturb(
+        Broken(linear).eval(), images, labels, 0.05
+    )
+    assert bool(torch.isfinite(adversarial).all())
+    assert bool((adversarial[1:] != images[1:]).flatten(1).any(dim=1).all())
 
 
 def test_pgd_leaves_an_image_without_a_gradient_at_its_random_start(
-    linear: nn.Module, greys: tuple[Tensor, Tensor]
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor]
 ) -> None:
-    images, labels = greys
+    images, labels = gray_images
     starts = []
-    for spec in (
-        "pgd:norm=l2:steps=3",
-        "pgd:norm=l2:steps=3:keep=first",
-    ):  # in L-infinity sign(nan) is 0
+    # In L-infinity sign(nan) is 0, so the case arises in L2.
+    for spec in ("pgd:norm=l2:steps=3", "pgd:norm=l2:steps=3:keep=first"):
         torch.manual_seed(0)
-        found = configure(ATTACKS, spec).plugin.perturb(Broken(linear).eval(), images, labels, 0.05)
-        starts.append(found[0])
+        adversarial = configure(ATTACKS, spec).plugin.perturb(
+            Broken(linear).eval(), images, labels, 0.05
+        )
+        starts.append(adversarial[0])
     assert torch.equal(starts[0], starts[1])
     assert not torch.equal(starts[0], images[0])

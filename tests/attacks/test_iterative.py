@@ -63,7 +63,7 @@ def l2_pgd(
 
 
 def agreement(ours: Tensor, theirs: Tensor) -> float:
-    """The share of images that are the same; a sign may flip where the gradient is all but zero."""
+    """Share of equal images; a sign may flip where the gradient is nearly zero."""
     return float(((ours - theirs).abs().flatten(1).amax(dim=1) < 1e-4).float().mean())
 
 
@@ -138,5 +138,5 @@ def test_a_targeted_attack_reaches_the_class_after_the_true_one(
 
 
 @pytest.mark.parametrize(("spec", "step"), [("bim", 0.06), ("mifgsm", 0.03), ("pgd:norm=l2", 0.01)])
-def test_step_sizes_are_told_in_absolute_units(spec: str, step: float) -> None:
+def test_step_sizes_are_described_in_absolute_units(spec: str, step: float) -> None:
     assert configure(ATTACKS, spec).plugin.describe(0.3)["step_size"] == pytest.approx(step)

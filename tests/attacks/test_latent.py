@@ -55,7 +55,7 @@ def test_it_does_not_where_the_budget_falls_short() -> None:
     model = DefendedClassifier(Bright(), Threshold())
     images = attacked(0.4, 0.05, model)
     assert (model(images).argmax(1) == 0).all()
-    assert float(images.min()) > 0.4  # it went the right way
+    assert float(images.min()) > 0.4  # Images move towards the boundary.
 
 
 def test_it_sees_the_generator_through_bpda_and_no_other_purifier() -> None:

@@ -1,4 +1,4 @@
-"""The attacks that look for the nearest adversarial image, against the closed form of a linear classifier."""
+"""Minimum-norm attacks, compared with the closed form of a linear classifier."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Hyperplane(nn.Module):
         return ((images.flatten(1) - 0.5) @ self.weight).abs() / self.weight.norm(p=dual)
 
     def images(self) -> Tensor:
-        """Images 0.2 to 0.6 from the hyperplane in L2, on both sides, and far from black and white."""
+        """Images 0.2 to 0.6 from the hyperplane in L2, on both sides, far from black and white."""
         noise = 0.03 * torch.randn(8, 64, generator=torch.Generator().manual_seed(1))
         unit = self.weight / self.weight.norm()
         away = torch.linspace(0.2, 0.6, 8) * torch.tensor([1.0, -1.0]).repeat(4)
@@ -64,10 +64,10 @@ def test_the_distance_is_that_to_the_hyperplane(spec: str, norm: Norm, longest: 
     labels = model(images).argmax(1)
     torch.manual_seed(0)
     plugin = configure(ATTACKS, spec).plugin
-    found = plugin.minimise(model, images, labels)
-    share = distances(images, found, norm) / model.distance(images, norm)
+    adversarial = plugin.minimise(model, images, labels)
+    share = distances(images, adversarial, norm) / model.distance(images, norm)
     assert plugin.ball() == norm
-    assert bool((model(found).argmax(1) != labels).all())
+    assert bool((model(adversarial).argmax(1) != labels).all())
     assert float(share.min()) > 0.999
     assert float(share.max()) < longest
 
@@ -76,31 +76,35 @@ def test_hopskipjump_steps_as_far_in_a_large_batch() -> None:
     model = Hyperplane().eval()
     images = model.images().repeat(12, 1, 1, 1)
     torch.manual_seed(0)
-    found = configure(ATTACKS, "hopskipjump:steps=4").plugin.minimise(
+    adversarial = configure(ATTACKS, "hopskipjump:steps=4").plugin.minimise(
         model, images, model(images).argmax(1)
     )
-    assert float((distances(images, found, "l2") / model.distance(images, "l2")).median()) < 1.4
+    assert (
+        float((distances(images, adversarial, "l2") / model.distance(images, "l2")).median()) < 1.4
+    )
 
 
 @pytest.mark.parametrize(
     "spec", ["cw:steps=100:binary_search_steps=8", "ddn", "fmn", "fmn:norm=linf", "fmn:norm=l1"]
 )
 def test_a_targeted_attack_goes_for_the_class_after_the_true_one(
-    linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor], spec: str
 ) -> None:
-    images, labels = greys
-    found = configure(ATTACKS, f"{spec}:targeted=true").plugin.minimise(linear, images, labels)
-    assert torch.equal(linear(found).argmax(1), (labels + 1) % 3)
+    images, labels = gray_images
+    adversarial = configure(ATTACKS, f"{spec}:targeted=true").plugin.minimise(
+        linear, images, labels
+    )
+    assert torch.equal(linear(adversarial).argmax(1), (labels + 1) % 3)
 
 
 def test_a_targeted_decision_attack_goes_there_too(
-    linear: nn.Module, greys: tuple[Tensor, Tensor]
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor]
 ) -> None:
-    images, labels = greys
+    images, labels = gray_images
     torch.manual_seed(0)
     for spec in ("hopskipjump:steps=2:targeted=true", "boundary:steps=50:targeted=true"):
-        found = configure(ATTACKS, spec).plugin.minimise(linear, images, labels)
-        assert torch.equal(linear(found).argmax(1), (labels + 1) % 3)
+        adversarial = configure(ATTACKS, spec).plugin.minimise(linear, images, labels)
+        assert torch.equal(linear(adversarial).argmax(1), (labels + 1) % 3)
 
 
 def test_fmn_and_ddn_find_every_digit_alike(
@@ -109,17 +113,19 @@ def test_fmn_and_ddn_find_every_digit_alike(
     images, labels = (part[:30] for part in digits)
     medians = []
     for spec in ("ddn", "fmn", "ddn:targeted=true", "fmn:targeted=true"):
-        found = configure(ATTACKS, spec).plugin.minimise(trained_cnn, images, labels)
-        classes = trained_cnn(found).argmax(1)
+        adversarial = configure(ATTACKS, spec).plugin.minimise(trained_cnn, images, labels)
+        classes = trained_cnn(adversarial).argmax(1)
         hit = classes == (labels + 1) % 10 if "targeted" in spec else classes != labels
         assert float(hit.float().mean()) > 0.97
-        medians.append(float(distances(images, found, "l2").median()))
+        medians.append(float(distances(images, adversarial, "l2").median()))
     assert medians[1] == pytest.approx(medians[0], rel=0.05)
     assert medians[3] == pytest.approx(medians[2], rel=0.05)
 
 
-def test_a_budget_draws_back_to_the_ball(linear: nn.Module, greys: tuple[Tensor, Tensor]) -> None:
-    images, labels = greys
+def test_a_budget_draws_back_to_the_ball(
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor]
+) -> None:
+    images, labels = gray_images
     attack = configure(ATTACKS, "deepfool")
     free = attack.plugin.minimise(linear, images, labels)
     eps = float(distances(images, free, "l2").median())
@@ -128,9 +134,16 @@ def test_a_budget_draws_back_to_the_ball(linear: nn.Module, greys: tuple[Tensor,
 
 
 SMALL = [
-    "deepfool", "cw:steps=5:binary_search_steps=2", "ddn:steps=5", "fmn:steps=5", "fmn:norm=l1:steps=5",
-    "fmn:norm=linf:steps=5", "hopskipjump:steps=1", "boundary:steps=20", "saltandpepper:steps=20",
-]  # fmt: skip
+    "deepfool",
+    "cw:steps=5:binary_search_steps=2",
+    "ddn:steps=5",
+    "fmn:steps=5",
+    "fmn:norm=l1:steps=5",
+    "fmn:norm=linf:steps=5",
+    "hopskipjump:steps=1",
+    "boundary:steps=20",
+    "saltandpepper:steps=20",
+]
 
 
 class Constant(nn.Module):
@@ -143,22 +156,22 @@ class Constant(nn.Module):
 
 @pytest.mark.parametrize("spec", SMALL)
 def test_what_cannot_be_fooled_comes_back_as_it_was(
-    greys: tuple[Tensor, Tensor], spec: str
+    gray_images: tuple[Tensor, Tensor], spec: str
 ) -> None:
-    images, labels = greys
-    found = configure(ATTACKS, spec).plugin.minimise(
+    images, labels = gray_images
+    adversarial = configure(ATTACKS, spec).plugin.minimise(
         Constant().eval(), images, torch.zeros_like(labels)
     )
-    torch.testing.assert_close(found, images)
+    torch.testing.assert_close(adversarial, images)
 
 
 @pytest.mark.parametrize("spec", SMALL)
 def test_what_is_fooled_already_hardly_moves(
-    linear: nn.Module, greys: tuple[Tensor, Tensor], spec: str
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor], spec: str
 ) -> None:
-    images, labels = greys
-    found = configure(ATTACKS, spec).plugin.minimise(linear, images, (labels + 1) % 3)
-    torch.testing.assert_close(found, images, rtol=0, atol=1e-5)
+    images, labels = gray_images
+    adversarial = configure(ATTACKS, spec).plugin.minimise(linear, images, (labels + 1) % 3)
+    torch.testing.assert_close(adversarial, images, rtol=0, atol=1e-5)
 
 
 class Dark(nn.Module):
@@ -191,22 +204,24 @@ class Random(nn.Module):
         return self.model(images + 0.05 * torch.randn_like(images))
 
 
-def test_random_decisions(linear: nn.Module, greys: tuple[Tensor, Tensor]) -> None:
+def test_random_decisions(linear: nn.Module, gray_images: tuple[Tensor, Tensor]) -> None:
     torch.manual_seed(0)
     model = Random(linear).eval()
     with pytest.raises(NotApplicable, match="draws randomness"):
-        configure(ATTACKS, "hopskipjump").plugin.minimise(model, *greys)
-    found = configure(ATTACKS, "boundary:steps=300").plugin.minimise(model, *greys)
-    assert bool(torch.isfinite(found).all())
-    assert not torch.equal(found, greys[0])
+        configure(ATTACKS, "hopskipjump").plugin.minimise(model, *gray_images)
+    adversarial = configure(ATTACKS, "boundary:steps=300").plugin.minimise(model, *gray_images)
+    assert bool(torch.isfinite(adversarial).all())
+    assert not torch.equal(adversarial, gray_images[0])
 
 
 def test_salt_and_pepper_is_black_and_white(
-    linear: nn.Module, greys: tuple[Tensor, Tensor]
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor]
 ) -> None:
-    images, labels = greys
-    found = configure(ATTACKS, "saltandpepper:steps=200").plugin.minimise(linear, images, labels)
-    changed = found != images
-    assert bool((linear(found).argmax(1) != labels).all())
-    assert set(found[changed].tolist()) == {0.0, 1.0}
+    images, labels = gray_images
+    adversarial = configure(ATTACKS, "saltandpepper:steps=200").plugin.minimise(
+        linear, images, labels
+    )
+    changed = adversarial != images
+    assert bool((linear(adversarial).argmax(1) != labels).all())
+    assert set(adversarial[changed].tolist()) == {0.0, 1.0}
     assert float(changed.float().mean()) < 0.5

@@ -65,7 +65,8 @@ def test_pgd_without_random_start_is_the_papers(
     )
     theirs = pgd(trained_cnn, images, labels, eps, 10, eps * 0.01 / 0.3, images)
     agree = (ours - theirs).abs().flatten(1).amax(dim=1) < 1e-5
-    assert float(agree.float().mean()) > 0.95  # a sign may flip where the gradient is all but zero
+    # A sign may flip where the gradient is nearly zero.
+    assert float(agree.float().mean()) > 0.95
     assert accuracy(trained_cnn, ours, labels) == pytest.approx(
         accuracy(trained_cnn, theirs, labels), abs=0.02
     )
@@ -88,7 +89,7 @@ def test_pgd_with_random_start_is_as_strong_as_the_papers(
     assert accuracy(trained_cnn, ours, labels) < accuracy(trained_cnn, noise, labels) - 0.2
 
 
-def test_the_step_size_is_told_in_absolute_units() -> None:
+def test_the_step_size_is_described_in_absolute_units() -> None:
     assert configure(ATTACKS, "pgd").plugin.describe(0.3) == pytest.approx(
         {"step_size": 0.01, "steps": 40}
     )

@@ -1,4 +1,4 @@
-"""Rotations and translations against a grid of plain affine warps."""
+"""Rotations and translations, compared with a grid of plain affine warps."""
 
 from __future__ import annotations
 
@@ -35,16 +35,18 @@ def test_an_image_is_warped_within_the_budget_until_it_misleads(
     ours = perturb(
         configure(ATTACKS, "spatial:rotations=3:translations=3"), trained_cnn, images, labels, eps
     )
-    expected, found = images.clone(), torch.zeros(len(images), dtype=torch.bool)
+    expected = images.clone()
+    misled = torch.zeros(len(images), dtype=torch.bool)
     for turn, right, down in product((-15, 0, 15), (-1.5, 0, 1.5), (-1.5, 0, 1.5)):
         candidates = warped(images, turn, right, down)
-        first = (trained_cnn(candidates).argmax(1) != labels) & ~found
-        expected[first], found = candidates[first], found | first
-    assert 0 < int(found.sum()) < len(images)
+        first = (trained_cnn(candidates).argmax(1) != labels) & ~misled
+        expected[first] = candidates[first]
+        misled |= first
+    assert 0 < int(misled.sum()) < len(images)
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-4)
 
 
-def test_the_budget_is_told_in_degrees_and_pixels() -> None:
+def test_the_budget_is_described_in_degrees_and_pixels() -> None:
     plugin = configure(ATTACKS, "spatial:max_rotation=20").plugin
     assert plugin.ball() is None
     assert plugin.describe(0.5) == pytest.approx(

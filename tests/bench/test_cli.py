@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bench.records.folder import RunFolder
-from bench.report.accuracy import RESULT_COLUMNS
+from bench.report.accuracy.frame import RESULT_COLUMNS
 from bench.store.artifacts import read_artifact
 
 
@@ -73,7 +73,7 @@ def test_a_run_ends_with_tables_plots_and_records(bench, tiny: Path, all_defense
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
 
 
-def test_a_purifier_that_cannot_be_timed_is_told(bench, tiny: Path, plugins: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_purifier_that_cannot_be_timed_is_reported(bench, tiny: Path, plugins: Path) -> None:  # type: ignore[no-untyped-def]
     command = (
         "run",
         "--config",
@@ -88,8 +88,8 @@ def test_a_purifier_that_cannot_be_timed_is_told(bench, tiny: Path, plugins: Pat
     done = bench(*command, "--defenses", "none,broken:how=latency")
     assert done.code == 1
     assert (
-        "not timed at batch size 4: defense broken:how=latency, timed raised RuntimeError: four [/is]"
-        in done.err
+        "not timed at batch size 4: defense broken:how=latency, while it was timed, "
+        "raised RuntimeError: four [/is]" in done.err
     )
     assert (pd.read_csv("out/tables/results.csv")["status"] == "ok").all()
 
@@ -98,7 +98,7 @@ def test_a_spec_in_brackets_is_shown_as_it_is(bench, tiny: Path) -> None:  # typ
     spec = "convae:attack=[pgd:steps=2]"
     done = bench("run", "--config", tiny, "--defenses", spec, "--eps", "0.1", "--out", "out")
     assert done.code == 0, done.err
-    assert f"defense {spec} on digits, seed 0, against cnn" in done.err
+    assert f"defense {spec} on digits, seed 0, trained with classifier cnn" in done.err
     assert "attack=[pgd:steps=2]" in done.out
     assert spec in Path("out/tables/accuracy.md").read_text()
 
@@ -184,7 +184,7 @@ def test_a_new_plugin_file_passes_its_check_at_once(bench, family: str) -> None:
     assert bench("new", family, f"my_{family}").code == 2
 
 
-def test_check_takes_a_name_a_spec_and_tells_failures(bench, plugins: Path) -> None:  # type: ignore[no-untyped-def]
+def test_check_takes_a_name_or_a_spec_and_reports_failures(bench, plugins: Path) -> None:  # type: ignore[no-untyped-def]
     assert bench("check", "none").code == 0
     assert bench("check", "pgd:steps=2").code == 0
     failing = bench("check", plugins / "faulty.py")
@@ -340,7 +340,23 @@ def test_other_commands_refuse_too(bench, command: list[str]) -> None:  # type: 
     assert len(done.err.strip().splitlines()) == 1
 
 
-def test_the_doctor_tells_what_is_there(bench) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("command", [[], ["run"], ["latency"], ["new"], ["export"]])
+def test_every_command_explains_itself(bench, command: list[str], option: str) -> None:  # type: ignore[no-untyped-def]
+    done = bench(*command, option)
+    assert done.code == 0
+    assert "Usage: bench" in done.out
+    assert "-h, --help" in done.out
+
+
+def test_each_command_is_described_in_one_whole_line(bench) -> None:  # type: ignore[no-untyped-def]
+    _, _, commands = bench("--help").out.partition("Commands:\n")
+    lines = [line for line in commands.split("\n\n")[0].splitlines() if line]
+    assert len(lines) == 9
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+def test_the_doctor_shows_versions_and_data(bench) -> None:  # type: ignore[no-untyped-def]
     done = bench("doctor")
     assert done.code == 0
     assert "torch" in done.out
@@ -367,7 +383,7 @@ def interrupted(process, when: Callable[[], bool], number: int) -> tuple[int, st
     return process.returncode, err
 
 
-def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
+def test_ctrl_c_ends_with_130_and_says_how_to_continue(
     bench_process, tiny: Path, tmp_path: Path
 ) -> None:  # type: ignore[no-untyped-def]
     process = bench_process(
@@ -377,4 +393,4 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
         process, lambda: (tmp_path / "out" / "config.json").exists(), signal.SIGINT
     )
     assert code == 130
-    assert f"to go on where it was: bench run --config {tiny} --out out" in err
+    assert f"run the same command again: bench run --config {tiny} --out out" in err

@@ -29,7 +29,7 @@ def test_eight_bits_keep_an_8_bit_image() -> None:
 
 
 def test_the_gradient_is_exactly_zero() -> None:
-    """Not the identity's: a straight-through gradient here would hide from the verdict that there is none."""
+    """A straight-through gradient would hide from the verdict that there is none."""
     images = torch.rand(2, 1, 4, 4).requires_grad_(True)
     BitDepth(bits=4).build(INFO)(images).sum().backward()
     assert images.grad is not None

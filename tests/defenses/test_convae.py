@@ -83,7 +83,7 @@ def test_a_pool_is_attacked_once_and_every_batch_drawn_from_it(pool: int, crafte
     from_pool = {image.numpy().tobytes() for image in torch.cat(attacks)}
     drawn = {image.numpy().tobytes() for image in torch.cat(seen)}
     assert drawn <= from_pool
-    assert len(from_pool) == 8 * crafted  # no image twice
+    assert len(from_pool) == 8 * crafted  # No image occurs twice.
     assert len(drawn) > 0.9 * len(from_pool)
 
 
@@ -124,20 +124,22 @@ def test_the_attacks_of_a_mixture_take_turns() -> None:
 
 
 def test_a_mixture_is_keyed_by_all_its_attacks_in_order() -> None:
-    found = configure(DEFENSES, "convae:attack=[fgsm,pgd:steps=3]", {"pgd": {"rel_stepsize": 0.25}})
-    first, second = found.training_identity["parameters"]["attack"]
+    configured = configure(
+        DEFENSES, "convae:attack=[fgsm,pgd:steps=3]", {"pgd": {"rel_stepsize": 0.25}}
+    )
+    first, second = configured.training_identity["parameters"]["attack"]
     assert (first["name"], second["name"]) == ("fgsm", "pgd")
     assert (second["parameters"]["steps"], second["parameters"]["rel_stepsize"]) == (3, 0.25)
-    assert configure(DEFENSES, found.resolved).identity == found.identity
-    assert configure(DEFENSES, "convae:attack=[pgd:steps=3,fgsm]").identity != found.identity
+    assert configure(DEFENSES, configured.resolved).identity == configured.identity
+    assert configure(DEFENSES, "convae:attack=[pgd:steps=3,fgsm]").identity != configured.identity
 
 
 def test_networks_stored_before_there_were_mixtures_stay_valid() -> None:
-    """They are cached under this text: a single attack stands for itself, not in a list."""
+    """They are stored under the key of this text, in which a single attack is not in a list."""
     assert json.dumps(configure(DEFENSES, "convae").training_identity) == (
-        '{"name": "convae", "version": 1, "parameters": {"attack": {"name": "fgsm", "version": 1, "parameters": {}, '
-        '"files": {}}, "eps": 0.3, "width": 24, "noise": 0.1, "steps": 2000, "batch_size": 128, '
-        '"learning_rate": 0.001}, "files": {}}'
+        '{"name": "convae", "version": 1, "parameters": {"attack": {"name": "fgsm", "version": 1, '
+        '"parameters": {}, "files": {}}, "eps": 0.3, "width": 24, "noise": 0.1, "steps": 2000, '
+        '"batch_size": 128, "learning_rate": 0.001}, "files": {}}'
     )
     single = configure(DEFENSES, "convae:attack=[pgd:steps=10]").training_identity
     assert single["parameters"]["attack"] == configure(ATTACKS, "pgd:steps=10").identity

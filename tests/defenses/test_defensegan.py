@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from bench.contracts import DataInfo
 from bench.stages.seeding import seeded
-from defenses._wgan import Generator, Inference, penalty
+from defenses._folded_generator import FoldedGenerator
+from defenses._wgan import Generator, gradient_penalty
 from defenses.defensegan import DefenseGAN
 
 INFO = DataInfo((1, 28, 28), 10)
@@ -65,7 +66,7 @@ def test_a_projection_reaches_an_image_of_the_generator() -> None:
     generator = module.get_submodule("generator")
     with torch.no_grad():
         for weight in generator.parameters():
-            weight.mul_(2)  # as built, its images hardly differ
+            weight.mul_(2)  # Images of the untrained generator hardly differ.
     target = generator(torch.randn(3, 4))
     reached = module(target)
     before = ((generator(torch.randn(3, 4)) - target) ** 2).mean()
@@ -73,7 +74,7 @@ def test_a_projection_reaches_an_image_of_the_generator() -> None:
 
 
 def test_the_generator_is_the_published_one() -> None:
-    """Sizes and parameters of the official code: Linear 128 to 4096, 5x5 to 128, 64 and 1 channels."""
+    """Sizes of the official code: Linear 128 to 4096, 5x5 to 128, 64 and 1 channels."""
     generator = Generator((1, 28, 28), 128, 64, batch_norm=False)
     shapes = {
         name: tuple(weight.shape)
@@ -93,18 +94,19 @@ def test_the_generator_is_the_published_one() -> None:
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (2, 20, 24)])
-def test_the_inference_form_is_the_generator(shape: tuple[int, int, int], batch_norm: bool) -> None:
+def test_the_folded_generator_is_the_generator(
+    shape: tuple[int, int, int], batch_norm: bool
+) -> None:
     torch.manual_seed(0)
     generator = Generator(shape, 8, 6, batch_norm).double()
+    # The normalization layers collect statistics.
     for _ in range(3):
-        generator(
-            torch.randn(16, 8, dtype=torch.float64)
-        )  # the normalisations get statistics of their own
+        generator(torch.randn(16, 8, dtype=torch.float64))
     for weight in generator.parameters():
         weight.data += 0.1 * torch.randn_like(weight)
     generator.eval().requires_grad_(False)
     z = torch.randn(4, 8, dtype=torch.float64)
-    torch.testing.assert_close(Inference(generator)(z), generator(z), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(FoldedGenerator(generator)(z), generator(z), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 20, 24)])
@@ -118,5 +120,5 @@ def test_the_penalty_of_a_linear_critic_is_known() -> None:
     critic = nn.Sequential(nn.Flatten(), nn.Linear(4, 1, bias=False))
     with torch.no_grad():
         critic[1].weight.copy_(torch.tensor([[3.0, 0.0, 4.0, 0.0]]))  # type: ignore[union-attr, operator]
-    value = penalty(critic, torch.rand(5, 1, 2, 2), torch.rand(5, 1, 2, 2))
+    value = gradient_penalty(critic, torch.rand(5, 1, 2, 2), torch.rand(5, 1, 2, 2))
     assert value.item() == pytest.approx(16.0, rel=1e-5)

@@ -1,4 +1,4 @@
-"""Gaussian noise: its moments in the middle, where nothing is clamped, and at the border, where half of it is."""
+"""Gaussian noise: its moments for gray pixels, and for clamped black and white ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from defenses.gaussian_noise import GaussianNoise
 INFO = DataInfo((1, 100, 100), 10)
 
 
-def test_grey_gets_noise_of_that_deviation() -> None:
+def test_gray_gets_noise_of_that_deviation() -> None:
     torch.manual_seed(0)
     output = GaussianNoise(std=0.1).build(INFO)(torch.full((10, 1, 100, 100), 0.5))
     assert float(output.mean()) == pytest.approx(0.5, abs=2e-3)

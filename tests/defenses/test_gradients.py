@@ -25,7 +25,7 @@ PURIFIERS = {
 
 
 def built(name: str) -> nn.Module:
-    """In float64, its weights enlarged so that the output depends on the input by more than rounding."""
+    """The module in float64, with weights so large that the output depends on the input."""
     torch.manual_seed(0)
     module = PURIFIERS[name].build(INFO).eval().double().requires_grad_(False)
     for weight in module.parameters():
@@ -34,7 +34,7 @@ def built(name: str) -> nn.Module:
 
 
 def loss(module: nn.Module, images: Tensor, weights: Tensor) -> Tensor:
-    torch.manual_seed(1)  # the same draw at every call
+    torch.manual_seed(1)  # The draw is the same at every call.
     total: Tensor = (module(images) * weights).sum()
     return total
 
@@ -69,7 +69,7 @@ def test_the_differentiable_projection_is_the_plain_one() -> None:
 
 
 def test_the_gradient_is_that_of_a_plain_unrolled_loop() -> None:
-    """All starts unrolled in one graph, the best picked: what autograd makes of it without the shortcut."""
+    """The plain loop unrolls all starts in one graph and picks the best, without the shortcut."""
     settings, module = SHORT, built("defensegan")
     generator = module.get_submodule("generator")
     images = torch.rand(2, 1, 12, 12, dtype=torch.float64, requires_grad=True)
@@ -83,8 +83,8 @@ def test_the_gradient_is_that_of_a_plain_unrolled_loop() -> None:
         (step,) = torch.autograd.grad(error, z, create_graph=True)
         velocity = settings.momentum * velocity + step
         z = z - settings.rate * velocity
-    found = generator(z)
-    error = ((found - target) ** 2).flatten(1).mean(dim=1).view(2, settings.restarts)
-    best = found.view(2, settings.restarts, 1, 12, 12)[torch.arange(2), error.argmin(dim=1)]
+    candidates = generator(z)
+    error = ((candidates - target) ** 2).flatten(1).mean(dim=1).view(2, settings.restarts)
+    best = candidates.view(2, settings.restarts, 1, 12, 12)[torch.arange(2), error.argmin(dim=1)]
     (plain,) = torch.autograd.grad(best.square().sum(), images)
     torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-12)

@@ -36,4 +36,4 @@ def test_a_single_bright_pixel_goes_and_the_gradient_with_it() -> None:
     output.sum().backward()
     assert images.grad is not None
     assert float(images.grad[0, 0, 2, 2]) == 0
-    assert float(images.grad.sum()) == 25  # each output is one pixel of its window
+    assert float(images.grad.sum()) == 25  # Each output is one pixel of its window.

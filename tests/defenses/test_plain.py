@@ -1,4 +1,4 @@
-"""The purifiers against plain loops written from the papers, with the same draws."""
+"""Purifiers, compared with plain loops written from the papers, with the same random draws."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from bench.contracts import DataInfo, State
 from bench.stages.seeding import seeded
-from defenses.defensegan import DefenseGAN, _Projection
+from defenses._projection import Projection
+from defenses.defensegan import DefenseGAN
 from defenses.puvae import PuVAE, _PuVAE
 
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5}
 
 
 def scrambled(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """In evaluation mode with random weights and statistics, so that nothing is one or zero by construction."""
+    """The module in evaluation mode, with random weights and statistics, none one or zero."""
     torch.manual_seed(1)
     module = module.to(dtype).eval().requires_grad_(False)
     for name, tensor in module.state_dict().items():
@@ -76,7 +77,8 @@ def test_defense_gan_is_the_plain_loop(name: str, dtype: torch.dtype) -> None:
     torch.testing.assert_close(ours, expected, rtol=0, atol=TOLERANCE[dtype])
     fewer = replace(settings, steps=settings.steps - 1)
     short = plain.defensegan(module.get_submodule("generator"), fewer, images, starts)
-    assert float((short - expected).abs().max()) > 10 * TOLERANCE[dtype]  # one step is told apart
+    difference = float((short - expected).abs().max())
+    assert difference > 10 * TOLERANCE[dtype]  # A missing step would be noticed.
 
 
 def started(settings: DefenseGAN, dtype: torch.dtype) -> Tensor:
@@ -93,8 +95,8 @@ def test_the_step_is_one_graph(name: str) -> None:
     """No part of it falls back to eager when it is compiled."""
     settings = GANS[name]
     module = scrambled(settings.build(INFO), torch.float32)
-    assert isinstance(module, _Projection)
-    generator = module.inference()
+    assert isinstance(module, Projection)
+    generator = module.folded_generator()
     size = (4 * settings.restarts, settings.latent)
     state: State = (module.on_sphere(torch.randn(size)), torch.randn(size))
     target = torch.rand(4 * settings.restarts, 1, 28, 28)
@@ -106,13 +108,13 @@ def test_the_step_is_one_graph(name: str) -> None:
         backend="eager",
     )
     with torch.no_grad():
-        found, expected = step(*state, target), module.step(generator, state, (target,))
-    for each, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(each, other)
+        compiled = step(*state, target)
+        expected = module.step(generator, state, (target,))
+    torch.testing.assert_close(compiled, expected)
 
 
 class Counting:
-    """An engine that counts what it is given."""
+    """Engine that counts the steps and calls that it runs."""
 
     def __init__(self) -> None:
         self.steps = self.calls = 0
@@ -128,7 +130,7 @@ class Counting:
         def looped(state: State, constants: State) -> State:
             for _ in range(times):
                 self.steps += 1
-                state = step(tuple(each.clone() for each in state), constants)
+                state = step(tuple(tensor.clone() for tensor in state), constants)
             return state
 
         return looped
@@ -136,25 +138,25 @@ class Counting:
 
 def test_an_engine_is_given_every_step() -> None:
     module = scrambled(SHORT.build(INFO), torch.float32)
-    assert isinstance(module, _Projection)
+    assert isinstance(module, Projection)
     engine, images = Counting(), torch.rand(4, 1, 28, 28)
     with torch.no_grad():
         purify = module.accelerated(engine)
         with seeded(CPU, "z"):
-            found = purify(images)
+            purified = purify(images)
         with seeded(CPU, "z"):
             expected = module(images)
-    assert torch.equal(found, expected)
+    assert torch.equal(purified, expected)
     assert (engine.steps, engine.calls) == (SHORT.steps, 1)
 
 
-def test_the_generator_is_made_ready_once_and_again_when_its_weights_change() -> None:
+def test_the_generator_is_folded_once_and_again_when_its_weights_change() -> None:
     module = scrambled(SHORT.build(INFO), torch.float32)
-    assert isinstance(module, _Projection)
+    assert isinstance(module, Projection)
     z = torch.randn(2, SHORT.latent)
-    first = module.inference()
+    first = module.folded_generator()
     before = module.generate(z)
-    assert module.inference() is first
+    assert module.folded_generator() is first
     state = {name: tensor * 1.1 for name, tensor in module.state_dict().items()}
     module.load_state_dict(state)
     torch.testing.assert_close(module.generate(z), module.generator(z))

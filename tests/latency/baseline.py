@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bench.machine.environment import device_name
+from bench.machine.devices import device_name
 
 REGRESSED = "regressed_"
 
@@ -47,7 +47,7 @@ def set_aside(run: Path) -> Path:
 
 
 def share_of_a_core(seconds: float = 0.2) -> float:
-    """The share of so many seconds that this process, which does not pause, spends on a core: 1 on an idle machine."""
+    """The share of a core that this process gets while it never pauses; 1 on an idle machine."""
     begin, used = time.perf_counter(), time.process_time()
     while time.perf_counter() - begin < seconds:
         pass

@@ -18,8 +18,8 @@ from pytest_benchmark.session import BenchmarkSession, PerformanceRegression
 
 from bench.errors import BenchError
 from bench.machine.device_lock import exclusive_use
-from bench.machine.environment import choose_device, device_name
-from bench.plugins.catalog import cards
+from bench.machine.devices import choose_device, device_name
+from bench.plugins.catalog import list_plugins
 from bench.plugins.discovery import discover
 from tests.latency.baseline import last_of_each, machine_folder, set_aside, share_of_a_core
 from tests.latency.ratios import References
@@ -29,8 +29,8 @@ RATIOS = Path(__file__).parent / "ratios.json"
 _COMPARED = pytest.StashKey[bool]()
 _SHARE = pytest.StashKey[float]()
 _REGRESSED = """
-FAILED: slower than this machine's last run beyond the tolerance, as listed above. This run is set aside: the next is
-compared with the same figures. A higher LATENCY_TOLERANCE accepts it."""
+FAILED: slower than this machine's last run beyond the tolerance, as listed above. This run is set
+aside: the next is compared with the same figures. A higher LATENCY_TOLERANCE accepts it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,7 +91,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
-    """What was timed, in the place of a list of processor flags and its clock at the moment, never twice the same."""
+    """Device and threads, in place of processor flags and the momentary clock, which vary."""
     device = choose_device(_option(config, "device", "auto"))
     machine_info["cpu"] = device_name(torch.device("cpu"))
     machine_info["device"] = device_name(device)
@@ -102,7 +102,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every defense of the catalog at every batch size."""
     names = [
         card.name
-        for card in cards(tuple(_option(metafunc.config, "plugin", ())))
+        for card in list_plugins(tuple(_option(metafunc.config, "plugin", ())))
         if card.family == "defense"
     ]
     metafunc.parametrize("defense", names)
@@ -141,7 +141,7 @@ def references(pytestconfig: pytest.Config) -> References:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
-    """A run that regressed fails, and is no measure for the next, which would pass at the second try."""
+    """A run that regressed fails; no later run is compared with it, or a second try would pass."""
     yield
     benchmarks = _benchmarks(session.config)
     if _COMPARED in session.config.stash and benchmarks.performance_regressions:
@@ -154,7 +154,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Iterator[None]:
-    """The ratios, what could not be compared, and pytest-benchmark's tables, its regressions without a traceback."""
+    """Ratios, figures without a reference, and pytest-benchmark's tables without a traceback."""
     _say_ratios(terminalreporter)
     if _COMPARED in config.stash:
         _say_what_is_new(terminalreporter, _benchmarks(config))

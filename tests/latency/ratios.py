@@ -22,7 +22,7 @@ import torch
 from bench.latency.clock import timer
 
 TOLERANCE = 2.0
-"""By what factor a ratio may differ from its reference, where the references do not say otherwise."""
+"""Default factor by which a ratio may differ from its reference."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One CPU thread for the block: a ratio of two networks on many cores depends on how many there are."""
+    """One CPU thread for the block: a ratio of two networks depends on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -109,7 +109,7 @@ def one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class References:
-    """The file of reference ratios: by device type, a tolerance and by defense and batch size a ratio."""
+    """The file of reference ratios and their tolerance, by device type."""
 
     path: Path
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from bench.analysis.metrics import latency_summary
 from bench.contracts import DataInfo
 from bench.latency.clock import timer
-from bench.machine.environment import device_name
+from bench.machine.devices import device_name
 from bench.plugins.configured import configure
 from bench.registry import CLASSIFIERS, DEFENSES
 from bench.run.presets import read_preset
@@ -104,9 +104,13 @@ def test_latency(
         }
         benchmark.extra_info.update(percentiles)
         benchmark.extra_info.update(
-            calls=len(samples), batch_size=batch_size, device=device_name(device), device_type=device.type,
-            threads=torch.get_num_threads(), torch=torch.__version__,
-        )  # fmt: skip
+            calls=len(samples),
+            batch_size=batch_size,
+            device=device_name(device),
+            device_type=device.type,
+            threads=torch.get_num_threads(),
+            torch=torch.__version__,
+        )
         assert len(samples) == rounds
         assert percentiles["p50_ms"] == pytest.approx(benchmark.stats.stats.median * 1e3)
 

@@ -24,7 +24,7 @@ class _Flat(nn.Module):
 
 
 class _Shattered(nn.Module):
-    """The identity up to a millionth, with a derivative that swings between -0.01 and 0.01 from pixel to pixel."""
+    """The identity up to a millionth, whose derivative varies between -0.01 and 0.01."""
 
     def forward(self, images: Tensor) -> Tensor:
         return (images.detach() + 1e-6 * torch.sin(1e4 * images)).clamp(0, 1)

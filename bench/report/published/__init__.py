@@ -1,1 +1,30 @@
-"""Published figures, and a run set beside them; free of torch."""
+"""A run beside published numbers: frames, tables, figures and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.report.published.comparison import PublishedComparison
+from bench.report.published.figures import published_figures
+from bench.report.published.tables import published_tables
+from bench.report.writers import print_named_table, save_figure, write_frame, write_table
+
+__all__ = ["PublishedComparison", "print_published", "write_published"]
+
+
+def write_published(run: Path, comparison: PublishedComparison) -> None:
+    """Write tables and figures into the run's folder, beside those of the run itself."""
+    for name, frame in comparison.frames().items():
+        write_frame(run / "tables", f"against_{comparison.name}_{name}", frame)
+    for table in published_tables(comparison):
+        write_table(run / "tables", table)
+    for figure in published_figures(comparison):
+        save_figure(run / "plots", figure)
+
+
+def print_published(console: Console, comparison: PublishedComparison) -> None:
+    """Print the tables for people."""
+    for table in published_tables(comparison):
+        print_named_table(console, table)

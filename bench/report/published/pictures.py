@@ -1,94 +1,89 @@
-"""What the published defenses are shown to do, with our images: original, attacked, recreated."""
+"""Pictures like those of a publication, with our images: original, attacked, recreated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure as Drawing
 
 from bench.analysis.outcomes import EvaluatedCell
-from bench.report.drawing import save
-from bench.report.pictures import Strip, adversarial, original, purifications, strips_figure
+from bench.report.pictures.strips import (
+    Strip,
+    adversarial,
+    original,
+    purifications,
+    strips_figure,
+)
+from bench.report.published.comparison import PublishedComparison
+from bench.report.writers import NamedFigure
 
-_PLACE = ["dataset", "classifier", "our_attack", "threat", "defense", "seed"]
+_LABELS = ["dataset", "classifier", "our_attack", "threat", "defense", "seed"]
 
 
-def write_against_images(
-    folder: Path,
-    name: str,
-    cells: Sequence[EvaluatedCell],
-    at_printed: pd.DataFrame,
-    equal: pd.DataFrame,
-) -> None:
-    """One picture per published defense, dataset and attack that the run has.
+def recreated_figures(comparison: PublishedComparison) -> Iterator[NamedFigure]:
+    """A figure for each published defense, data set and attack that the run has.
 
-    Args:
-        folder: where to.
-        name: of the published figures.
-        cells: the run's.
-        at_printed: our numbers at the printed epsilons, see
-            `bench.report.published.frames.figures_frame`.
-        equal: our numbers at an attack of equal strength, see
-            `bench.report.published.frames.contest_frame`.
+    It shows the images attacked at the printed epsilons and at that of equal strength, and their
+    versions purified by our defenses of that name.
     """
-    for title, drawing in recreated_figures(cells, at_printed, equal):
-        save(folder, f"against_{name}_images_{title}", drawing)
+    cells = [cell for cell in comparison.report.cells if cell.images is not None]
+    rows = _rows(comparison.accuracies, comparison.equal_strength)
+
+    for values, group in rows.groupby(_LABELS, sort=False):
+        labels = dict(zip(_LABELS, values, strict=True))
+        strips = list(_strips(cells, labels, group))
+        if strips:
+            title = "{defense} on {dataset}, {classifier}, {our_attack} ({threat})".format(**labels)
+            name = "_".join(str(part) for part in values)
+            figure = strips_figure(strips, f"{title}; framed: misclassified")
+            yield NamedFigure(f"against_{comparison.name}_images_{name}", figure)
 
 
-def recreated_figures(
-    cells: Sequence[EvaluatedCell], at_printed: pd.DataFrame, equal: pd.DataFrame
-) -> Iterator[tuple[str, Drawing]]:
-    """A name and a picture: the images, attacked at each epsilon, and what our defenses of that name make of them."""
-    places = pd.concat(
+def _rows(accuracies: pd.DataFrame, equal_strength: pd.DataFrame) -> pd.DataFrame:
+    """The rows of attacked defenses that the run has, with the choice of their epsilon."""
+    printed = zip(accuracies["epsilon"], accuracies["scale"], strict=True)
+    rows = pd.concat(
         [
-            at_printed.assign(
-                why=[f"printed {row.epsilon}, on {row.scale}" for row in at_printed.itertuples()]
-            ),
-            equal.assign(why="as strong as theirs"),
+            accuracies.assign(choice=[f"printed {eps}, on {scale}" for eps, scale in printed]),
+            equal_strength.assign(choice="as strong as theirs"),
         ]
     )
-    places = places[
-        (places["defense"] != "none")
-        & (places["eps"] > 0)
-        & (places["our_defense"].fillna("") != "")
-    ]
-    for place, rows in places.astype({"seed": int}).groupby(_PLACE, sort=False):
-        labels = dict(zip(_PLACE, place, strict=True))
-        strips = list(_strips(cells, labels, rows))
-        if strips:
-            title = "{defense} on {dataset}, {classifier}, {our_attack} ({threat}); framed: misclassified".format(
-                **labels
-            )
-            yield "_".join(str(part) for part in place), strips_figure(strips, title)
+    in_run = rows["our_defense"].notna() & (rows["our_defense"] != "")
+    attacked = (rows["defense"] != "none") & (rows["eps"] > 0)
+
+    return rows[in_run & attacked].astype({"seed": int})
 
 
 def _strips(
-    cells: Sequence[EvaluatedCell], labels: dict[str, Any], rows: pd.DataFrame
+    cells: Sequence[EvaluatedCell], labels: Mapping[str, Any], rows: pd.DataFrame
 ) -> Iterator[Strip]:
-    """The originals; at each epsilon the attacked images, then each defense's."""
+    """The originals; at each epsilon the attacked images, then those of each defense."""
     first = True
-    for eps, at in rows.groupby(rows["eps"].round(9)):
-        found = [
+    for eps, eps_rows in rows.groupby(rows["eps"].round(9)):
+        chosen = [
             cell
             for cell in cells
             if round(cell.eps, 9) == eps
-            and str(cell.record.labels["threat"]).partition(":")[0] == labels["threat"]
-            and cell.record.labels["attack"] == labels["our_attack"]
-            and cell.record.labels["defense"] in set(at["our_defense"])
-            and all(
-                cell.record.labels[name] == labels[name]
-                for name in ("dataset", "classifier", "seed")
-            )
+            and cell.record.labels["defense"] in set(eps_rows["our_defense"])
+            and _matches(cell, labels)
         ]
-        if not found:
+        if not chosen:
             continue
         if first:
-            yield original(found[0])
+            yield original(chosen[0])
             first = False
-        why = "\n".join(dict.fromkeys(at["why"]))
-        attacked = adversarial(found[0], f"attacked, eps {eps:g}\n({why})")
+
+        choices = "\n".join(dict.fromkeys(eps_rows["choice"]))
+        attacked = adversarial(chosen[0], f"attacked, eps {eps:g}\n({choices})")
         yield attacked
-        yield from purifications(found, attacked, "recreated by\n{}")
+        yield from purifications(chosen, attacked, "recreated by\n{}")
+
+
+def _matches(cell: EvaluatedCell, labels: Mapping[str, Any]) -> bool:
+    record = cell.record
+    return (
+        record.properties.threat == labels["threat"]
+        and record.labels["attack"] == labels["our_attack"]
+        and all(record.labels[name] == labels[name] for name in ("dataset", "classifier", "seed"))
+    )

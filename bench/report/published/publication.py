@@ -1,4 +1,4 @@
-"""The literature's numbers, as printed: the files of results/published, checked."""
+"""Published numbers as printed: the files of results/published, read and checked."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Scale = Literal["[0, 1]", "[-1, 1]", "unstated"]
 
 
 class Source(StrictModel):
-    """Where figures were printed.
+    """A publication in which figures were printed.
 
     Attributes:
-        title: of the publication.
-        authors: likewise.
-        venue: where and when it appeared.
-        arxiv: its number there.
-        code: address of the authors' code.
-        read: what of it was read.
-        note: what a reader must know of all its figures.
+        title: title of the publication.
+        authors: names of the authors.
+        venue: journal or conference, and year.
+        arxiv: arXiv number; None where there is none.
+        code: address of the authors' code; None where there is none.
+        read: parts of the publication that were read.
+        note: remark on all its figures; empty for none.
     """
 
     title: Text
@@ -40,29 +40,28 @@ class Source(StrictModel):
     note: str
 
 
-class Figure(StrictModel):
-    """A printed accuracy, latency, or both; None stands for what is not said.
+class PublishedFigure(StrictModel):
+    """A printed accuracy, latency, or both; None stands for what the source does not state.
 
     Attributes:
-        source: key of its source.
-        table: as the source numbers it.
-        dataset: in this project's names, like `defense` and `attack`; without an attack the image
-            is clean.
-        classifier: as printed.
-        defense: `none` where there is none.
-        attack: name of its family.
-        norm: that epsilon bounds.
-        epsilon: as printed.
-        eps: the same as a number.
-        scale: range of the pixels that epsilon is measured on, where the source states it.
-        threat_printed: what the attacker knows, in the source's words.
-        threat: the same as one of this project's threat models.
-        accuracy: share of the test images, in [0, 1].
-        latency_s: seconds.
-        device: that the latency was measured on.
-        evidence: `verified` was read in the source or its authors' repository, `summary` in
-            another's summary.
-        note: what a reader must know of it.
+        source: key of the source.
+        table: number of the table in the source.
+        dataset: name of the data set in this project.
+        classifier: name of the classifier as printed.
+        defense: name of the defense in this project; `none` for the bare classifier.
+        attack: name of the attack in this project; None for clean images.
+        norm: norm that epsilon bounds.
+        epsilon: epsilon as printed.
+        eps: epsilon as a number, on the printed scale.
+        scale: range of the pixels that epsilon is measured on.
+        threat_printed: knowledge of the attacker in the source's words.
+        threat: name of the corresponding threat model in this project.
+        accuracy: share of test images that are right, in [0, 1].
+        latency_s: latency of a call in seconds.
+        device: device that the latency was measured on.
+        evidence: `verified` for a number read in the source or its authors' repository, `summary`
+            for one read in someone else's summary.
+        note: remark on this figure; empty for none.
     """
 
     source: Text
@@ -85,23 +84,26 @@ class Figure(StrictModel):
 
     @property
     def clean(self) -> bool:
-        """Whether the image is not attacked."""
+        """Whether the images are clean."""
         return self.attack is None or self.eps == 0
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.accuracy is None and self.latency_s is None:
             raise ValueError("there is neither an accuracy nor a latency")
+
         if (self.attack is None) != (self.epsilon is None) or (self.attack is None) != (
             self.threat is None
         ):
             raise ValueError(
                 "an attack goes with an epsilon and a threat model, and only with them"
             )
+
         if (self.epsilon is None) != (self.eps is None) or (
             self.epsilon and float(self.epsilon) != self.eps
         ):
             raise ValueError(f"eps is not the epsilon that is printed, {self.epsilon}")
+
         return self
 
 
@@ -109,60 +111,53 @@ class Publication(StrictModel):
     """A file of published figures.
 
     Attributes:
-        sources: by key.
-        figures: in the order in which they are printed.
+        sources: publications by key.
+        figures: published figures in the order in which they are printed.
     """
 
     sources: dict[str, Source]
-    figures: Annotated[tuple[Figure, ...], Field(min_length=1, strict=False)]
+    figures: Annotated[tuple[PublishedFigure, ...], Field(min_length=1, strict=False)]
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         named = {figure.source for figure in self.figures}
         if named != self.sources.keys():
-            raise ValueError(
-                f"named, or described, but not both: source {', '.join(named ^ self.sources.keys())}"
-            )
-        seen = set()
+            faulty = ", ".join(sorted(named ^ self.sources.keys()))
+            raise ValueError(f"named, or described, but not both: source {faulty}")
+
+        known = set()
         for figure in self.figures:
-            place = (
-                figure.source,
-                figure.table,
-                figure.dataset,
-                figure.defense,
-                figure.attack,
-                figure.eps,
-            )
-            if place in seen:
-                raise ValueError(
-                    f"there are two figures at {' '.join(str(part) for part in place if part is not None)}"
-                )
-            seen.add(place)
+            names = ("source", "table", "dataset", "defense", "attack", "eps")
+            key = tuple(getattr(figure, name) for name in names)
+            if key in known:
+                title = " ".join(str(part) for part in key if part is not None)
+                raise ValueError(f"there are two figures at {title}")
+            known.add(key)
+
         return self
 
 
 def published_names() -> list[str]:
-    """The files of results/published, without their ending."""
+    """The names of the files of results/published, without ending."""
     return sorted(path.stem for path in packaged_folder("published").glob("*.json"))
 
 
 def read_published(name: str) -> tuple[str, Publication]:
-    """The figures of a file, and what to call them.
+    """Read a file of published figures; returns its name and its content.
 
     Args:
-        name: one of `published_names`, or the path of a file of the same form, which ends in
-            `.json`.
+        name: one of `published_names`, or the path of a file of the same form that ends in `.json`.
 
     Raises:
-        RequestError: there is no such file, or it is not of that form.
+        RequestError: there is no such file, or it does not have that form.
     """
     if name.endswith(".json"):
         return Path(name).stem, _parse(name, _text(Path(name)))
     if name not in published_names():
         raise unknown("published figures", name, published_names())
-    return name, _parse(
-        f"{name}.json", (packaged_folder("published") / f"{name}.json").read_text(encoding="utf-8")
-    )
+
+    file = f"{name}.json"
+    return name, _parse(file, (packaged_folder("published") / file).read_text(encoding="utf-8"))
 
 
 def _text(path: Path) -> str:
@@ -177,7 +172,7 @@ def _text(path: Path) -> str:
 
 
 def _parse(source: str, text: str) -> Publication:
-    """Checked; the first fault in one line."""
+    """The checked content of a file; a fault is reported in one line."""
     try:
         return Publication.model_validate_json(text)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The presets: configuration files in the package."""
+"""The presets: configuration files that come with the package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.errors import unknown
 
 
 def preset_names() -> list[str]:
-    """The presets in the package."""
+    """The names of all presets, sorted."""
     folder = resources.files("bench.run.presets")
     return sorted(
         Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml")
@@ -22,10 +22,21 @@ def read_preset(name: str) -> dict[str, Any]:
     """The content of a preset.
 
     Raises:
-        RequestError: there is none of that name.
+        RequestError: there is no preset of that name.
     """
+    return tomllib.loads(_text(name))
+
+
+def preset_summary(name: str) -> str:
+    """The first line of a preset, a comment that describes it.
+
+    Raises:
+        RequestError: there is no preset of that name.
+    """
+    return _text(name).partition("\n")[0].removeprefix("# ").removesuffix(".")
+
+
+def _text(name: str) -> str:
     if name not in preset_names():
         raise unknown("preset", name, preset_names())
-    return tomllib.loads(
-        (resources.files("bench.run.presets") / f"{name}.toml").read_text(encoding="utf-8")
-    )
+    return (resources.files("bench.run.presets") / f"{name}.toml").read_text(encoding="utf-8")

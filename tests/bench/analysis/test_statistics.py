@@ -47,7 +47,7 @@ def test_arrays_of_different_images_are_not_paired() -> None:
 
 
 def test_a_published_holm_correction() -> None:
-    """Wikipedia, Holm-Bonferroni method: 0.01, 0.04, 0.03, 0.005 at 0.05 reject the first and the last alone."""
+    """Wikipedia, Holm-Bonferroni method: at 0.05 only the first and the last are rejected."""
     adjusted = holm([0.01, 0.04, 0.03, 0.005])
     assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert [p < 0.05 for p in adjusted] == [True, False, False, True]

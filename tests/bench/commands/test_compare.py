@@ -29,7 +29,10 @@ def save(
 
 @pytest.fixture
 def runs(made: Any, tmp_path: Path) -> tuple[RunFolder, RunFolder]:
-    """Three defenses: `same`, `better` (20 images more, two new errors), `worse` (2 points clean, 4 points robust)."""
+    """Three defenses: `same`, `better` (20 images more, two new errors), and `worse`.
+
+    The last loses 2 points of clean and 4 points of robust accuracy.
+    """
     first, second = (RunFolder.create(tmp_path / name, {"x": name}) for name in "ab")
     for folder in (first, second):
         save(made, folder, right(40), defense="same")
@@ -47,15 +50,19 @@ def rows(first: RunFolder, second: RunFolder) -> dict[str, Any]:
 def test_cells_are_paired_image_by_image(runs: tuple[RunFolder, RunFolder]) -> None:
     found = rows(*runs)
     better, worse = found["better"], found["worse"]
-    assert (better["robust_a"], better["robust_b"], better["robust_points"]) == pytest.approx(
-        (0.4, 0.76, 36)
-    )
+    assert (
+        better["robust_accuracy_a"],
+        better["robust_accuracy_b"],
+        better["robust_accuracy_points"],
+    ) == pytest.approx((0.4, 0.76, 36))
     assert (better["a_only"], better["b_only"]) == (2, 20)
     p = 2 * (1 + 22 + 231) / 2**22
     assert better["p"] == pytest.approx(p)
     assert better["p_holm"] == pytest.approx(3 * p)
     assert (better["mark"], worse["mark"], found["same"]["mark"]) == ("better", "", "")
-    assert (worse["clean_points"], worse["robust_points"]) == pytest.approx((-2, -4))
+    assert (worse["clean_accuracy_points"], worse["robust_accuracy_points"]) == pytest.approx(
+        (-2, -4)
+    )
     assert (worse["p"], worse["p_holm"]) == (0.5, 1.0)
     assert rows(*reversed(runs))["better"]["mark"] == "worse"
 
@@ -67,7 +74,7 @@ def test_a_stochastic_cell_is_paired_on_images_right_in_every_draw(
     save(made, first, [right(30), right(20)])
     save(made, second, [right(30), right(30)])
     (row,) = rows(first, second).values()
-    assert (row["robust_a"], row["robust_b"]) == (0.5, 0.6)
+    assert (row["robust_accuracy_a"], row["robust_accuracy_b"]) == (0.5, 0.6)
     assert (row["a_only"], row["b_only"], row["p"]) == (0, 10, pytest.approx(2 / 2**10))
 
 

@@ -30,7 +30,7 @@ def test_a_report_against_the_paper_adds_to_the_runs_own(
     added = {path.name for path in run.rglob("*.*")} - own
     assert {
         "against_paper_table1a.md",
-        "against_paper_figures.csv",
+        "against_paper_accuracies.csv",
         "against_paper_cnn.png",
     } <= added
     assert all(name.startswith("against_paper_") for name in added)

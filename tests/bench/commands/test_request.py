@@ -23,8 +23,8 @@ def test_budgets_may_name_their_attack() -> None:
 def request(tmp_path: Path, eps: str | None, **scalars: str) -> Any:
     path = tmp_path / "mine.toml"
     path.write_text("eps = [0.05]\n[attack_eps]\nfgsm = [0.2]\npgd = [0.3]\n")
-    places = Resources(device="cpu", data=None, cache=None, out=None)
-    return configuration(Request({"eps": eps}, scalars, {}, None, path, (), places))[1]
+    resources = Resources(device="cpu", data=None, cache=None, out=None)
+    return configuration(Request({"eps": eps}, scalars, {}, None, path, (), resources))[1]
 
 
 def test_named_budgets_alone_leave_the_presets_others(tmp_path: Path) -> None:

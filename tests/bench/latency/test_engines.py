@@ -1,4 +1,4 @@
-"""Engines give what eager gives, and say where they do not apply."""
+"""Engines give the results of eager mode, or say where they do not apply."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from bench.contracts import Accelerator, Eager, State
 from bench.errors import NotApplicable, RequestError
-from bench.latency import engines
+from bench.latency import accelerators
+from bench.latency.accelerators import CudaGraphs, TorchCompile
 from bench.latency.engines import (
     ENGINES,
     PRECISIONS,
-    Captured,
-    Compiled,
     Engine,
     accelerated,
     engines_of,
@@ -28,33 +27,34 @@ IMAGES = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(1))
 
 
 class Replay:
-    """Stands for a CUDA graph: what was captured runs again on the places it was captured with, in place."""
+    """Stand-in for a captured CUDA graph: it calls the function on its own copies of the inputs."""
 
     made = 0
 
     def __init__(self, function: Any, inputs: State) -> None:
         Replay.made += 1
-        self.function, self.places = function, tuple(each.clone() for each in inputs)
+        self.function = function
+        self.inputs = tuple(tensor.clone() for tensor in inputs)
         self.output: Any = None
 
     def __call__(self, inputs: State, times: int) -> Any:
-        for place, each in zip(self.places, inputs, strict=True):
-            place.copy_(each)
+        for own, given in zip(self.inputs, inputs, strict=True):
+            own.copy_(given)
         for _ in range(times):
-            found = self.function(*self.places)
+            output = self.function(*self.inputs)
             if self.output is None:
-                self.output = found
-            elif isinstance(found, tuple):
-                for kept, new in zip(self.output, found, strict=True):
+                self.output = output
+            elif isinstance(output, tuple):
+                for kept, new in zip(self.output, output, strict=True):
                     kept.copy_(new)
             else:
-                self.output.copy_(found)
+                self.output.copy_(output)
         return self.output
 
 
 @pytest.fixture
 def replay(monkeypatch: pytest.MonkeyPatch) -> type[Replay]:
-    monkeypatch.setattr(engines, "_Capture", Replay)
+    monkeypatch.setattr(accelerators, "CapturedFunction", Replay)
     monkeypatch.setattr(Replay, "made", 0)
     return Replay
 
@@ -76,7 +76,9 @@ def by_hand(times: int, target: Tensor) -> State:
     return z, velocity
 
 
-@pytest.mark.parametrize("by", [Eager(), Compiled(), Captured()], ids=lambda by: type(by).__name__)
+@pytest.mark.parametrize(
+    "by", [Eager(), TorchCompile(), CudaGraphs()], ids=lambda by: type(by).__name__
+)
 def test_a_loop_is_its_step_so_many_times(by: Accelerator, replay: type[Replay]) -> None:
     loop = by.loop(step, 7)
     for target in (torch.ones(2, 3), torch.full((2, 3), -2.0), torch.ones(4, 3)):
@@ -86,19 +88,19 @@ def test_a_loop_is_its_step_so_many_times(by: Accelerator, replay: type[Replay])
             assert torch.allclose(value, expected, atol=1e-6)
 
 
-def test_a_captured_step_may_hand_on_what_it_was_given(replay: type[Replay]) -> None:
-    """As Nesterov's does: the last point becomes the one before."""
+def test_a_captured_step_may_return_one_of_its_inputs(replay: type[Replay]) -> None:
+    """As the step of Nesterov's method does: the present point becomes the previous one."""
 
     def fibonacci(state: State, _: State) -> State:
         return state[0] + state[1], state[0]
 
     start = (torch.ones(2), torch.zeros(2))
-    found = Captured().loop(fibonacci, 6)(start, (torch.zeros(1),))
+    found = CudaGraphs().loop(fibonacci, 6)(start, (torch.zeros(1),))
     assert [value.tolist() for value in found] == [[13.0, 13.0], [8.0, 8.0]]
 
 
 def test_a_capture_is_made_once_for_each_shape_and_its_results_stay(replay: type[Replay]) -> None:
-    function = Captured().function(lambda images: images * 2)
+    function = CudaGraphs().function(lambda images: images * 2)
     first = function(IMAGES)
     second = function(torch.zeros_like(IMAGES))
     assert torch.equal(first, IMAGES * 2)
@@ -118,14 +120,14 @@ def test_what_cannot_be_compiled_whole_is_not_left_eager() -> None:
 
     for function in (branches, differentiates):
         with pytest.raises(Exception, match=r"(?i)data-dependent branching|autograd\.grad"):
-            Compiled().function(function)(IMAGES)
+            TorchCompile().function(function)(IMAGES)
 
 
 def test_compiled_draws_are_eager_draws() -> None:
     def noisy(images: Tensor) -> Tensor:
         return images + torch.randn(images.shape)
 
-    compiled = Compiled().function(noisy)
+    compiled = TorchCompile().function(noisy)
     compiled(IMAGES)
     torch.manual_seed(3)
     found = compiled(IMAGES)
@@ -157,7 +159,7 @@ def test_a_module_may_say_what_an_engine_takes_hold_of() -> None:
         )
         eager = accelerated(Own(), ENGINES["eager"], PRECISIONS["float32"])(IMAGES)
     assert torch.allclose(plain + 1, own)
-    assert torch.equal(plain, eager)  # what accuracies come from
+    assert torch.equal(plain, eager)  # accuracies come from the module as it is
 
 
 def test_bfloat16_converts_weights_and_images_and_leaves_the_module_as_it_is() -> None:
@@ -171,10 +173,10 @@ def test_bfloat16_converts_weights_and_images_and_leaves_the_module_as_it_is() -
 
 
 def test_what_needs_cuda_says_so() -> None:
-    for each in (ENGINES["cudagraph"], PRECISIONS["tf32"]):
-        with pytest.raises(NotApplicable, match=f"{each.name} needs CUDA"):
-            each.check_applies(CPU)
-        each.check_applies(torch.device("cuda"))
+    for mode in (ENGINES["cudagraph"], PRECISIONS["tf32"]):
+        with pytest.raises(NotApplicable, match=f"{mode.name} needs CUDA"):
+            mode.check_applies(CPU)
+        mode.check_applies(torch.device("cuda"))
     ENGINES["compile"].check_applies(CPU)
 
 

@@ -1,4 +1,4 @@
-"""What `bench list` reads from source text agrees with what a run imports."""
+"""The catalog that `bench list` reads from source text agrees with the registries of a run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from bench.errors import RequestError
-from bench.plugins.catalog import cards, cards_in
+from bench.plugins.catalog import list_plugins
 from bench.plugins.configured import configure
-from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES
+from bench.plugins.source import PluginInfo, plugins_in
+from bench.registry import REGISTRIES
 
-REGISTRIES = {"defense": DEFENSES, "attack": ATTACKS, "classifier": CLASSIFIERS}
 
-
-def test_every_registered_plugin_has_a_card_and_the_other_way_round() -> None:
-    listed = {(card.family, card.name) for card in cards()}
+def test_the_catalog_lists_exactly_the_registered_plugins() -> None:
+    listed = {(info.family, info.name) for info in list_plugins()}
     built_in = {
         (family, name)
         for family, registry in REGISTRIES.items()
@@ -27,14 +26,14 @@ def test_every_registered_plugin_has_a_card_and_the_other_way_round() -> None:
     assert listed == built_in
 
 
-@pytest.mark.parametrize("card", cards(), ids=lambda card: card.name)
-def test_a_card_tells_parameters_and_defaults(card) -> None:  # type: ignore[no-untyped-def]
-    cls = REGISTRIES[card.family].get(card.name)
-    fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    assert [name for name, _ in card.parameters] == fields
-    assert card.summary == (inspect.getdoc(cls) or "").splitlines()[0]
-    parameters = configure(REGISTRIES[card.family], card.name).parameters  # type: ignore[arg-type]
-    for name, default in card.parameters:
+@pytest.mark.parametrize("info", list_plugins(), ids=lambda info: info.name)
+def test_summary_parameters_and_defaults_are_those_of_the_class(info: PluginInfo) -> None:
+    cls = REGISTRIES[info.family].get(info.name)
+    fields = [field.name for field in dataclasses.fields(cls)]
+    assert [name for name, _ in info.parameters] == fields
+    assert info.summary == (inspect.getdoc(cls) or "").splitlines()[0]
+    parameters = configure(REGISTRIES[info.family], info.name).parameters
+    for name, default in info.parameters:
         written = "none" if parameters[name] is None else parameters[name]
         if "*" in default or "/" in default:
             assert eval(default) == parameters[name]
@@ -45,15 +44,30 @@ def test_a_card_tells_parameters_and_defaults(card) -> None:  # type: ignore[no-
 def test_a_third_partys_file_is_read_without_importing_it(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(
-        'raise SystemExit\n@register_defense("mine")\nclass Mine:\n    """Mine."""\n    x: int = 3\n'
+        "raise SystemExit\n"
+        '@register_defense("mine")\nclass Mine:\n    """Mine."""\n    x: int = 3\n'
     )
-    (card,) = cards_in(path)
-    assert (card.family, card.name, card.summary, card.parameters) == (
+    (info,) = plugins_in(path)
+    assert (info.family, info.name, info.summary, info.parameters) == (
         "defense",
         "mine",
         "Mine.",
         (("x", "3"),),
     )
+
+
+def test_parameters_of_a_base_in_an_underscore_module_come_first(tmp_path: Path) -> None:
+    (tmp_path / "_base.py").write_text(
+        "class Root:\n    steps: int\n    kind: ClassVar[str] = 'x'\n"
+        "class Base(Root):\n    keep: str | None = None\n"
+    )
+    path = tmp_path / "mine.py"
+    path.write_text(
+        'from mine._base import Base\n@register_attack("mine")\nclass Mine(Base):\n'
+        "    norm: str = 'l2'\n    steps: int = 3\n"
+    )
+    (info,) = plugins_in(path)
+    assert info.parameters == (("steps", "3"), ("keep", "none"), ("norm", "l2"))
 
 
 @pytest.mark.parametrize(
@@ -68,22 +82,22 @@ def test_a_third_partys_file_is_read_without_importing_it(tmp_path: Path) -> Non
 def test_a_default_is_shown_as_one_would_write_it(tmp_path: Path, default: str, shown: str) -> None:
     path = tmp_path / "mine.py"
     path.write_text(f'@register_defense("mine")\nclass Mine:\n    x: object = {default}\n')
-    (card,) = cards_in(path)
-    assert card.parameters == (("x", shown),)
+    (info,) = plugins_in(path)
+    assert info.parameters == (("x", shown),)
 
 
 def test_two_of_one_name_are_refused(plugins: Path) -> None:
     with pytest.raises(RequestError, match="two plugins are called defense 'my_median'"):
-        cards((str(plugins / "my_median.py"), str(plugins / "my_median_twin.py")))
+        list_plugins((str(plugins / "my_median.py"), str(plugins / "my_median_twin.py")))
 
 
 @pytest.mark.parametrize("plugin", ["absent.py", "no_such_module", "no.such.module"])
 def test_a_plugin_that_is_not_there_is_refused(plugin: str) -> None:
     with pytest.raises(RequestError, match=plugin):
-        cards((plugin,))
+        list_plugins((plugin,))
 
 
 def test_a_file_that_is_no_python_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("def (")
     with pytest.raises(RequestError, match="not valid Python"):
-        cards((str(tmp_path / "bad.py"),))
+        list_plugins((str(tmp_path / "bad.py"),))

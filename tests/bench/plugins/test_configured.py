@@ -35,7 +35,7 @@ def test_a_nested_spec_is_configured_and_written_out() -> None:
     found = configure(DEFENSES, "convae:attack=[pgd:steps=3]", {"pgd": {"rel_stepsize": 0.25}})
     assert (
         found.parameters["attack"]
-        == "pgd:steps=3:rel_stepsize=0.25:random_start=true:norm=linf:targeted=false:keep=none"
+        == "pgd:steps=3:rel_stepsize=0.25:targeted=false:keep=none:random_start=true:norm=linf"
     )
     assert found.identity["parameters"]["attack"]["parameters"]["steps"] == 3
     assert configure(DEFENSES, found.resolved).identity == found.identity
@@ -59,6 +59,17 @@ def test_an_option_not_taken_is_none_and_no_part_of_the_identity() -> None:
     assert configure(CLASSIFIERS, str(plain.resolved)).identity == plain.identity
     assert configure(CLASSIFIERS, "cnn:adversarial=none").identity == plain.identity
     assert configure(CLASSIFIERS, "cnn:adversarial=pgd:eps=0.3").identity != plain.identity
+
+
+def test_an_option_with_a_marker_is_no_part_of_the_identity_at_the_markers_value() -> None:
+    plain = configure(CLASSIFIERS, "vgg16")
+    assert plain.parameters["autocast"] is False
+    assert "autocast" not in plain.identity["parameters"]
+    for text in ("vgg16:autocast=false", "vgg16:autocast=none", str(plain.resolved)):
+        assert configure(CLASSIFIERS, text).identity == plain.identity
+    taken = configure(CLASSIFIERS, "vgg16:autocast=true")
+    assert taken.identity["parameters"] == {**plain.identity["parameters"], "autocast": True}
+    assert configure(CLASSIFIERS, taken.resolved).identity == taken.identity
 
 
 def test_identity_does_not_depend_on_how_it_was_written() -> None:

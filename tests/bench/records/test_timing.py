@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from bench.records.pipeline import Pipeline
-from bench.records.timing import TIMING_SCHEMA, Agreement, Samples, Subject, Timing
+from bench.records.timing import TIMING_SCHEMA, Agreement, Samples, TimedCall, Timing
 
-SUBJECT = Subject(Pipeline("digits", "cnn", "none"), "purifier", 8, "compile", "bfloat16", "cpu", 1)
+CALL = TimedCall(Pipeline("digits", "cnn", "none"), "purifier", 8, "compile", "bfloat16", "cpu", 1)
 FULL = Timing(
-    SUBJECT,
+    CALL,
     "ok",
     samples=Samples((0.1, 0.2), (0.05,), 3, False, 100, 50),
     agreement=Agreement(0.5, 0.9, 32),
@@ -23,7 +23,7 @@ FULL = Timing(
 )
 
 
-@pytest.mark.parametrize("timing", [FULL, Timing(SUBJECT, "skipped", "needs CUDA")])
+@pytest.mark.parametrize("timing", [FULL, Timing(CALL, "skipped", "needs CUDA")])
 def test_a_record_comes_back_from_its_file(timing: Timing) -> None:
     assert Timing.from_json(json.loads(json.dumps(timing.to_json()))) == timing
 
@@ -35,10 +35,7 @@ def test_the_key_is_of_what_is_timed() -> None:
         {"round": 2},
         {"pipeline": Pipeline("mnist", "cnn", "none")},
     ]
-    assert (
-        len({replace(SUBJECT, **change).key for change in changes} | {SUBJECT.key})
-        == len(changes) + 1
-    )
+    assert len({replace(CALL, **change).key for change in changes} | {CALL.key}) == len(changes) + 1
 
 
 @pytest.mark.parametrize(

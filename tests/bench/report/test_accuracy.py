@@ -11,7 +11,8 @@ import pytest
 
 from bench.records.folder import RunFolder
 from bench.report import Report, write_report
-from bench.report.tables import cross_table, seeds_table
+from bench.report.accuracy.tables import seeds_table
+from bench.report.cross_attack.tables import cross_attack_table
 
 
 def right(count: int) -> np.ndarray:
@@ -39,8 +40,8 @@ def test_seeds_give_mean_deviation_and_extremes(made: Any, tmp_path: Path) -> No
     write_report(run)
     assert pd.read_csv(run.path / "tables" / "seeds.csv")["seeds"].tolist() == [3]
     shown = seeds_table(Report.of(run).seeds)
-    assert shown["attacked, mean ± sd"].tolist() == ["0.650 ± 0.180"]
-    assert shown["attacked, range"].tolist() == ["0.500 to 0.850"]
+    assert shown["robust accuracy, mean ± sd"].tolist() == ["0.650 ± 0.180"]
+    assert shown["robust accuracy, range"].tolist() == ["0.500 to 0.850"]
 
 
 def test_one_seed_has_no_table_of_seeds(made: Any, tmp_path: Path) -> None:
@@ -72,15 +73,17 @@ def test_training_attack_against_test_attack(made: Any, tmp_path: Path) -> None:
     cells.append((9, trained("other", "fgsm", 0.3)))
     run = run_of(made, tmp_path, cells)
     report = write_report(run)
-    found = report.cross_attack.set_index(["trained_for", "tested_on"])["accuracy"].to_dict()
+    labels = ["trained_for", "trained_eps", "attack", "eps"]
+    found = report.cross_attack.set_index(labels)["robust_accuracy"].to_dict()
     assert found == {
-        ("fgsm @ 0.3", "fgsm @ 0.1"): 0.75,
-        ("fgsm @ 0.3", "pgd @ 0.1"): 0.25,
-        ("fgsm,pgd:steps=3 @ 0.2", "fgsm @ 0.1"): 0.6,
-        ("fgsm,pgd:steps=3 @ 0.2", "pgd @ 0.1"): 0.55,
+        ("fgsm", 0.3, "fgsm", 0.1): 0.75,
+        ("fgsm", 0.3, "pgd", 0.1): 0.25,
+        ("fgsm,pgd:steps=3", 0.2, "fgsm", 0.1): 0.6,
+        ("fgsm,pgd:steps=3", 0.2, "pgd", 0.1): 0.55,
     }
-    table = cross_table(report)
+    table = cross_attack_table(report.cross_attack)
     assert table["defense"].tolist() == [convae, mixture]
+    assert table["trained for"].tolist() == ["fgsm @ 0.3", "fgsm,pgd:steps=3 @ 0.2"]
     assert table["pgd @ 0.1"].tolist() == ["0.250 [0.112, 0.469]", "0.550 [0.342, 0.742]"]
     assert (run.path / "plots" / "cross_attack_digits_cnn_convae.png").stat().st_size > 1000
     assert not (run.path / "plots" / "cross_attack_digits_cnn_other.png").exists()

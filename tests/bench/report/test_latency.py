@@ -15,10 +15,13 @@ from rich.console import Console
 
 from bench.records.folder import RunFolder
 from bench.records.pipeline import Pipeline
-from bench.records.timing import Agreement, Samples, Subject, Timing
+from bench.records.timing import Agreement, Samples, TimedCall, Timing
 from bench.report import Report, print_tables, write_report
-from bench.report.latency import engines_frame, engines_table, latency_frame, latency_table, remarks
-from bench.report.latency_figures import accuracy_latency_figure
+from bench.report.latency.accuracy_figures import accuracy_latency_figure
+from bench.report.latency.engines import engines_frame
+from bench.report.latency.frame import latency_frame
+from bench.report.latency.remarks import remarks
+from bench.report.latency.tables import engines_table, latency_table
 
 MIB = 2**20
 
@@ -26,11 +29,11 @@ MIB = 2**20
 @pytest.fixture(autouse=True)
 def few_calls_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hand-made timings have a handful; a test of its own looks at the remark on that."""
-    monkeypatch.setattr("bench.report.latency._FEW", 1)
+    monkeypatch.setattr("bench.report.latency.remarks._FEW", 1)
 
 
 def test_rows_of_few_calls_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.report.latency._FEW", 20)
+    monkeypatch.setattr("bench.report.latency.remarks._FEW", 20)
     found = remarks(latency_frame([timing([1.0] * 19), timing([1.0] * 20, defense="enough")]))
     assert found == "fewer than 20 calls, so p95 is nearly the slowest: d pipeline, batch 1 (19)"
 
@@ -42,7 +45,7 @@ def timing(milliseconds: Sequence[float] | float = 1.0, **changes: Any) -> Timin
     """
     calls = [milliseconds] * 5 if isinstance(milliseconds, float) else milliseconds
     pipeline = Pipeline("digits", "cnn", changes.get("defense", "d"))
-    subject = Subject(
+    subject = TimedCall(
         pipeline,
         changes.get("target", "pipeline"),
         changes.get("batch_size", 1),
@@ -215,7 +218,7 @@ ENGINES = (
 
 def test_engines_stand_beside_eager_float32() -> None:
     frame = engines_frame(latency_frame(ENGINES))
-    names = ["target", "engine", "precision", "faster", "faster_low", "faster_high"]
+    names = ["target", "engine", "precision", "speedup", "speedup_low", "speedup_high"]
     rows = frame[names].to_numpy().tolist()
     assert rows[:3] == [
         ["pipeline", "eager", "float32", 1.0, 0.5, 2.0],
@@ -225,7 +228,7 @@ def test_engines_stand_beside_eager_float32() -> None:
     assert rows[3][:3] == ["purifier", "compile", "float32"]
     assert np.isnan(rows[3][3:]).all()  # there is no eager float32 of the purifier
     table = engines_table(frame)
-    assert table["times faster"].tolist() == ["", "1 [0.667, 1.33]", "2 [1, 4]", ""]
+    assert table["speedup"].tolist() == ["", "1 [0.667, 1.33]", "2 [1, 4]", ""]
     assert table["difference"].tolist() == ["", "1.2e-02", "2.0e-07", "0.0e+00"]
     assert table["alike"].tolist() == ["", "96.9% of 32", "100.0% of 32", "100.0% of 32"]
 
@@ -255,7 +258,8 @@ def test_what_is_missing_or_doubtful_is_said_once() -> None:
         "2 timings skipped: engine cudagraph needs CUDA",
         "medians of rounds more than 15% apart: drifting pipeline, batch 1 (20%)",
         "not stable after the warm-up: restless pipeline, batch 8, compile",
-        "classified otherwise than by eager float32: d pipeline, batch 1, eager bfloat16 (96.9% alike)",
+        "classified otherwise than by eager float32: "
+        "d pipeline, batch 1, eager bfloat16 (96.9% alike)",
         "other processes kept cores busy: disturbed pipeline, batch 1 (0.7)",
         "CUDA events disagree with the host's clock: queued pipeline, batch 1 (1 and 9 ms)",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bench.analysis.outcomes import EvaluatedCell
-from bench.report.pictures import (
-    Strip,
-    adversarial,
-    epsilon_figures,
-    image_figures,
-    original,
-    purified,
-    strips_figure,
-)
-from bench.report.published.frames import CONTEST, FIGURES
+from bench.report.pictures.figures import epsilon_figures, image_figures
+from bench.report.pictures.strips import Strip, adversarial, original, purified, strips_figure
+from bench.report.published import accuracies, equal_strength
 from bench.report.published.pictures import recreated_figures
+from bench.report.writers import NamedFigure
 
 
 def frames(figure: Figure) -> list[int]:
@@ -63,8 +58,9 @@ def test_samples_are_of_the_largest_epsilon(made: Any) -> None:
         for name in ("none", "convae")
         for eps in (0.1, 0.3)
     ]
-    ((name, figure),) = image_figures(cells)
-    assert name == "digits_cnn_fgsm_graybox_seed0"
+    (named,) = image_figures(cells)
+    figure = named.figure
+    assert named.name == "images_digits_cnn_fgsm_graybox_seed0"
     assert labels(figure)[2:] == ["perturbation\n(colors: ±0.2)", "none", "convae"]
     assert "eps 0.3" in figure.get_suptitle()
 
@@ -72,15 +68,15 @@ def test_samples_are_of_the_largest_epsilon(made: Any) -> None:
 def test_samples_are_of_an_epsilon_that_all_defenses_have(made: Any) -> None:
     cells = [made.cell([1, 1], moved=0.2, eps=eps) for eps in (0.1, 0.3, 0.6)]
     cells += [made.cell([1, 1], moved=0.2, defense="defensegan", eps=eps) for eps in (0.1, 0.3)]
-    ((_, figure),) = image_figures(cells)
+    figure = next(image_figures(cells)).figure
     assert labels(figure)[3:] == ["d", "defensegan"]
     assert "eps 0.3" in figure.get_suptitle()
 
 
 def test_samples_are_of_the_first_seed_that_each_pipeline_has(made: Any) -> None:
     cells = [made.cell([1], moved=0.2, seed=1), made.cell([1], moved=0.2, dataset="mnist", seed=2)]
-    names = [name for name, _ in image_figures([*cells, made.cell([1], moved=0.2, seed=3)])]
-    assert names == ["digits_cnn_fgsm_graybox_seed1", "mnist_cnn_fgsm_graybox_seed2"]
+    names = [each.name for each in image_figures([*cells, made.cell([1], moved=0.2, seed=3)])]
+    assert names == ["images_digits_cnn_fgsm_graybox_seed1", "images_mnist_cnn_fgsm_graybox_seed2"]
 
 
 def test_three_budgets_are_shown_side_by_side(made: Any) -> None:
@@ -91,8 +87,9 @@ def test_three_budgets_are_shown_side_by_side(made: Any) -> None:
         for eps in budgets
     ]
     seen = [made.cell([1, 1], threat="whitebox", eps=eps) for eps in budgets]
-    ((name, figure),) = epsilon_figures([*cells, *seen])
-    assert name == "digits_cnn_fgsm_graybox_seed0"
+    (named,) = epsilon_figures([*cells, *seen])
+    figure = named.figure
+    assert named.name == "images_eps_digits_cnn_fgsm_graybox_seed0"
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert titles == ["original", "eps 0.1", "eps 0.2", "eps 0.3"]
     scales = {
@@ -130,15 +127,36 @@ def place(columns: tuple[str, ...], **changes: Any) -> pd.DataFrame:
     return pd.DataFrame([row], columns=list(columns))
 
 
+def recreated(
+    cells: list[EvaluatedCell], printed: pd.DataFrame, equal: pd.DataFrame
+) -> list[NamedFigure]:
+    comparison: Any = SimpleNamespace(
+        name="made",
+        report=SimpleNamespace(cells=cells),
+        accuracies=printed,
+        equal_strength=equal,
+    )
+    return list(recreated_figures(comparison))
+
+
 def test_published_pictures_have_the_printed_and_the_equal_epsilon(made: Any) -> None:
     names = ("none", "convae", "convae:width=8")
     cells = [made.cell([1, 0], defense=name, eps=eps) for name in names for eps in (0.1, 0.3)]
     printed = pd.concat(
-        [place(FIGURES), place(FIGURES, eps=0.6, scale="[0, 1]", our_defense="", seed=np.nan)]
+        [
+            place(accuracies.COLUMNS),
+            place(accuracies.COLUMNS, eps=0.6, scale="[0, 1]", our_defense="", seed=np.nan),
+        ]
     )
-    equal = pd.concat([place(CONTEST, eps=0.1), place(CONTEST, eps=0.1, our_defense="convae")])
-    ((name, figure),) = recreated_figures(cells, printed, equal)
-    assert name == "digits_cnn_fgsm_graybox_convae_0"
+    equal = pd.concat(
+        [
+            place(equal_strength.COLUMNS, eps=0.1),
+            place(equal_strength.COLUMNS, eps=0.1, our_defense="convae"),
+        ]
+    )
+    (named,) = recreated(cells, printed, equal)
+    figure = named.figure
+    assert named.name == "against_made_images_digits_cnn_fgsm_graybox_convae_0"
     assert labels(figure) == [
         "original",
         "attacked, eps 0.1\n(as strong as theirs)",
@@ -148,8 +166,8 @@ def test_published_pictures_have_the_printed_and_the_equal_epsilon(made: Any) ->
         "recreated by\nconvae:width=8",
     ]
     assert frames(figure)[2] == 1
-    assert list(recreated_figures([], printed, equal)) == []
+    assert recreated([], printed, equal) == []
     seen = [made.cell([1, 0], defense="convae:width=8", eps=0.3, threat="whitebox")]
-    assert list(recreated_figures(seen, printed, equal)) == []
-    ((name, _),) = recreated_figures(seen, printed.assign(threat="whitebox"), equal)
-    assert name == "digits_cnn_fgsm_whitebox_convae_0"
+    assert recreated(seen, printed, equal) == []
+    (named,) = recreated(seen, printed.assign(threat="whitebox"), equal)
+    assert named.name == "against_made_images_digits_cnn_fgsm_whitebox_convae_0"

@@ -23,9 +23,9 @@ from bench.records.cell import SCHEMA
 from bench.records.folder import RunFolder
 from bench.records.outcome import Outcome
 from bench.records.pipeline import Pipeline
-from bench.records.timing import Samples, Subject, Timing
+from bench.records.timing import Samples, TimedCall, Timing
 from bench.report import Report, print_tables, write_report
-from bench.report.tables import accuracy_table, threat_table
+from bench.report.accuracy.tables import accuracy_table, threat_table
 
 GOLDEN = Path(__file__).parent / "golden"
 N = 20
@@ -39,7 +39,7 @@ def first(count: int) -> np.ndarray:
 def outcome(
     made: Any, robust: int, clean: int = 18, undefended: int = 6, moved: float = 0.1
 ) -> Outcome:
-    """Raw arrays of two draws in which the first so many of 20 images are right, in the second two fewer."""
+    """Raw arrays of two draws: the first so many of 20 images are right, and two fewer."""
     found = made.outcome([first(robust), first(robust - 2)], first(clean), first(undefended), moved)
     return replace(
         found, clean_undefended=np.where(first(19), found.labels, -1), attacked=first(19)
@@ -77,7 +77,7 @@ def hand_made(made: Any, path: Path) -> RunFolder:
                     factor * size**0.5 * milliseconds * (1 + i / 100) / 1e3 for i in range(11)
                 )
                 pipeline = Pipeline("digits", "cnn", defense)
-                subject = Subject(pipeline, target, size, "eager", "float32", "cpu", 0)
+                subject = TimedCall(pipeline, target, size, "eager", "float32", "cpu", 0)
                 folder.save_timing(
                     Timing(subject, "ok", samples=Samples(seconds, (), 3, True, None, None))
                 )
@@ -180,7 +180,7 @@ def test_a_median_without_an_image_is_shown_as_infinite(made: Any, tmp_path: Pat
     assert pd.read_csv(folder.path / "tables" / "results.csv")[
         "minimum_distance_median"
     ].tolist() == [np.inf]
-    assert accuracy_table(Report.of(folder).results)["nearest, median"].tolist() == ["inf"]
+    assert accuracy_table(Report.of(folder).results)["median minimum distance"].tolist() == ["inf"]
 
 
 def test_an_attack_that_did_not_move_is_marked_and_a_failure_has_its_reason(
@@ -188,12 +188,16 @@ def test_an_attack_that_did_not_move_is_marked_and_a_failure_has_its_reason(
 ) -> None:
     report = Report.of(written)
     table = accuracy_table(report.results).set_index(["defense", "eps"])
-    assert table.loc[("still", 0.1), "verdict"].startswith(
-        "invalid: the attack moved 0% of the images"
-    )
+    columns = ["verdict", "reasons"]
+    assert table.loc[("still", 0.1), columns].tolist() == [
+        "invalid",
+        "the attack moved 0% of the images",
+    ]
     assert report.invalid == 1
-    assert table.loc[("broken_one", 0.1), "verdict"].startswith("failed: defense broken_one raised")
-    assert table.loc[("broken_one", 0.1), "attacked, defended"] == ""
+    verdict, reasons = table.loc[("broken_one", 0.1), columns]
+    assert verdict == "failed"
+    assert reasons.startswith("defense broken_one raised")
+    assert table.loc[("broken_one", 0.1), "robust accuracy"] == ""
 
 
 def test_a_skipped_cell_is_counted_below_the_table_and_has_its_reason_in_the_csv(
@@ -272,7 +276,7 @@ def test_threat_models_stand_side_by_side_with_the_mark_of_their_verdict(
         )
     folder.save(made.record("c", threat="graybox", status="failed", reason="no luck"), None)
     table = threat_table(Report.of(folder).results).set_index("defense")
-    assert list(table.columns[-4:]) == ["clean", "graybox", "bpda", "whitebox"]
+    assert list(table.columns[-4:]) == ["clean accuracy", "graybox", "bpda", "whitebox"]
     assert table.loc["a", ["graybox", "bpda", "whitebox"]].tolist() == ["0.800", "0.900 !", "0.300"]
     assert table.loc["b", ["graybox", "bpda", "whitebox"]].tolist() == ["0.700", "0.200", "0.600 ?"]
     assert table.loc["c", ["graybox", "bpda", "whitebox"]].tolist() == ["failed", "", ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ import pytest
 from bench.analysis.outcomes import EvaluatedCell
 from bench.records.folder import RunFolder
 from bench.records.pipeline import Pipeline
-from bench.records.timing import Samples, Subject, Timing
+from bench.records.timing import Samples, TimedCall, Timing
 from bench.report import write_report
-from bench.report.latency import latency_frame
-from bench.report.scaling import scaling_frame, scaling_tables
-from bench.report.scaling_figures import scaling_figures
+from bench.report.latency.frame import latency_frame
+from bench.report.scaling.figures import scaling_figures
+from bench.report.scaling.frame import scaling_frame
+from bench.report.scaling.tables import scaling_table
+from bench.report.writers import NamedFigure
 
 
 def cell(
@@ -41,12 +44,18 @@ def cell(
 def timing(defense: str, size: int, milliseconds: float, **changes: Any) -> Timing:
     pipeline = Pipeline("digits", "cnn", defense)
     engine, target = changes.get("engine", "eager"), changes.get("target", "pipeline")
-    subject = Subject(pipeline, target, size, engine, "float32", "cpu", 0)
+    subject = TimedCall(pipeline, target, size, engine, "float32", "cpu", 0)
     seconds = tuple(milliseconds * factor / 1e3 for factor in (0.9, 1.0, 1.3))
     return Timing(subject, "ok", samples=Samples(seconds, (), 3, True, None, None))
 
 
 NOTHING_TIMED = latency_frame([])
+
+
+def figures_of(frame: pd.DataFrame) -> list[NamedFigure]:
+    """The figures of a report that has nothing but this frame."""
+    report: Any = SimpleNamespace(scaling=frame)
+    return list(scaling_figures(report))
 
 
 def grid(made: Any, **labels: Any) -> list[EvaluatedCell]:
@@ -90,7 +99,7 @@ def test_seeds_have_networks_of_their_own_and_do_not_mix(made: Any) -> None:
     assert frame["varied"].unique().tolist() == [
         "restarts,steps"
     ]  # though seed 1 has one value of restarts
-    (table,) = scaling_tables(frame).values()
+    table = scaling_table(frame)
     assert table["seed"].tolist() == [0, 0, 0, 0, 1, 1]
 
 
@@ -111,17 +120,22 @@ def test_latency_is_of_the_pipeline_in_eager_float32_at_the_smallest_and_largest
     frame = scaling_frame(cells, latency_frame(times))
     assert frame["p50_ms"].tolist() == pytest.approx([1, 2, 3, 4])
     assert frame["largest_p50_ms"].tolist() == pytest.approx([32, 64, 96, 128])
-    (table,) = scaling_tables(frame).values()
+    table = scaling_table(frame)
     assert list(table.columns[-6:]) == [
-        *("restarts", "steps", "clean", "attacked", "p50 ms, batch 1", "p50 ms, batch 32"),
+        *(
+            "restarts",
+            "steps",
+            "clean accuracy",
+            "robust accuracy",
+            "p50 ms, batch 1",
+            "p50 ms, batch 32",
+        ),
     ]
     assert table["p50 ms, batch 32"].tolist() == ["32", "64", "96", "128"]
-    assert table["attacked"].iloc[0] == "0.350 [0.181, 0.567]"
+    assert table["robust accuracy"].iloc[0] == "0.350 [0.181, 0.567]"
     once = scaling_frame(cells, latency_frame([timing(spec, 1, 1.0) for spec in specs]))
     assert once["largest_p50_ms"].isna().all()
-    assert [title for title in scaling_tables(once)["gan"].columns if "p50" in title] == [
-        "p50 ms, batch 1"
-    ]
+    assert [title for title in scaling_table(once).columns if "p50" in title] == ["p50 ms, batch 1"]
 
 
 def test_a_parameter_called_like_a_column_says_whose_it_is(made: Any) -> None:
@@ -142,16 +156,16 @@ def test_two_numbers_are_maps_one_is_lines_words_are_a_table_alone(made: Any) ->
     }
     for panels, cells in cases.items():
         times = latency_frame([timing(each.record.labels["defense"], 1, 2.0) for each in cells])
-        figures = list(scaling_figures(scaling_frame(cells, times)))
+        figures = figures_of(scaling_frame(cells, times))
         assert len(figures) == (panels > 0)
-        assert all(name == "digits_cnn_fgsm_graybox_eps0.1_gan" for name, _ in figures)
+        assert all(each.name == "scaling_digits_cnn_fgsm_graybox_eps0.1_gan" for each in figures)
         if panels == 2:
-            accuracy, latency = figures[0][1].axes[:2]
+            accuracy, latency = figures[0].figure.axes[:2]
             assert [text.get_text() for text in accuracy.texts] == ["0.35", "0.45", "0.50", "0.60"]
             assert [text.get_text() for text in latency.texts] == ["2"] * 4
             assert (accuracy.get_ylabel(), accuracy.get_xlabel()) == ("restarts", "steps")
         if panels == 1:
-            accuracy, latency = figures[0][1].axes
+            accuracy, latency = figures[0].figure.axes
             assert accuracy.lines[0].get_xdata().tolist() == [10, 100, 200]
             assert accuracy.lines[1].get_ydata().tolist() == pytest.approx([0.45] * 3)
             assert latency.lines[0].get_ydata().tolist() == pytest.approx([2.0] * 3)
@@ -163,9 +177,9 @@ def test_a_defense_trained_in_two_ways_has_two_figures(made: Any) -> None:
         *(cell(made, 9, "wide", width=64, restarts=1, steps=steps) for steps in (10, 30)),
     ]
     frame = scaling_frame(cells, NOTHING_TIMED)
-    stem = "digits_cnn_fgsm_graybox_eps0.1_gan"
-    assert [name for name, _ in scaling_figures(frame)] == [stem, f"{stem}_2"]
-    assert "network" in scaling_tables(frame)["gan"].columns
+    stem = "scaling_digits_cnn_fgsm_graybox_eps0.1_gan"
+    assert [each.name for each in figures_of(frame)] == [stem, f"{stem}_2"]
+    assert "network" in scaling_table(frame).columns
 
 
 def test_a_run_with_scaling_has_its_table_and_figure(made: Any, tmp_path: Path) -> None:

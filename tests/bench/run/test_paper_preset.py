@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from bench.errors import RequestError
+from bench.run.cell import Cell
 from bench.run.config import resolve
-from bench.run.grid import Cell, Grid
+from bench.run.grid import Grid
 from bench.run.presets import read_preset
 
 PRESETS = ("paper", "paper-cpu")

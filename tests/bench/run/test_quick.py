@@ -1,4 +1,4 @@
-"""The whole quick path: the README's first command, as it stands but for the number of test images."""
+"""The README's first command, with fewer test images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_the_readmes_first_command(bench, tmp_path: Path) -> None:  # type: igno
     assert folder.name.startswith("quick-")
     results = pd.read_csv(folder / "tables" / "results.csv")
     assert (results["status"] == "ok").all()
-    assert results["verdict"].str.startswith("ok").all()
+    assert (results["verdict"] == "ok").all()
     clean = results.groupby("defense")["clean_accuracy"].first()
     assert (clean > 0.75).all(), clean
     assert results["undefended_clean_accuracy"].iloc[0] > 0.9

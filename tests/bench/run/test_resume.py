@@ -28,7 +28,7 @@ NUMBERS = [
 
 @pytest.fixture(scope="module")
 def short(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny configuration with a stochastic defense and a randomised attack, and less training."""
+    """The tiny configuration with a randomised defense and attack, and less training."""
     text = tiny.read_text().replace("epochs = 12", "epochs = 5")
     text = text.replace('"none", "convae"', '"convae", "puvae"').replace(
         '["fgsm"]', '["fgsm", "pgd"]'
@@ -69,7 +69,7 @@ def numbers(out: Path) -> pd.DataFrame:
 def test_kill_9_at_several_points_changes_nothing(
     short: Path, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """Killed whenever a few more files have appeared in the cache or the run's folder, until it gets through."""
+    """The run is killed each time a few more files have appeared, until it reaches its end."""
     cache, kills = tmp_path / "cache", 0
     for _ in range(40):
         process = subprocess.Popen(
@@ -142,10 +142,10 @@ def test_two_runs_on_one_cache_train_nothing_twice(
     assert sorted(trained) == sorted(titles)
 
 
-def test_a_full_disk_is_told_and_what_was_there_is_intact(
+def test_a_full_disk_is_reported_and_earlier_files_are_intact(
     short: Path, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """A limit on the size of a file stands for the disk's: some artifacts fit, a network does not."""
+    """A limit on the size of a file stands for a full disk: a network does not fit."""
     cache = tmp_path / "cache"
 
     def limit() -> None:

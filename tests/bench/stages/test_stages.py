@@ -1,4 +1,4 @@
-"""Train, craft and predict on the digits: what is shared, what is checked, what is repeated exactly."""
+"""Train, craft and predict on the digits: shared artifacts, checks, and exact repetition."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from bench.plugins.configured import Configured, configure
 from bench.plugins.discovery import import_plugin
 from bench.progress import Silent
 from bench.registry import ATTACKS, DEFENSES
+from bench.run.cell import Cell
 from bench.run.cell_tasks import CellTasks
 from bench.run.config import RunConfig
-from bench.run.grid import Cell, Grid
+from bench.run.grid import Grid
 from bench.stages.context import TaskContext
 from bench.stages.craft import Craft
 from bench.stages.executor import LocalExecutor
@@ -182,7 +183,7 @@ def test_an_attack_that_breaks_its_contract_is_a_fault(
         tasks.result(cell, tasks.networks(cell))
 
 
-def test_an_artifact_that_vanishes_meanwhile_is_told(
+def test_an_artifact_that_vanishes_meanwhile_is_reported(
     tmp_path, tiny_config: RunConfig, cells: list[Cell]
 ) -> None:  # type: ignore[no-untyped-def]
     context = TaskContext(torch.device("cpu"), ArtifactStore(tmp_path), tmp_path, Silent())
@@ -198,7 +199,7 @@ def test_an_artifact_that_vanishes_meanwhile_is_told(
 def test_a_damaged_network_that_a_task_needs_is_made_again(
     tmp_path: Path, tiny_config: RunConfig, cells: list[Cell]
 ) -> None:
-    """The digest comes from the header alone, so that the damage shows when the network is loaded."""
+    """The digest is read from the header, so the damage shows only when the network is loaded."""
 
     def fresh() -> CellTasks:
         context = TaskContext(torch.device("cpu"), ArtifactStore(tmp_path), tmp_path, Silent())
@@ -215,17 +216,17 @@ def test_a_damaged_network_that_a_task_needs_is_made_again(
         stale.unlink()
     again = fresh()
     assert again.networks(cells[0]) == networks
-    found = again.result(cells[0], networks).outcome
+    repeated = again.result(cells[0], networks).outcome
     for name, array in expected.to_arrays().items():
-        np.testing.assert_array_equal(array, found.to_arrays()[name], err_msg=name)
+        np.testing.assert_array_equal(array, repeated.to_arrays()[name], err_msg=name)
     assert path.read_bytes() != bytes(content)
 
 
-def test_a_collapsed_purifier_is_told_from_a_sound_one() -> None:
+def test_a_collapsed_purifier_is_refused() -> None:
     images = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     check_not_collapsed("defense x", images, images)
     check_not_collapsed("defense x", images[:1], torch.zeros(1, 1, 4, 4))
-    with pytest.raises(PluginFault, match=r"defense x collapsed: .* varies 1\.0% as much"):
+    with pytest.raises(PluginFault, match=r"defense x collapsed.* varies only 1\.0% as much"):
         check_not_collapsed("defense x", images, images * 0.01 + 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Weights that are handed on: what is exported comes back as it was, and nothing that was changed is taken."""
+"""Weights: an export comes back as it was, and no file that was changed is accepted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from bench.commands import export
-from bench.commands.request import taken
+from bench.commands.preparation import requested_weights
 from bench.contracts import Network
 from bench.errors import RequestError, StorageError
 from bench.records.folder import RunFolder
@@ -191,7 +191,10 @@ def test_the_card_and_the_manifest_say_what_the_run_measured(run: Path) -> None:
     named = {score.images: score for score in defense.scores}
     assert list(named) == ["clean", "fgsm 0.1, graybox", "fgsm 0.3, graybox"]
     assert named["fgsm 0.3, graybox"].value == pytest.approx(at["robust_accuracy"])
-    assert named["fgsm 0.3, graybox"].verdict == at["verdict"]
+    assert (named["fgsm 0.3, graybox"].verdict, named["clean"].verdict) == (at["verdict"], None)
+    assert "; ".join(named["fgsm 0.3, graybox"].reasons) == (
+        "" if pd.isna(at["reasons"]) else at["reasons"]
+    )
     assert (named["clean"].value, named["clean"].defense) == (
         pytest.approx(at["clean_accuracy"]),
         "convae",
@@ -375,7 +378,7 @@ def test_a_network_that_has_left_the_cache_is_told(bench: Callable[..., Any], ru
 def test_only_the_weights_that_a_run_asks_for_are_part_of_it() -> None:
     weights = Weights.open(pretrained())
     (mine, *_), other = weights.entries, 64 * "0"
-    asked = taken(
+    asked = requested_weights(
         weights,
         Plan(networks={other: ("defense x on digits", False), mine + 32 * "f": ("y", True)}),
         "quick",
@@ -384,7 +387,7 @@ def test_only_the_weights_that_a_run_asks_for_are_part_of_it() -> None:
     with pytest.raises(
         RequestError, match=r"none of the weights in .* this run \(quick\) asks for"
     ):
-        taken(weights, Plan(networks={other: ("defense x on digits", False)}), "quick")
+        requested_weights(weights, Plan(networks={other: ("defense x on digits", False)}), "quick")
 
 
 def test_more_weights_in_the_folder_leave_a_run_the_same(
@@ -437,7 +440,11 @@ def _missing(folder: Path, name: str) -> None:
 
 
 def _of_another_form(folder: Path, _name: str) -> None:
-    (folder / MANIFEST).write_text('{"version": 2, "networks": []}')
+    (folder / MANIFEST).write_text('{"version": 3, "networks": []}')
+
+
+def _version_1_without_scores(folder: Path, _name: str) -> None:
+    (folder / MANIFEST).write_text('{"version": 1, "networks": [{}]}')
 
 
 def _no_json(folder: Path, _name: str) -> None:
@@ -462,7 +469,8 @@ def _unlisted(folder: Path, _name: str) -> None:
         (_of_another_type, "are damaged: unreadable"),
         (_without_identity, "were trained as something else"),
         (_missing, "are missing"),
-        (_of_another_form, r"manifest\.json: version = 2: input should be 1"),
+        (_of_another_form, r"manifest\.json: version = 3: input should be 2"),
+        (_version_1_without_scores, r"manifest\.json: version = 1: input should be 2"),
         (_no_json, r"manifest\.json: invalid JSON"),
         (_unlisted, "holds no weights"),
         (_swapped, "were trained as something else"),
@@ -476,6 +484,26 @@ def test_weights_that_are_not_what_the_manifest_says_are_refused(
     change(folder, name)
     with pytest.raises(RequestError, match=message):
         Weights.open(folder)
+
+
+def test_a_manifest_of_version_1_is_read(tmp_path: Path) -> None:
+    """Its verdict was a single text: the level, and behind a colon the reasons."""
+    content = json.loads((pretrained() / MANIFEST).read_text())
+    verdicts = ["suspect: weaker than fgsm: 0.6 against 0.3; not converged", "ok", None]
+    scores = content["networks"][1]["scores"][: len(verdicts)]
+    for entry in content["networks"]:
+        entry["scores"] = scores if entry is content["networks"][1] else []
+    for score, verdict in zip(scores, verdicts, strict=True):
+        del score["reasons"]
+        score["verdict"] = verdict
+    (tmp_path / MANIFEST).write_text(json.dumps({**content, "version": 1}))
+    manifest = Manifest.read(tmp_path)
+    assert manifest.version == 2
+    assert [(score.verdict, score.reasons) for score in manifest.networks[1].scores] == [
+        ("suspect", ["weaker than fgsm: 0.6 against 0.3", "not converged"]),
+        ("ok", []),
+        (None, []),
+    ]
 
 
 def test_both_options_at_once_are_refused(bench: Callable[..., Any]) -> None:

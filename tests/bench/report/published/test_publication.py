@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.errors import RequestError
-from bench.report.published.publication import Figure, published_names, read_published
+from bench.report.published.publication import PublishedFigure, published_names, read_published
 
 ROOT = Path(__file__).parents[4]
 
@@ -36,7 +36,7 @@ TABLE_1B = """
 """
 
 
-def figures(name: str, table: str | None) -> list[Figure]:
+def figures(name: str, table: str | None) -> list[PublishedFigure]:
     found = [figure for figure in read_published(name)[1].figures if figure.table == table]
     assert found
     return found

@@ -1,0 +1,143 @@
+"""The preparation of a run: its request is checked as a whole, then its folder is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from bench.commands.folders import RUNS, cache_folder, data_folder
+from bench.commands.request import Request, Resources, configuration
+from bench.errors import RequestError
+from bench.latency.engines import engines_of, precisions_of
+from bench.machine.devices import choose_device, device_name
+from bench.machine.environment import describe_environment
+from bench.plugins.discovery import discover
+from bench.progress import reporter
+from bench.records.folder import RunFolder
+from bench.run.cell_tasks import CellTasks
+from bench.run.config import RunConfig
+from bench.run.grid import Grid
+from bench.run.plan import Plan, Planner
+from bench.run.runner import Runner
+from bench.stages.context import TaskContext
+from bench.stages.executor import LocalExecutor
+from bench.store.artifacts import ArtifactStore
+from bench.store.keys import content_key
+from bench.store.weights import KIND, Weights
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that is ready to start.
+
+    Attributes:
+        runner: runner of the request's grid into its folder.
+        environment: id of this machine's environment in the folder.
+        device: device and its model name, as text.
+        weights: trained networks that replace training; None for none.
+    """
+
+    runner: Runner
+    environment: str
+    device: str
+    weights: Weights | None
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder of the results."""
+        return self.runner.folder
+
+
+def prepare(request: Request, messages: Console, command: str = "") -> PreparedRun:
+    """Check a request as a whole and open its folder.
+
+    Args:
+        request: options of the command.
+        messages: console that progress is shown on.
+        command: name of the command, which begins the folder's name and is part of the run's
+            configuration; empty for `bench run`.
+
+    Raises:
+        RequestError: the request is wrong; nothing was computed.
+    """
+    discover(request.plugins)
+    name, config = configuration(request)
+    engines_of(config.latency.engines)
+    precisions_of(config.latency.precisions)
+
+    grid = Grid.of(config)
+    weights = Weights.open(request.resources.weights) if request.resources.weights else None
+    context = _context(request.resources, weights, messages)
+    for dataset in grid.datasets:
+        context.dataset(dataset).test_images(config.n)
+
+    resolved = _resolved_configuration(grid, config, context, command)
+    if weights:
+        # Other weights give other numbers, which must not be mixed in one folder.
+        used = requested_weights(weights, _whole_plan(grid, config, context), name)
+        resolved["weights"] = content_key(used)
+
+    title = f"{command}-{name}" if command else name
+    default = RUNS / f"{title}-{content_key(resolved)[:8]}"
+    folder = RunFolder.create(request.resources.out or default, {"preset": name, **resolved})
+    runner = Runner(grid, config, context, LocalExecutor(context), folder)
+    environment = folder.save_environment(describe_environment(context.device))
+    device = f"{context.device} ({device_name(context.device)})"
+
+    return PreparedRun(runner, environment, device, weights)
+
+
+def requested_weights(weights: Weights, plan: Plan, name: str) -> dict[str, str]:
+    """The digests of the trained networks that a whole grid uses, by key.
+
+    Args:
+        weights: trained networks of a folder.
+        plan: plan of the whole grid.
+        name: name of the preset or configuration, for the message.
+
+    Raises:
+        RequestError: the grid uses none of the networks.
+    """
+    keys = {key[:32] for key in plan.networks}
+    used = {key: entry.digest for key, entry in weights.entries.items() if key in keys}
+
+    if not used:
+        networks = ", ".join(
+            f"{entry.name} on {entry.dataset}, seed {entry.seed}"
+            for entry in weights.entries.values()
+        )
+        raise RequestError(
+            f"none of the weights in {weights.folder} is one that this run ({name}) asks for: "
+            "data set, parameters, seed and classifier must be the same; "
+            f"the folder has: {networks or 'none at all'}"
+        )
+
+    return used
+
+
+def _context(resources: Resources, weights: Weights | None, messages: Console) -> TaskContext:
+    device = choose_device(resources.device)
+    given = {KIND: weights.paths} if weights else None
+    store = ArtifactStore(cache_folder(resources.cache), given)
+
+    return TaskContext(device, store, data_folder(resources.data), reporter(messages))
+
+
+def _resolved_configuration(
+    grid: Grid, config: RunConfig, context: TaskContext, command: str
+) -> dict[str, Any]:
+    """Everything that distinguishes a run from others, as JSON."""
+    resolved = {
+        "device": context.device.type,
+        "plugins": grid.identities(),
+        **config.model_dump(mode="json"),
+    }
+    return {**resolved, "command": command} if command else resolved
+
+
+def _whole_plan(grid: Grid, config: RunConfig, context: TaskContext) -> Plan:
+    """The plan of all cells, recorded or not."""
+    tasks = CellTasks(LocalExecutor(context), context, config)
+    return Planner(grid, tasks, context).plan(lambda _: False)

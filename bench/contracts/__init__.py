@@ -1,0 +1,89 @@
+"""Contracts between plugins and harness: what a plugin provides, and what it can rely on.
+
+A plugin is a frozen dataclass of its hyper-parameters. The network that it builds and trains is a
+torch module of its own. A complete defense, in a file that `--plugin` names:
+
+    from dataclasses import dataclass
+
+    from torch import nn
+
+    from bench.contracts import DataInfo, Defense, PositiveInt
+    from bench.registry import register_defense
+
+
+    @register_defense("blur")
+    @dataclass(frozen=True)
+    class Blur(Defense):
+        '''Mean filter: each pixel becomes the mean of the window around it.'''
+
+        radius: PositiveInt = 1
+
+        def build(self, data: DataInfo) -> nn.Module:
+            size = 2 * self.radius + 1
+            return nn.AvgPool2d(size, stride=1, padding=self.radius, count_include_pad=False)
+
+The harness guarantees:
+
+- Images are float32 tensors (n, channels, height, width) in [0, 1] on the device of the run, labels
+  are int64 tensors (n,), and epsilon is on the [0, 1] scale.
+- Torch's global random generators are seeded before a network is built and fitted, and again before
+  each batch that is attacked or purified. A plugin draws its randomness from these generators only.
+- `fit` gets its module in training mode, with gradients enabled. Afterwards the module is in
+  evaluation mode and its weights are frozen: no parameter requires a gradient.
+- Accuracy and latency are measured under `torch.no_grad`. A white-box attack differentiates the
+  same module, so a gradient should be exact, or zero where none exists.
+- Every output is checked: shape, type, device, NaN, the range [0, 1], the distance to the original
+  image. A plugin that fails a check, or raises, fails its own cells with a message that names the
+  plugin; the other cells are computed.
+
+So a plugin contains the mathematics only. The harness moves tensors to the device, seeds, saves,
+loads, times, and shows progress.
+"""
+
+from __future__ import annotations
+
+from bench.contracts.acceleration import Accelerator, Eager, State
+from bench.contracts.attack import Access, Attack, MinimumNorm
+from bench.contracts.network import Classifier, DataInfo, Defense, FitContext, Network
+from bench.contracts.parameters import (
+    AttackSpec,
+    AttackSpecs,
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    OmittedAt,
+    PositiveFloat,
+    PositiveInt,
+    SpecOf,
+)
+from bench.contracts.plugin import Plugin
+from bench.errors import NotApplicable
+from bench.geometry import Norm
+from bench.spec import Spec
+
+__all__ = [
+    "Accelerator",
+    "Access",
+    "Attack",
+    "AttackSpec",
+    "AttackSpecs",
+    "Classifier",
+    "DataInfo",
+    "Defense",
+    "Eager",
+    "FitContext",
+    "Fraction",
+    "MinimumNorm",
+    "Network",
+    "NonNegativeFloat",
+    "NonNegativeInt",
+    "Norm",
+    "NotApplicable",
+    "OmittedAt",
+    "Plugin",
+    "PositiveFloat",
+    "PositiveInt",
+    "Spec",
+    "SpecOf",
+    "State",
+]

@@ -1,0 +1,147 @@
+"""Contracts of defenses and classifiers, and of the context in which they are trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from bench.contracts.plugin import Plugin
+from bench.spec import Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """Shape of the images and number of classes that a network is built for.
+
+    Attributes:
+        shape: (channels, height, width) of an image.
+        classes: number of classes; labels are int64 in [0, classes).
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+
+
+class FitContext(Protocol):
+    """Data and services that the harness gives to `Network.fit`."""
+
+    @property
+    def data(self) -> DataInfo:
+        """Shape of the images and number of classes."""
+
+    def steps_in(self, epochs: int, batch_size: int) -> int:
+        """Number of batches in `epochs` passes, for a learning-rate schedule."""
+
+    @property
+    def classifier(self) -> nn.Module:
+        """Trained classifier, frozen and in evaluation mode.
+
+        Available to a defense with `uses_classifier` only.
+        """
+
+    def batches(
+        self, batch_size: int, *, steps: int | None = None, epochs: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled training batches on the device, with a progress bar.
+
+        Give exactly one of `steps` and `epochs`.
+
+        Args:
+            batch_size: number of images in a batch; every batch is full, and a number above that
+                of the training images is reduced to it.
+            steps: number of batches.
+            epochs: number of passes over the training images.
+
+        Yields:
+            images (batch_size, channels, height, width) in [0, 1] and int64 labels (batch_size,).
+        """
+
+    def steps(self, total: int) -> Iterator[int]:
+        """Steps 1 to `total` with a progress bar, for a plugin that makes its own batches."""
+
+    def adversarial(
+        self,
+        attack: Spec,
+        images: Tensor,
+        labels: Tensor,
+        eps: float,
+        model: nn.Module | None = None,
+    ) -> Tensor:
+        """Adversarial versions of training images, checked: same shape, in [0, 1], within `eps`.
+
+        Args:
+            attack: spec of the attack, the value of a parameter of type `AttackSpec`.
+            images: float32 (n, channels, height, width) in [0, 1].
+            labels: int64 (n,).
+            eps: budget on the [0, 1] scale.
+            model: attacked model, for example the module under training; it is in evaluation mode
+                during the attack. None for the bare classifier.
+        """
+
+    def report(self, **losses: Tensor) -> None:
+        """Hand over the losses of a training step, scalars by name.
+
+        They are stored with the network. A loss that is NaN or infinite ends the fit with an error.
+        """
+
+
+class Network(Plugin, ABC):
+    """Plugin with a network, which is built untrained and then fitted.
+
+    Attributes:
+        inference_parameters: names of parameters that `fit` does not depend on. One trained network
+            serves all values of these parameters, for example the restarts of Defense-GAN. `build`
+            may use them.
+    """
+
+    inference_parameters: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def build(self, data: DataInfo) -> nn.Module:
+        """The untrained network for images of shape `data.shape`.
+
+        It is built again before trained weights are loaded, so its state dict must contain all that
+        `fit` changes.
+        """
+
+    def fit(self, module: nn.Module, context: FitContext) -> None:
+        """Train the module in place; by default there is nothing to train.
+
+        Args:
+            module: module that `build` returned, in training mode, on the device.
+            context: training batches, the trained classifier, attacks.
+        """
+
+
+class Classifier(Network):
+    """Classifier: its module maps images in [0, 1] to logits (n, classes).
+
+    Normalization of the images, if any, is part of the module.
+    """
+
+
+class Defense(Network):
+    """Purifier: its module maps images in [0, 1] to images of the same shape in [0, 1].
+
+    The range is required in evaluation mode only: in training, leave the output unclamped, so that
+    every pixel has a gradient.
+
+    An engine such as `compile` takes the module's `forward` as one function. If that does not work,
+    for example with a loop of gradient steps, give the module a method
+    `accelerated(by: Accelerator)`. It returns a function from images to purified images, composed
+    of functions that `by` has made faster.
+
+    Attributes:
+        stochastic: whether two calls on the same images may differ. The purifier is then evaluated
+            over several independent draws; False by default.
+        uses_classifier: whether `fit` needs the trained classifier. If not, one network serves all
+            classifiers; False by default.
+    """
+
+    stochastic: ClassVar[bool] = False
+    uses_classifier: ClassVar[bool] = False

@@ -1,0 +1,58 @@
+"""Types of plugin parameters: numbers with a range, specs of other plugins, markers of an option.
+
+A plugin imports them from `bench.contracts`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from bench.spec import Spec
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+"""A number in [0, 1], such as an epsilon."""
+
+
+@dataclass(frozen=True)
+class SpecOf:
+    """Marker of a parameter whose value is the spec of a plugin, or a tuple of specs.
+
+    The plugin that the spec names is checked too, and its identity becomes part of the identity of
+    the plugin with the parameter. The value may also be None where the type allows it.
+
+    Attributes:
+        family: family of the named plugin: `defense`, `attack` or `classifier`.
+    """
+
+    family: str
+
+
+AttackSpec = Annotated[Spec, SpecOf("attack")]
+"""One attack, such as `pgd:steps=10`."""
+
+AttackSpecs = Annotated[tuple[Spec, ...], SpecOf("attack")]
+"""One or more attacks, such as `fgsm` or `[fgsm,pgd:steps=10]`."""
+
+
+@dataclass(frozen=True)
+class OmittedAt:
+    """Marker of an option that is left out of the plugin's identity while it has this value.
+
+    The identity lists all parameters, so that a parameter added later would make every stored
+    network invalid. Declared as `autocast: Annotated[bool, OmittedAt(False)] = False`, the option
+    changes no identity until it is taken. A parameter that is None is left out without a marker.
+
+    In a spec, `none` stands for the value too.
+
+    Attributes:
+        value: value of the option when it is not taken; the parameter's default.
+    """
+
+    value: bool | int | float | str

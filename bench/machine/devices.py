@@ -1,0 +1,97 @@
+"""Devices: the choice of one, its name, and its identity across processes."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+from bench.errors import RequestError, nearest
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a `--device` value: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    `auto` is CUDA where there is a GPU, else the CPU. Choosing CUDA forbids TF32, so that float32
+    results are computed in float32.
+
+    Raises:
+        RequestError: the value is none of these, or the device is not on this machine.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and (kind == "cpu" or not index.isdigit())):
+        choices = ["auto", "cpu", "cuda"]
+        raise RequestError(
+            f"unknown device '{name}' (choose from: {', '.join(choices)}, cuda:N"
+            f"{nearest(name, choices)})"
+        )
+
+    return _cuda_device(name, int(index or 0)) if kind == "cuda" else torch.device("cpu")
+
+
+def _cuda_device(name: str, index: int) -> torch.device:
+    count = torch.cuda.device_count()
+    if not torch.cuda.is_available() or index >= count:
+        raise RequestError(
+            f"device '{name}' is not on this machine (CUDA devices: {count}); use --device cpu"
+        )
+
+    # Synchronisation and allocation without an explicit device go to the current one.
+    torch.cuda.set_device(index)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+    return torch.device("cuda", index)
+
+
+def device_name(device: torch.device) -> str:
+    """The model name of the processor or the graphics card."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+
+    return next(names, platform.machine())
+
+
+def device_id(device: torch.device) -> str:
+    """The identity of a device on this machine: `cpu`, or `GPU-` and the UUID of a graphics card.
+
+    The index of a graphics card may differ between processes; its UUID does not.
+    """
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return str(device).replace(":", "")
+
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return f"GPU-{uuid}" if uuid is not None else f"cuda{device.index}"
+
+
+def nvidia_smi(device: torch.device, field: str) -> str | None:
+    """A field of a graphics card as nvidia-smi prints it, without its unit; None if it fails."""
+    return command_output(
+        "nvidia-smi",
+        f"--query-gpu={field}",
+        "--format=csv,noheader,nounits",
+        f"--id={device_id(device).removeprefix('cuda')}",
+    )
+
+
+def command_output(*command: str) -> str | None:
+    """The output of a command; None where there is no such command or it fails."""
+    try:
+        finished = subprocess.run(  # noqa: S603 - every caller gives a fixed command
+            command, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+    return finished.stdout.strip()

@@ -1,0 +1,63 @@
+"""The packages of built-in plugins: their names, and the folders they are installed in."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from bench.errors import RequestError
+
+FAMILIES = {"defense": "defenses", "attack": "attacks", "classifier": "classifiers"}
+"""Each plugin family and the package of its built-in plugins."""
+
+_ROOT = Path(__file__).resolve().parents[2]
+"""The folder that this copy of `bench` lies in; the packages of plugins lie beside it."""
+
+
+def package_folder(package: str) -> Path:
+    """The folder of a package of built-in plugins, found without importing it.
+
+    Raises:
+        RequestError: the package is not installed, or Python finds a folder or file of the same
+            name first.
+    """
+    installed = _ROOT / package
+    location = _location(package)
+    if not installed.is_dir() or location is None:
+        raise RequestError(
+            f"the package '{package}' is not installed: reinstall purification-bench"
+        )
+
+    if not (location.exists() and location.samefile(installed)):
+        raise RequestError(_shadowed(package, installed, location))
+
+    return installed
+
+
+def _location(package: str) -> Path | None:
+    """The folder or file that `import package` would load; None if there is none."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+
+    if spec is not None and spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    if spec is not None and spec.origin is not None:
+        return Path(spec.origin)
+
+    return None
+
+
+def _shadowed(package: str, installed: Path, location: Path) -> str:
+    """The message for a folder or file that Python finds in place of a package of plugins."""
+    kind = "folder" if location.is_dir() else "file"
+    parent = location.resolve().parent
+    remedy = f"rename the {kind} or remove {parent} from PYTHONPATH"
+    if parent == Path.cwd():
+        remedy += ", or start the command in another folder"
+
+    return (
+        f"the {kind} {location} shadows the package '{package}' of purification-bench in "
+        f"{installed}: {remedy}"
+    )

@@ -1,0 +1,93 @@
+"""The registry of metrics: each entry is a column of results.csv and of the accuracy table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.analysis.metrics import (
+    Accuracy,
+    clean_accuracy,
+    minimum_distance_median,
+    robust_accuracy,
+    undefended_clean_accuracy,
+    undefended_robust_accuracy,
+)
+from bench.records.outcome import Outcome
+from bench.report.columns import interval_columns, with_interval
+from bench.report.formats import interval_texts, three_digits
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that is derived from the outcome of a cell.
+
+    Attributes:
+        name: column of results.csv.
+        value: function of the outcome; None where the outcome does not give the number.
+        title: heading in the accuracy table; empty for a metric of results.csv alone.
+        interval: whether the value is an `Accuracy`, whose interval has columns of its own.
+        text: format of a number without interval in the accuracy table.
+    """
+
+    name: str
+    value: Callable[[Outcome], Accuracy | float | None]
+    title: str = ""
+    interval: bool = False
+    text: Callable[[float], str] = three_digits
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of results.csv: the value and, for an accuracy, the ends of its interval."""
+        return with_interval(self.name) if self.interval else (self.name,)
+
+    def numbers(self, outcome: Outcome) -> dict[str, float]:
+        """The numbers of an outcome by column; empty where the outcome does not give them."""
+        value = self.value(outcome)
+        if value is None:
+            return {}
+        return (
+            interval_columns(self.name, value)
+            if isinstance(value, Accuracy)
+            else {self.name: value}
+        )
+
+    def texts(self, results: pd.DataFrame) -> list[str]:
+        """The column of the accuracy table, row by row."""
+        if self.interval:
+            return interval_texts(results, self.name)
+        return [self.text(value) for value in results[self.name]]
+
+
+def _minimum_distance_median(outcome: Outcome) -> float | None:
+    if outcome.minimum_distance is None:
+        return None
+
+    clean = (outcome.clean_defended == outcome.labels).all(axis=0)
+    return minimum_distance_median(outcome.minimum_distance, clean)
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("clean_accuracy", clean_accuracy, "clean accuracy", interval=True),
+    Metric("robust_accuracy", robust_accuracy, "robust accuracy", interval=True),
+    Metric(
+        "undefended_clean_accuracy",
+        undefended_clean_accuracy,
+        "undefended clean accuracy",
+        interval=True,
+    ),
+    Metric(
+        "undefended_robust_accuracy",
+        undefended_robust_accuracy,
+        "undefended robust accuracy",
+        interval=True,
+    ),
+    Metric("robust_accuracy_worst_draw", lambda outcome: robust_accuracy(outcome).worst),
+    Metric("mean_linf", lambda outcome: float(outcome.linf.mean())),
+    Metric("mean_l2", lambda outcome: float(outcome.l2.mean())),
+    Metric("mean_l1", lambda outcome: float(outcome.l1.mean())),
+    Metric("minimum_distance_median", _minimum_distance_median, "median minimum distance"),
+)
+"""All metrics, in the order of their columns."""

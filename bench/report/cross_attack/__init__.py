@@ -1,0 +1,1 @@
+"""Defenses that were trained for one attack and tested on another."""

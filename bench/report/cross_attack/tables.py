@@ -1,0 +1,41 @@
+"""The table of defenses that were trained for one attack and tested on another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from bench.report.columns import attack_title, seed_column
+from bench.report.formats import interval_texts
+from bench.report.report import Report
+from bench.report.writers import NamedTable
+
+_TITLE = "Robust accuracy: trained for one attack, tested on another (graybox)"
+
+
+def cross_attack_tables(report: Report) -> Iterator[NamedTable]:
+    """The table, where a defense was trained for several attacks."""
+    if not report.cross_attack.empty:
+        yield NamedTable("cross_attack", _TITLE, cross_attack_table(report.cross_attack))
+
+
+def cross_attack_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per training attack, one column per test attack: the robust accuracy."""
+    labels = ["dataset", "classifier", *seed_column(frame), "defense", "trained for"]
+    cells = frame.assign(
+        text=interval_texts(frame, "robust_accuracy"),
+        tested_on=attack_titles(frame, "attack", "eps"),
+        **{"trained for": attack_titles(frame, "trained_for", "trained_eps")},
+    )
+    table = cells.pivot_table(
+        index=labels, columns="tested_on", values="text", aggfunc="first", sort=False
+    )
+    table.columns = pd.Index([str(name) for name in table.columns])
+
+    return table.fillna("").reset_index()
+
+
+def attack_titles(frame: pd.DataFrame, attack: str, eps: str) -> list[str]:
+    """Attacks with their epsilons as text, from two columns of a frame."""
+    return [attack_title(*pair) for pair in zip(frame[attack], frame[eps], strict=True)]

@@ -1,0 +1,48 @@
+"""Formats: numbers, intervals and verdicts as tables and figures print them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bench.report.columns import with_interval
+
+LEVEL_MARKS = {"ok": "", "suspect": " ?", "invalid": " !"}
+"""Mark behind a number, by the level of its verdict."""
+
+
+def three_digits(value: float) -> str:
+    """A number with three significant digits, `inf` for infinity, empty for NaN."""
+    if pd.isna(value) or value == float("inf"):
+        return "" if pd.isna(value) else "inf"
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def formatted(values: pd.Series[Any], form: str) -> list[str]:
+    """Numbers as text in a format such as `{:.3f}`; empty for a missing number."""
+    return ["" if pd.isna(value) else form.format(value) for value in values]
+
+
+def interval_texts(frame: pd.DataFrame, name: str) -> list[str]:
+    """A share and its interval as text, row by row; empty for a missing number."""
+    columns = (frame[column] for column in with_interval(name))
+    rows: Iterator[tuple[Any, ...]] = zip(*columns, strict=True)
+
+    return [
+        "" if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+        for value, low, high in rows
+    ]
+
+
+def marked(text: str, level: object) -> str:
+    """A number as text with the mark of its verdict's level; empty for a missing number."""
+    return text + LEVEL_MARKS.get(str(level), "") if text else ""
+
+
+def abbreviated(names: Sequence[str], most: int = 6) -> str:
+    """The first names, separated by semicolons, and the number of further names."""
+    rest = len(names) - most
+
+    return "; ".join(names[:most]) + (f"; and {rest} more" if rest > 0 else "")

@@ -1,0 +1,1 @@
+"""Latency: frames of raw times, engines beside eager float32, tables, remarks and figures."""

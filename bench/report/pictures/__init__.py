@@ -1,0 +1,1 @@
+"""Pictures of the first test images: clean, adversarial, perturbation, purified."""

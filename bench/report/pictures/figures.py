@@ -1,0 +1,125 @@
+"""Figures of test images: purified by each defense, and their change with epsilon."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from matplotlib.figure import Figure
+
+from bench.analysis.outcomes import EvaluatedCell
+from bench.report.pictures.strips import (
+    Strip,
+    adversarial,
+    draw_strip,
+    original,
+    perturbation,
+    purifications,
+    strips_figure,
+    title_width,
+)
+from bench.report.report import Report
+from bench.report.writers import NamedFigure
+
+_EPSILONS = 3
+"""Number of epsilons from which an attack has a figure over epsilon."""
+
+_IMAGES = 3
+"""Largest number of images in a figure over epsilon."""
+
+
+def picture_figures(report: Report) -> Iterator[NamedFigure]:
+    """Images of each attack at one epsilon, and over epsilon, where the run keeps images."""
+    cells = [cell for cell in report.cells if cell.images is not None]
+
+    yield from image_figures(cells)
+    yield from epsilon_figures(cells)
+
+
+def image_figures(cells: Sequence[EvaluatedCell]) -> Iterator[NamedFigure]:
+    """A figure for each data set, classifier, attack and threat model, of its first seed.
+
+    Among the epsilons that most defenses have, the largest is shown.
+    """
+    for (dataset, classifier, attack, threat, seed), group in _first_seed(cells).items():
+        defenses = Counter(cell.eps for cell in group)
+        eps = max(defenses, key=lambda eps: (defenses[eps], eps))
+        chosen = [cell for cell in group if cell.eps == eps]
+        title = f"{dataset}, {classifier}, {attack} eps {eps:g} ({threat}); framed: misclassified"
+        name = f"images_{dataset}_{classifier}_{attack}_{threat}_seed{seed}"
+        yield NamedFigure(name, strips_figure(list(_strips(chosen)), title))
+
+
+def epsilon_figures(cells: Sequence[EvaluatedCell]) -> Iterator[NamedFigure]:
+    """A figure for each attack that does not see the defense and has three epsilons or more.
+
+    It shows the adversarial images of growing epsilon above their perturbations: no defense can be
+    expected to recover an image that no longer shows its class.
+    """
+    shared = [cell for cell in cells if not cell.record.properties.sees_defense and cell.eps > 0]
+
+    for (dataset, classifier, attack, threat, seed), group in _first_seed(shared).items():
+        budgets = {cell.eps: cell for cell in reversed(group)}  # the first defense of each epsilon
+        if len(budgets) < _EPSILONS:
+            continue
+        framed = "framed: misclassified without defense"
+        title = f"{dataset}, {classifier}, {attack} ({threat}); {framed}"
+        figure = _over_eps([budgets[eps] for eps in sorted(budgets)], title)
+        name = f"images_eps_{dataset}_{classifier}_{attack}_{threat}_seed{seed}"
+        yield NamedFigure(name, figure)
+
+
+def _first_seed(cells: Sequence[EvaluatedCell]) -> dict[tuple[str, ...], list[EvaluatedCell]]:
+    """The cells by data set, classifier, attack, threat model and seed, of their smallest seed."""
+    seeds: dict[tuple[str, ...], dict[int, list[EvaluatedCell]]] = {}
+    for cell in cells:
+        labels = cell.record.labels
+        key = tuple(str(labels[name]) for name in ("dataset", "classifier", "attack", "threat"))
+        seeds.setdefault(key, {}).setdefault(int(labels["seed"]), []).append(cell)
+
+    return {(*key, str(min(groups))): groups[min(groups)] for key, groups in seeds.items()}
+
+
+def _strips(cells: Sequence[EvaluatedCell]) -> Iterator[Strip]:
+    """Original, adversarial, perturbation, and the purified images of each defense."""
+    attacked = adversarial(cells[0], "adversarial")
+    yield original(cells[0])
+    yield attacked
+    yield perturbation(cells[0])
+    yield from purifications(cells, attacked, "{}")
+
+
+def _over_eps(cells: Sequence[EvaluatedCell], title: str) -> Figure:
+    """Columns: the original, then one per epsilon; two rows per image."""
+    attacked = [adversarial(cell, f"eps {cell.eps:g}") for cell in cells]
+    changes = _on_one_scale([perturbation(cell) for cell in cells])
+    originals = original(cells[0])
+    images = min(_IMAGES, len(originals.images))
+    width = max(0.9 * (len(cells) + 1) + 1.0, title_width(title))
+    figure = Figure(figsize=(width, 1.8 * images + 0.6), layout="compressed")
+    grid = figure.subplots(2 * images, len(cells) + 1, squeeze=False)
+
+    for index in range(images):
+        above = grid[2 * index]
+        below = grid[2 * index + 1]
+        for column, (image, change) in enumerate(zip(attacked, changes, strict=True), start=1):
+            draw_strip(above[column], image.only(index), 1)
+            draw_strip(below[column], change.only(index), 1)
+        draw_strip(above[0], originals.only(index), 1)
+        below[0].axis("off")
+        above[0].set_ylabel("image", fontsize=8)
+        below[1].set_ylabel(f"change\n(±{changes[0].scale[1]:.2g})", fontsize=8)
+
+    labels = [originals.label, *(strip.label for strip in attacked)]
+    for axes, label in zip(grid[0], labels, strict=True):
+        axes.set_title(label, fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _on_one_scale(strips: Sequence[Strip]) -> list[Strip]:
+    """The strips on the largest of their scales, so that a small change looks small."""
+    scale = max((strip.scale for strip in strips), key=lambda ends: ends[1])
+
+    return [replace(strip, scale=scale) for strip in strips]

@@ -1,0 +1,140 @@
+"""Strips: images of a cell side by side, the misclassified ones framed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from bench.analysis.outcomes import EvaluatedCell
+
+_COLUMNS = 8
+"""Largest number of images in a strip of a figure."""
+
+_FRAME: dict[str, Any] = {"fill": False, "edgecolor": "#D55E00", "linewidth": 1.8}
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """Images side by side, with a label.
+
+    Attributes:
+        label: text beside the images.
+        images: pixels, (n, channels, height, width).
+        scale: values drawn in black and white, or in two colors where the scale reaches below zero.
+        wrong: whether an image is misclassified, and therefore framed, (n,); None for unknown.
+    """
+
+    label: str
+    images: NDArray[Any]
+    scale: tuple[float, float] = (0.0, 1.0)
+    wrong: NDArray[Any] | None = None
+
+    def only(self, index: int) -> Self:
+        """The strip of a single image."""
+        chosen = slice(index, index + 1)
+        wrong = None if self.wrong is None else self.wrong[chosen]
+
+        return replace(self, images=self.images[chosen], wrong=wrong)
+
+
+def original(cell: EvaluatedCell) -> Strip:
+    """The clean images; framed are those that the bare classifier gets wrong."""
+    wrong = cell.outcome.clean_undefended != cell.labels
+
+    return Strip("original", _pixels(cell, "clean"), wrong=wrong)
+
+
+def adversarial(cell: EvaluatedCell, label: str) -> Strip:
+    """The adversarial images; framed are those that the bare classifier gets wrong."""
+    wrong = cell.outcome.adversarial_undefended != cell.labels
+
+    return Strip(label, _pixels(cell, "adversarial"), wrong=wrong)
+
+
+def purified(cell: EvaluatedCell, label: str) -> Strip:
+    """The adversarial images after purification in the first draw, with its misclassifications."""
+    return Strip(label, _pixels(cell, "purified"), wrong=~cell.right[0])
+
+
+def perturbation(cell: EvaluatedCell) -> Strip:
+    """The differences between the adversarial and the clean images."""
+    difference = _pixels(cell, "adversarial") - _pixels(cell, "clean")
+    largest = max(float(np.abs(difference).max()), 1e-6)
+
+    return Strip(f"perturbation\n(colors: ±{largest:.2g})", difference, (-largest, largest))
+
+
+def purifications(cells: Sequence[EvaluatedCell], attacked: Strip, label: str) -> Iterator[Strip]:
+    """The purified images of each defense.
+
+    Adversarial images that an attack made for a single defense come before its purified ones.
+
+    Args:
+        cells: cells of the same attack, one per defense.
+        attacked: adversarial images that the figure already shows.
+        label: label of a defense's images, with `{}` for its spec.
+    """
+    for cell in cells:
+        defense = str(cell.record.labels["defense"])
+        own = adversarial(cell, f"adversarial\nfor {defense}")
+        if not np.array_equal(own.images, attacked.images):
+            yield own
+        yield purified(cell, label.format(defense))
+
+
+def strips_figure(strips: Sequence[Strip], title: str) -> Figure:
+    """A figure with a row for each strip."""
+    columns = min(_COLUMNS, len(strips[0].images))
+    longest = max(len(line) for strip in strips for line in strip.label.splitlines())
+    margin = max(1.8, 0.4 + 0.085 * longest)
+    width = max(1.0 * columns + margin, title_width(title))
+    figure = Figure(figsize=(width, 1.05 * len(strips) + 0.4), layout="compressed")
+
+    for axes, strip in zip(np.atleast_1d(figure.subplots(len(strips), 1)), strips, strict=True):
+        draw_strip(axes, strip, columns)
+        axes.set_ylabel(strip.label, rotation=0, ha="right", va="center", fontsize=9)
+
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def title_width(title: str) -> float:
+    """The width of a title in inches."""
+    return 0.3 + 0.085 * len(title)
+
+
+def draw_strip(axes: Axes, strip: Strip, columns: int) -> None:
+    """Draw the first images of a strip, with a blank column between two.
+
+    Grey images are drawn in grey, differences in two colors, and the misclassified are framed.
+    """
+    images = strip.images[:columns]
+    low, high = strip.scale
+    padded = np.pad(images, [(0, 0), (0, 0), (0, 0), (0, 1)], constant_values=np.nan)
+    joined = np.concatenate(list(padded), axis=2)[..., :-1]
+    colored = np.moveaxis((np.nan_to_num(joined, nan=high) - low) / (high - low), 0, -1)
+    pixels = joined[0] if len(joined) == 1 else colored
+
+    colors = "gray" if low == 0 else "RdBu_r"
+    axes.imshow(pixels, cmap=colors, vmin=low, vmax=high, interpolation="nearest")
+    axes.set(xticks=[], yticks=[], frame_on=False)
+
+    height, width = images.shape[-2:]
+    wrong = () if strip.wrong is None else np.flatnonzero(strip.wrong[: len(images)])
+    for index in wrong:
+        corner = (index * (width + 1), 0)
+        axes.add_patch(Rectangle(corner, width - 1, height - 1, **_FRAME))
+
+
+def _pixels(cell: EvaluatedCell, name: str) -> NDArray[Any]:
+    """Stored images (n, channels, height, width), in [0, 1]."""
+    images: NDArray[Any] = getattr(cell.images, name)
+
+    return images.astype(np.float32) / 255

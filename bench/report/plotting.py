@@ -1,0 +1,120 @@
+"""Plotting: colors, intervals, legends and panels that the figures share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
+
+from bench.report.columns import NO_NORM, over_seeds, with_interval
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#F0E442")
+MARKERS = "osD^vP*X"
+PANELS = 4
+"""Largest number of panels in a row of a figure."""
+
+_INSIDE = 5
+"""Largest number of entries of a legend inside the axes."""
+
+_DARK = 0.6
+"""Share of the color map below which numbers on it are white."""
+
+
+def style(index: int) -> dict[str, Any]:
+    """Color, marker and line of the line with this number; the first sixteen are distinct."""
+    again = index // len(COLORS) % 2
+
+    return {
+        "color": COLORS[index % len(COLORS)],
+        "marker": MARKERS[(index + again) % len(MARKERS)],
+        "linestyle": ("-", ":")[again],
+    }
+
+
+def line_over_eps(
+    axes: Axes, rows: pd.DataFrame, label: str, look: Mapping[str, Any], prefix: str = ""
+) -> None:
+    """Draw accuracy over epsilon with its interval, from the clean accuracy at epsilon 0 on.
+
+    Args:
+        axes: axes to draw on.
+        rows: rows of the results, one per epsilon and seed.
+        label: name of the line in the legend.
+        look: color, marker and line style.
+        prefix: start of the accuracies' columns: `undefended_` for those of the bare classifier.
+    """
+    rows = over_seeds(rows, "eps").sort_values("eps")
+    eps = np.concatenate([[0.0], rows["eps"]])
+    clean = with_interval(f"{prefix}clean_accuracy")
+    robust = with_interval(f"{prefix}robust_accuracy")
+    value, low, high = (
+        np.concatenate([[rows[at_zero].iloc[0]], rows[attacked]])
+        for at_zero, attacked in zip(clean, robust, strict=True)
+    )
+
+    axes.plot(eps, value, label=label, markersize=5, **look)
+    axes.fill_between(eps, low, high, color=look["color"], alpha=0.15, linewidth=0)
+
+
+def distances_to_ends(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[Any]:
+    """Error bars (2, n) of intervals, never negative: a mean over draws may lie just outside."""
+    center = np.asarray(value, dtype=float)
+    ends = [center - np.asarray(low, dtype=float), np.asarray(high, dtype=float) - center]
+
+    return np.atleast_2d(np.clip(ends, 0.0, None).reshape(2, -1))
+
+
+def legend(
+    figure: Figure, axes: Axes, handles: Sequence[Line2D] | None = None, *, outside: bool = False
+) -> None:
+    """Add a legend: inside the axes, or beside them where it is long.
+
+    Args:
+        figure: figure of the axes, which becomes wider for a legend beside them.
+        axes: axes whose labelled lines are named, unless `handles` are given.
+        handles: lines to name instead, each with its label.
+        outside: whether the legend stands beside the axes in any case.
+    """
+    lines = axes.get_legend_handles_labels()[0] if handles is None else list(handles)
+    labels = [str(line.get_label()) for line in lines]
+    if len(labels) <= _INSIDE and not outside:
+        axes.legend(lines, labels)
+        return
+
+    figure.set_figwidth(figure.get_figwidth() + 0.6 + 0.075 * max(len(label) for label in labels))
+    figure.legend(lines, labels, loc="outside right center", fontsize=9)
+
+
+def trim(panels: NDArray[Any], used: int, columns: int, label: str) -> None:
+    """Remove the unused panels of a grid, and name the x axis under each column."""
+    for index, axes in enumerate(panels):
+        if index >= used:
+            axes.remove()
+        elif index + columns >= used:
+            axes.set_xlabel(label)
+            axes.tick_params(labelbottom=True)
+
+
+def label_cells(
+    axes: Axes, values: NDArray[Any], scale: Normalize, text: Callable[[float], str]
+) -> None:
+    """Write the numbers into the cells of a heat map, white on dark cells."""
+    for (row, column), value in np.ndenumerate(values):
+        if np.isnan(value):
+            continue
+        color = "white" if scale(value) < _DARK else "black"
+        axes.text(column, row, text(value), ha="center", va="center", color=color, fontsize=9)
+
+
+def eps_label(norm: str) -> str:
+    """The title of the epsilon axis for a norm."""
+    if norm == NO_NORM:
+        return "epsilon (0: clean)"
+    return f"epsilon in {norm}, pixels in [0, 1] (0: clean)"

@@ -1,0 +1,1 @@
+"""Scaling: one trained network at several values of parameters that its training ignores."""

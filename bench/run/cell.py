@@ -1,0 +1,134 @@
+"""A cell of the grid: one data set, classifier, defense, attack, epsilon, threat model and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.contracts import Attack, Classifier, Defense, MinimumNorm
+from bench.errors import RequestError
+from bench.plugins.configured import Configured, configure
+from bench.records.cell import CellProperties
+from bench.records.pipeline import Pipeline
+from bench.registry import ATTACKS
+from bench.spec import Spec
+from bench.stages.threats import ThreatModel
+from bench.store.keys import content_key
+
+CELL_FORMAT = 2
+"""Version of a cell's outcome; raise it when its meaning changes, which makes records invalid."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the comparison.
+
+    Attributes:
+        dataset: name of the data set.
+        classifier: classifier with its parameters.
+        defense: defense with its parameters.
+        attack: attack with its parameters.
+        eps: budget of the attack, on the [0, 1] scale.
+        threat: threat model with its parameters.
+        seed: seed of the training and of the attack.
+    """
+
+    dataset: str
+    classifier: Configured[Classifier]
+    defense: Configured[Defense]
+    attack: Configured[Attack]
+    eps: float
+    threat: ThreatModel
+    seed: int
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The trained pipeline that is attacked."""
+        return Pipeline(self.dataset, self.classifier.label, self.defense.label, self.seed)
+
+    def labels(self) -> dict[str, Any]:
+        """The labels that name the cell in tables."""
+        return {
+            **self.pipeline.without_seed.labels(),
+            "attack": self.attack.label,
+            "eps": self.eps,
+            "threat": self.threat.label,
+            "seed": self.seed,
+        }
+
+    def parameters(self) -> dict[str, Any]:
+        """All parameters of the three plugins, defaults included."""
+        return {
+            "classifier": dict(self.classifier.parameters),
+            "defense": dict(self.defense.parameters),
+            "attack": dict(self.attack.parameters),
+        }
+
+    def key(self, data: str, protocol: Mapping[str, Any]) -> str:
+        """The content key of the cell: everything its outcome depends on, before any training.
+
+        Args:
+            data: digest of the training and test images.
+            protocol: settings of the evaluation that change an outcome (batch size, draws, ...), as
+                JSON.
+        """
+        identities = (
+            self.classifier.identity,
+            self.defense.identity,
+            self.attack.identity,
+            self.threat.identity,
+        )
+        numbered = {str(index): identity for index, identity in enumerate(identities)}
+
+        return content_key(
+            {
+                "format": CELL_FORMAT,
+                "cell": {**self.labels(), **numbered},
+                "data": data,
+                **protocol,
+            }
+        )
+
+    def properties(self) -> CellProperties:
+        """The properties of the cell on which the checks depend."""
+        attack = self.attack.plugin
+        defense = self.defense.plugin
+        threat = self.threat.kind
+
+        return CellProperties(
+            norm=attack.ball(),
+            access=attack.access,
+            minimum_norm=isinstance(attack, MinimumNorm),
+            steps=self.attack.parameters.get("steps"),
+            threat=threat.name,
+            gradient=threat.gradient,
+            sees_defense=threat.sees_defense,
+            stronger_than=threat.stronger_than,
+            eot=self.threat.eot if defense.stochastic else 1,
+            stochastic=defense.stochastic,
+            stops_at_first_success=attack.stops_at_first_success,
+        )
+
+    def with_doubled_steps(self) -> Cell | None:
+        """The cell with twice the steps of its attack, to see whether the attack has converged.
+
+        None where the attack has no steps or allows no more of them, and where the attacked model
+        is not evaluated, so that there is nothing to compare.
+        """
+        steps = self.attack.parameters.get("steps")
+        if not isinstance(steps, int) or "classifier" not in self.threat.kind.uses:
+            return None
+
+        given = dict(self.attack.resolved.parameters)
+        spec = Spec(self.attack.name, tuple({**given, "steps": str(2 * steps)}.items()))
+        try:
+            return replace(self, attack=configure(ATTACKS, spec))
+        except RequestError:
+            return None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.dataset} {self.classifier.label} {self.defense.label} {self.attack.label} "
+            f"eps {self.eps:g} {self.threat.label} seed {self.seed}"
+        )
