@@ -32,12 +32,15 @@ The harness guarantees:
   evaluation mode and its weights are frozen: no parameter requires a gradient.
 - Accuracy and latency are measured under `torch.no_grad`. A white-box attack differentiates the
   same module, so a gradient should be exact, or zero where none exists.
-- Every output is checked: shape, type, device, NaN, the range [0, 1], the distance to the original
-  image. A plugin that fails a check, or raises, fails its own cells with a message that names the
-  plugin; the other cells are computed.
+- Every output that enters a result is checked: shape, type, device, NaN, the range [0, 1], the
+  distance to the original image. A plugin that fails a check, or raises, fails its own cells with a
+  message that names the plugin; the other cells are computed.
 
-So a plugin contains the mathematics only. The harness moves tensors to the device, seeds, saves,
-loads, times, and shows progress.
+So a plugin contains the mathematics only, and leaves its inputs unchanged. The harness moves
+tensors to the device, seeds, saves, loads, times, and shows progress.
+
+`bench new defense NAME` writes a longer example, with training; `bench check NAME` tests a plugin
+against these contracts.
 """
 
 from __future__ import annotations

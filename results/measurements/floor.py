@@ -86,9 +86,7 @@ def main() -> None:
     timings = [
         timing
         for timing in RunFolder.open(options.run).timings()
-        if timing.status == "ok"
-        and timing.call.target == "purifier"
-        and timing.call.round == 0
+        if timing.status == "ok" and timing.call.target == "purifier" and timing.call.round == 0
     ]
     timings = [timing for timing in timings if timing.flops_per_image]
     if any(torch.device(timing.call.device).type != device.type for timing in timings):

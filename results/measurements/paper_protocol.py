@@ -94,7 +94,7 @@ def main() -> None:
     of_it = next(
         cell for cell in used.cells if cell.dataset == given.dataset
     )  # the preset's own classifier for it
-    trained = used.evaluator.networks(of_it).classifier
+    trained = used.tasks.networks(of_it).classifier
     images, labels = used.context.images(used.context.split(given.dataset, given.n))
     published = undefended_curves(read_published("paper")[1].figures)
     torch.manual_seed(0)

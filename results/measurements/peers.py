@@ -90,8 +90,8 @@ def contenders(
 ) -> dict[str, Callable[[int], Tensor]]:
     """Functions by name that craft the whole set, with the randomness of the given round."""
     cell = used.cells[0]
-    networks = used.evaluator.networks(cell)
-    task = used.evaluator.craft_task(cell, networks)
+    networks = used.tasks.networks(cell)
+    task = used.tasks.craft_task(cell, networks)
     model = used.context.network(networks.classifier)
     images, labels = used.context.images(task.split)
 
@@ -139,8 +139,8 @@ def compare(used: setting.Setting, eps: float, rounds: int, now: setting.Clock) 
     installed, missing = installed_peers()
     entries = contenders(used, eps, installed)
     cell = used.cells[0]
-    networks = used.evaluator.networks(cell)
-    images, labels = used.context.images(used.evaluator.craft_task(cell, networks).split)
+    networks = used.tasks.networks(cell)
+    images, labels = used.context.images(used.tasks.craft_task(cell, networks).split)
     model = used.context.network(networks.classifier)
     seconds: dict[str, list[float]] = {name: [] for name in entries}
     made: dict[str, Tensor] = {}

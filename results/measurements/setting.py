@@ -71,7 +71,7 @@ def trained_cache(setting: Setting, into: Path) -> Path:
     shutil.rmtree(into, ignore_errors=True)
     store = ArtifactStore(into)
     for cell in setting.cells:
-        networks = setting.evaluator.networks(cell)
+        networks = setting.tasks.networks(cell)
         for network in (networks.classifier, networks.defense):
             target = store.path("network", network.key)
             target.parent.mkdir(parents=True, exist_ok=True)

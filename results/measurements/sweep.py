@@ -77,10 +77,10 @@ class Stopwatch(LocalExecutor):
         self.seconds: Seconds = defaultdict(float)
         self.now = now
 
-    def get(self, task: Task) -> Artifact:
+    def artifact(self, task: Task) -> Artifact:
         """The task's artifact, timed."""
         with timed(self.seconds, part_of(task), self.now):
-            return super().get(task)
+            return super().artifact(task)
 
 
 def part_of(task: Task) -> str:
@@ -125,11 +125,11 @@ def attack_name(cell: Cell) -> str:
 
 
 def keys_of(used: setting.Setting) -> dict[tuple[str, str], str]:
-    """Keys that seed the purifier's randomness in the harness, by defense and attack (or `clean`)."""
+    """Keys that seed the purifier in the harness, by defense and attack (or `clean`)."""
     keys = {}
     for cell in used.cells:
-        networks = used.evaluator.networks(cell)
-        craft = used.evaluator.craft_task(cell, networks)
+        networks = used.tasks.networks(cell)
+        craft = used.tasks.craft_task(cell, networks)
         made = AdversarialRef(craft.key, used.executor.artifact(craft).digest)
         task = Predict(
             split=craft.split,
@@ -154,7 +154,7 @@ def by_script(
     size, start = used.config.batch_size, now()
     for defense, group in groupby(used.cells, lambda cell: cell.defense.name):
         cells = list(group)
-        networks = used.evaluator.networks(cells[0])
+        networks = used.tasks.networks(cells[0])
         classifier, purifier = (
             used.context.network(each) for each in (networks.classifier, networks.defense)
         )

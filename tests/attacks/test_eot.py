@@ -35,7 +35,9 @@ class Watched(nn.Module):
 
     def __init__(self, model: nn.Module, eot: int, noise: float = 0.0) -> None:
         super().__init__()
-        self.model, self.eot, self.noise = model, eot, noise
+        self.model = model
+        self.eot = eot
+        self.noise = noise
         self.calls = self.alive = 0
         self.last: weakref.ref[Tensor] | None = None
 
@@ -54,7 +56,8 @@ def test_each_gradient_takes_so_many_calls(
     linear: nn.Module, gray_images: tuple[Tensor, Tensor], spec: str
 ) -> None:
     images, labels = gray_images
-    calls, results = [], []
+    calls = []
+    results = []
     for eot in (1, 3):
         model = Watched(linear, eot).eval()
         torch.manual_seed(0)

@@ -29,19 +29,18 @@ def first_broken(
     project: Step,
 ) -> tuple[Tensor, Tensor]:
     """The first misclassified iterate of each image, or else the last, and its gradient count."""
-    iterate, kept = start, start.clone()
-    gradients, open_ = (
-        torch.zeros(len(images), dtype=torch.long),
-        torch.ones(len(images), dtype=torch.bool),
-    )
+    iterate = start
+    kept = start.clone()
+    gradients = torch.zeros(len(images), dtype=torch.long)
+    active = torch.ones(len(images), dtype=torch.bool)
     for _ in range(steps):
         inputs = iterate.detach().requires_grad_(True)
         logits = model(inputs)
         (gradient,) = torch.autograd.grad(cross_entropy(logits, labels, reduction="sum"), inputs)
-        gradients += open_
-        open_ = open_ & (logits.argmax(1) == labels)
+        gradients += active
+        active = active & (logits.argmax(1) == labels)
         iterate = project(step(iterate, gradient), images).clamp(0, 1)
-        kept[open_] = iterate[open_]
+        kept[active] = iterate[active]
     return kept, gradients
 
 
@@ -69,11 +68,11 @@ def unit(size: float) -> Step:
 
 def momentum(size: float) -> Step:
     """Dong et al. 2018, equations 6 and 7, with mu = 1."""
-    gathered: list[Tensor] = []
+    accumulated: list[Tensor] = []
 
     def step(iterate: Tensor, gradient: Tensor) -> Tensor:
-        gathered.append(gradient / gradient.abs().sum(dim=(1, 2, 3), keepdim=True))
-        return iterate + size * torch.stack(gathered).sum(dim=0).sign()
+        accumulated.append(gradient / gradient.abs().sum(dim=(1, 2, 3), keepdim=True))
+        return iterate + size * torch.stack(accumulated).sum(dim=0).sign()
 
     return step
 
@@ -83,7 +82,9 @@ class Counting(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.gradients, self.plain = model, 0, 0
+        self.model = model
+        self.gradients = 0
+        self.plain = 0
 
     def forward(self, images: Tensor) -> Tensor:
         if images.requires_grad:
@@ -176,7 +177,8 @@ def test_it_saves_gradients_and_never_helps_the_model(
 def test_an_image_that_is_wrong_already_stays_as_it_is(
     trained_cnn: nn.Module, digits: tuple[Tensor, Tensor]
 ) -> None:
-    images, labels = digits[0], digits[1].clone()
+    images = digits[0]
+    labels = digits[1].clone()
     labels[::2] = (labels[::2] + 1) % 10
     model = Counting(trained_cnn).eval()
     adversarial = perturb(configure(ATTACKS, "bim:keep=first"), model, images, labels, 0.1)

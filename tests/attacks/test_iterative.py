@@ -36,11 +36,14 @@ def mifgsm(
     model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int, decay: float
 ) -> Tensor:
     """Dong et al. 2018, algorithm 1."""
-    adversarial, gathered = images, torch.zeros_like(images)
+    adversarial = images
+    accumulated = torch.zeros_like(images)
     for _ in range(steps):
         gradient = loss_gradient(model, adversarial, labels)
-        gathered = decay * gathered + gradient / gradient.abs().sum(dim=(1, 2, 3), keepdim=True)
-        adversarial = adversarial + eps / steps * gathered.sign()
+        accumulated = decay * accumulated + gradient / gradient.abs().sum(
+            dim=(1, 2, 3), keepdim=True
+        )
+        adversarial = adversarial + eps / steps * accumulated.sign()
         adversarial = torch.min(torch.max(adversarial, images - eps), images + eps).clamp(0, 1)
     return adversarial
 

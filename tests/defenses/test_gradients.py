@@ -70,7 +70,8 @@ def test_the_differentiable_projection_is_the_plain_one() -> None:
 
 def test_the_gradient_is_that_of_a_plain_unrolled_loop() -> None:
     """The plain loop unrolls all starts in one graph and picks the best, without the shortcut."""
-    settings, module = SHORT, built("defensegan")
+    settings = SHORT
+    module = built("defensegan")
     generator = module.get_submodule("generator")
     images = torch.rand(2, 1, 12, 12, dtype=torch.float64, requires_grad=True)
     torch.manual_seed(4)

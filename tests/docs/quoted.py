@@ -1,11 +1,11 @@
 """Numbers that a page quotes, checked against the file that its comment names.
 
 The comment is `<!-- from: FILE ... [where COLUMN=VALUE ...] -->`, with CSV files, or Markdown files
-whose tables and lines are read. A table's cell that begins with a number is a quotation: all its
-numbers must stand in one row of a file, rounded as printed. The words of the row's other cells and
-of the column's heading narrow down the rows, wherever a file has them as cells; a heading that is
-the name of a column narrows down the columns. Of a paragraph every number with decimals must stand
-somewhere in the files.
+whose tables and lines are read; `*` in a name stands for any text. A table's cell that begins with
+a number is a quotation: all its numbers must stand in one row of a file, rounded as printed. The
+words of the row's other cells and of the column's heading narrow down the rows, wherever a file has
+them as cells; a heading that is the name of a column narrows down the columns. Of a paragraph every
+number with decimals must stand somewhere in the files.
 """
 
 from __future__ import annotations
@@ -110,15 +110,16 @@ Rows = Sequence[SourceRow]
 def wrong_numbers(block: Block) -> list[str]:
     """What of a block with a comment is not in the files that the comment names, as lines."""
     paths, conditions = _parsed(block.source or "")
-    missing = [path for path in paths if not (ROOT / path).is_file()]
+    missing = [path for path in paths if not any(ROOT.glob(path))]
     if missing:
         return [f"{block}: there is no file {', '.join(missing)}"]
     files = [
-        [row for row in source_rows(ROOT / path) if all(row.fits(*pair) for pair in conditions)]
+        [row for row in source_rows(file) if all(row.fits(*pair) for pair in conditions)]
         for path in paths
+        for file in sorted(ROOT.glob(path))
     ]
     known = {name for rows in files for row in rows for name, _ in row.cells}
-    if not all(files) or not known.issuperset(column for column, _ in conditions):
+    if not any(files) or not known.issuperset(column for column, _ in conditions):
         return [f"{block}: no row of {', '.join(paths)} fits the comment"]
     found = _wrong_in_table(block, files) if block.kind == "table" else _wrong_in_text(block, files)
     return [f"{block}: {line}, in {', '.join(paths)}" for line in found]

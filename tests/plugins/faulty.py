@@ -1,4 +1,4 @@
-"""Plugins that break their contract, one way each."""
+"""Plugins that break their contracts, each in a way that a parameter chooses."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Broken(Defense):
 @register_defense("careless")
 @dataclass(frozen=True)
 class Careless(Defense):
-    """A purifier whose training asks for an attack that is not there."""
+    """A purifier whose training asks for an attack that does not exist."""
 
     uses_classifier = True
 
@@ -118,7 +118,7 @@ class BrokenAttack(Attack):
 @register_classifier("constant")
 @dataclass(frozen=True)
 class Constant(Classifier):
-    """A classifier that knows one answer."""
+    """A classifier that always predicts class 0."""
 
     def build(self, data: DataInfo) -> nn.Module:
         class Net(nn.Module):

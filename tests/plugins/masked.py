@@ -17,7 +17,7 @@ class _Detached(nn.Module):
 
 
 class _Flat(nn.Module):
-    """256 levels: what comes out is all but what came in, and the derivative is zero."""
+    """Rounding to 256 levels: nearly the identity, with a derivative of zero."""
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.round(images * 255) / 255
@@ -33,7 +33,7 @@ class _Shattered(nn.Module):
 @register_defense("detached")
 @dataclass(frozen=True)
 class Detached(Defense):
-    """Cuts the graph, as Defense-GAN's official code does."""
+    """Identity that cuts the graph, as Defense-GAN's official code does."""
 
     def build(self, data: DataInfo) -> nn.Module:
         return _Detached()
@@ -42,7 +42,7 @@ class Detached(Defense):
 @register_defense("flat")
 @dataclass(frozen=True)
 class Flat(Defense):
-    """A gradient of exactly zero."""
+    """Near-identity with a gradient of exactly zero."""
 
     def build(self, data: DataInfo) -> nn.Module:
         return _Flat()
@@ -51,7 +51,7 @@ class Flat(Defense):
 @register_defense("shattered")
 @dataclass(frozen=True)
 class Shattered(Defense):
-    """A gradient that is there and leads nowhere."""
+    """Near-identity with a gradient that points in useless directions."""
 
     def build(self, data: DataInfo) -> nn.Module:
         return _Shattered()

@@ -124,7 +124,7 @@ def test_weights_of_which_none_is_asked_for_are_told(
     )
     assert done.code == 2
     assert "none of the weights in weights is one that this run (tiny) asks for" in done.err
-    assert "there are: cnn on digits, seed 0, convae on digits, seed 0" in done.err
+    assert "the folder has: cnn on digits, seed 0, convae on digits, seed 0" in done.err
     assert not Path("x").exists()
 
 

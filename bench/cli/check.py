@@ -1,0 +1,19 @@
+"""The command `bench check`."""
+
+from __future__ import annotations
+
+import typer
+
+from bench.cli import options
+
+
+def command(
+    plugin: options.CheckedPlugin,
+) -> None:
+    """Run the conformance suite on a plugin.
+
+    The suite checks the plugin's contract on a few images, within seconds.
+    """
+    from bench.commands.check import check
+
+    raise typer.Exit(check(plugin))

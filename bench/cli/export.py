@@ -1,0 +1,22 @@
+"""The command `bench export`."""
+
+from __future__ import annotations
+
+from bench.cli import options
+
+
+def command(
+    run: options.Run,
+    to: options.ExportFolder,
+    cache: options.Cache = None,
+    pretrained: options.Pretrained = False,
+    weights: options.Weights = None,
+) -> None:
+    """Export the trained networks of a run for `bench run --weights`.
+
+    The folder holds safetensors files, a manifest with digests, and a model card.
+    """
+    from bench.commands.export import export
+    from bench.commands.folders import weights_folder
+
+    export(run, to, cache, weights_folder(pretrained, weights))

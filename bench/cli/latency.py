@@ -1,0 +1,59 @@
+"""The command `bench latency`."""
+
+from __future__ import annotations
+
+import typer
+
+from bench.cli import options
+
+
+def command(
+    defenses: options.Defenses = None,
+    datasets: options.Datasets = None,
+    classifiers: options.Classifiers = None,
+    batch_sizes: options.BatchSizes = None,
+    engines: options.Engines = None,
+    precisions: options.Precisions = None,
+    rounds: options.Rounds = None,
+    min_calls: options.MinCalls = None,
+    min_seconds: options.MinSeconds = None,
+    max_seconds: options.MaxSeconds = None,
+    preset: options.Preset = None,
+    config: options.ConfigFile = None,
+    plugin: options.Plugins = None,
+    device: options.Device = "auto",
+    data: options.Data = None,
+    cache: options.Cache = None,
+    pretrained: options.Pretrained = False,
+    weights: options.Weights = None,
+    out: options.Out = None,
+) -> None:
+    """Time inference alone, by batch size, engine and precision.
+
+    Timed are the purifier alone, and purifier and classifier together. SPECS, NAMES and NUMBERS are
+    comma-separated lists. Networks that the cache lacks are trained first.
+
+    The same command continues a measurement that was interrupted; another --out measures anew.
+    """
+    from bench.commands.folders import weights_folder
+    from bench.commands.latency import latency
+    from bench.commands.request import Request, Resources
+
+    request = Request(
+        axes={"datasets": datasets, "classifiers": classifiers, "defenses": defenses},
+        scalars={},
+        latency={
+            "batch_sizes": batch_sizes,
+            "engines": engines,
+            "precisions": precisions,
+            "rounds": rounds,
+            "min_calls": min_calls,
+            "min_seconds": min_seconds,
+            "max_seconds": max_seconds,
+        },
+        preset=preset,
+        config_file=config,
+        plugins=tuple(plugin or ()),
+        resources=Resources(device, data, cache, out, weights_folder(pretrained, weights)),
+    )
+    raise typer.Exit(latency(request))

@@ -1,0 +1,21 @@
+"""The command `bench report`."""
+
+from __future__ import annotations
+
+import typer
+
+from bench.cli import options
+
+
+def command(
+    run: options.Run,
+    strict: options.Strict = False,
+    against: options.Against = None,
+) -> None:
+    """Make the tables and plots of a run again from its raw results.
+
+    Nothing is computed anew.
+    """
+    from bench.commands.report import report
+
+    raise typer.Exit(report(run, strict, against))

@@ -1,0 +1,65 @@
+"""The command `bench run`."""
+
+from __future__ import annotations
+
+import typer
+
+from bench.cli import options
+
+
+def command(
+    defenses: options.Defenses = None,
+    datasets: options.Datasets = None,
+    classifiers: options.Classifiers = None,
+    attacks: options.Attacks = None,
+    eps: options.Eps = None,
+    threats: options.Threats = None,
+    seeds: options.Seeds = None,
+    n: options.TestImages = None,
+    batch_size: options.BatchSize = None,
+    draws: options.Draws = None,
+    convergence: options.Convergence = None,
+    engines: options.Engines = None,
+    precisions: options.Precisions = None,
+    preset: options.Preset = None,
+    config: options.ConfigFile = None,
+    plugin: options.Plugins = None,
+    strict: options.Strict = False,
+    device: options.Device = "auto",
+    data: options.Data = None,
+    cache: options.Cache = None,
+    pretrained: options.Pretrained = False,
+    weights: options.Weights = None,
+    out: options.Out = None,
+) -> None:
+    """Run a comparison: train, attack, evaluate, time and report.
+
+    Every combination of the given values is evaluated. SPECS, NAMES and NUMBERS are
+    comma-separated lists; a spec is the name of a plugin with parameters, such as
+    defensegan:restarts=4:steps=100. `bench list` shows all names and parameters. Options that are
+    not given have the values of the preset.
+
+    The same command continues a run that was interrupted.
+    """
+    from bench.commands.folders import weights_folder
+    from bench.commands.request import Request, Resources
+    from bench.commands.run import run
+
+    request = Request(
+        axes={
+            "datasets": datasets,
+            "classifiers": classifiers,
+            "defenses": defenses,
+            "attacks": attacks,
+            "eps": eps,
+            "threats": threats,
+            "seeds": seeds,
+        },
+        scalars={"n": n, "batch_size": batch_size, "draws": draws, "convergence": convergence},
+        latency={"engines": engines, "precisions": precisions},
+        preset=preset,
+        config_file=config,
+        plugins=tuple(plugin or ()),
+        resources=Resources(device, data, cache, out, weights_folder(pretrained, weights)),
+    )
+    raise typer.Exit(run(request, strict))
