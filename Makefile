@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# Percent by which a median may exceed the last run: medians of runs on one shared virtual machine differed by up to 61 %.
+# Percent by which a median may exceed the last run: medians on a shared virtual machine vary widely.
 LATENCY_TOLERANCE ?= 100
 
 .DEFAULT_GOAL := help

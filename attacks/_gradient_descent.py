@@ -83,6 +83,6 @@ class GradientDescent(Attack):
 def _require_determinism(model: nn.Module, images: Tensor) -> None:
     if int(getattr(model, "eot", 1)) > 1 or not is_deterministic(model, images):
         raise NotApplicable(
-            "keep=first needs a model that decides alike at every call; this model draws "
+            "keep=first needs a model that gives the same decision at every call; this model draws "
             "randomness, so an image that it misclassified once may be classified correctly later"
         )

@@ -30,7 +30,7 @@ class FMN(MinimumNorm):
     Attributes:
         steps: number of gradient steps, at least 1.
         max_stepsize: length of the first step, in L2 for every norm, above 0. The last step is a
-            hundredth of it.
+            hundredth of the first.
         gamma: share by which the radius grows or shrinks in the first step, in [0, 1]; it falls to
             0.001 in the last step.
         norm: norm of the minimized distance: `l2`, `linf` or `l1`.

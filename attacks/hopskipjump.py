@@ -54,8 +54,8 @@ class HopSkipJump(MinimumNorm):
         """
         if not is_deterministic(model, images):
             raise NotApplicable(
-                "HopSkipJump needs a model that decides alike at every call; this model draws "
-                "randomness"
+                "HopSkipJump needs a model that gives the same decision at every call; this model "
+                "draws randomness"
             )
 
         attack = _NormalizedByImage(

@@ -57,7 +57,7 @@ class ConvAE(Defense):
         pool: number of training images that are attacked once before training, in whole batches and
             at most all of them; every batch is drawn from these pairs. That is faster with a large
             classifier, and gives the same pairs if the attack draws no randomness. None to attack
-            each batch anew.
+            each batch again.
     """
 
     uses_classifier: ClassVar[bool] = True

@@ -116,7 +116,7 @@ def _averages_draws(cell: EvaluatedCell) -> Iterator[Verdict]:
     if properties.eot > 1 or not follows_defense or not properties.stochastic:
         return
     if len(predictions) < 2:
-        yield Verdict("ok", ("a randomised defense, attacked and evaluated in one draw",))
+        yield Verdict("ok", ("a randomized defense, attacked and evaluated in one draw",))
         return
 
     share = float((predictions != predictions[0]).any(axis=0).mean())
@@ -138,7 +138,7 @@ def _searched_on_pipeline(cell: EvaluatedCell) -> Iterator[Verdict]:
     if properties.threat == "graybox" and same_decisions:
         return  # a purifier that changes no decision is as good as none
 
-    attacked = "one draw of a randomised defense" if properties.sees_defense else "another model"
+    attacked = "one draw of a randomized defense" if properties.sees_defense else "another model"
     reason = f"the attack stops at the nearest image that fools {attacked}, well within epsilon"
     yield Verdict("suspect", (reason,))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,17 @@ class EvaluatedCell:
     Attributes:
         record: the cell's labels, properties and status.
         outcome: raw predictions and distances, image by image.
-        images: first images of the cell; None where the run was kept without images.
+        load_images: function that reads the first images of the cell, which only pictures need.
     """
 
     record: CellRecord
     outcome: Outcome
-    images: CellImages | None = None
+    load_images: Callable[[], CellImages | None] = lambda: None
+
+    @cached_property
+    def images(self) -> CellImages | None:
+        """First images of the cell; None where the run was kept without images."""
+        return self.load_images()
 
     @property
     def eps(self) -> float:
@@ -83,7 +89,8 @@ def evaluated_cells(folder: RunFolder) -> list[EvaluatedCell]:
     records = [record for record in folder.records() if record.status == "ok"]
 
     return [
-        EvaluatedCell(record, folder.outcome(record), folder.images(record)) for record in records
+        EvaluatedCell(record, folder.outcome(record), partial(folder.images, record))
+        for record in records
     ]
 
 

@@ -70,7 +70,7 @@ def _full_range(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
 def _stronger_threat(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
     """An attacker who knows more is at least as strong.
 
-    Compared are cells of the same attack, and gradient attacks of many steps with decision-based
+    Compares cells of the same attack, and gradient attacks of many steps with decision-based
     attacks in the same norm.
     """
     properties = cell.record.properties

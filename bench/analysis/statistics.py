@@ -35,7 +35,7 @@ def mcnemar(first: Array, second: Array) -> Paired:
     """The exact McNemar test (McNemar 1947), image by image.
 
     Args:
-        first: correctness of one pipeline, (n,): booleans, or for a randomised pipeline the share
+        first: correctness of one pipeline, (n,): booleans, or for a randomized pipeline the share
             of draws that are right, which makes this the sign test on images whose shares differ.
         second: correctness of the other pipeline, (n,), over as many draws.
 

@@ -9,8 +9,8 @@ def command(
     run: options.Run,
     to: options.ExportFolder,
     cache: options.Cache = None,
-    pretrained: options.Pretrained = False,
-    weights: options.Weights = None,
+    pretrained: options.ExportPretrained = False,
+    weights: options.ExportWeights = None,
 ) -> None:
     """Export the trained networks of a run for `bench run --weights`.
 

@@ -30,10 +30,10 @@ def command(
 ) -> None:
     """Time inference alone, by batch size, engine and precision.
 
-    Timed are the purifier alone, and purifier and classifier together. SPECS, NAMES and NUMBERS are
-    comma-separated lists. Networks that the cache lacks are trained first.
+    The purifier alone and the pipeline (purifier and classifier) are timed separately. SPECS, NAMES
+    and NUMBERS are comma-separated lists. Networks that the cache lacks are trained first.
 
-    The same command continues a measurement that was interrupted; another --out measures anew.
+    The same command continues an interrupted measurement; choose another --out to measure again.
     """
     from bench.commands.folders import weights_folder
     from bench.commands.latency import latency

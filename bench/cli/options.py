@@ -33,13 +33,20 @@ Defenses = Annotated[
     ),
 ]
 Datasets = Annotated[
-    str | None, option("--datasets", "NAMES", "Data sets: digits, mnist, fashion_mnist.")
+    str | None,
+    option(
+        "--datasets",
+        "NAMES",
+        "Names of image sets to train and test on: digits, mnist, fashion_mnist.",
+    ),
 ]
 Classifiers = Annotated[
-    str | None, option("--classifiers", "SPECS", "Classifiers, such as cnn,vgg16.")
+    str | None,
+    option("--classifiers", "SPECS", "Models behind the purifier, such as cnn,vgg16."),
 ]
 Attacks = Annotated[
-    str | None, option("--attacks", "SPECS", "Attacks, such as fgsm,pgd:steps=20,cw.")
+    str | None,
+    option("--attacks", "SPECS", "Evasion methods to run, such as fgsm,pgd:steps=20,cw."),
 ]
 Eps = Annotated[
     str | None,
@@ -73,7 +80,7 @@ Draws = Annotated[
     option(
         "--draws",
         "N",
-        "Number of evaluations of a randomised defense, each with fresh randomness.",
+        "Number of evaluations of a randomized defense, each with fresh randomness.",
     ),
 ]
 Convergence = Annotated[
@@ -81,8 +88,8 @@ Convergence = Annotated[
     option(
         "--convergence",
         "N",
-        "Number of images that an iterative attack attacks once more with twice the steps, to see "
-        "whether it has converged; 0 for none.",
+        "Number of images for the convergence check, which repeats an iterative attack with twice "
+        "the steps; 0 turns it off.",
     ),
 ]
 
@@ -124,7 +131,7 @@ MinCalls = Annotated[
     option(
         "--min-calls",
         "N",
-        "Smallest number of counted calls.  [default: that of the preset, or 30]",
+        "Minimum number of timed calls.  [default: that of the preset, or 30]",
     ),
 ]
 MinSeconds = Annotated[
@@ -132,7 +139,7 @@ MinSeconds = Annotated[
     option(
         "--min-seconds",
         "SECONDS",
-        "Shortest duration of the counted calls together.  [default: that of the preset, or 0.5]",
+        "Minimum total time of the timed calls.  [default: that of the preset, or 0.5]",
     ),
 ]
 MaxSeconds = Annotated[
@@ -238,8 +245,8 @@ FailBelow = Annotated[
         "--fail-below",
         metavar="POINTS",
         min=0,
-        help="Largest loss of clean or robust accuracy, in percentage points: exit code 1 if a "
-        "cell of RUN_B is below RUN_A by more, or failed.",
+        help="Largest loss of clean or robust accuracy that is allowed, in percentage points. Exit "
+        "code 1 if a cell of RUN_B lost more, is missing, failed or became invalid.",
         show_default=False,
     ),
 ]
@@ -263,6 +270,22 @@ NewFamily = Annotated[
 ]
 NewName = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of the plugin, such as my_defense.")
+]
+ExportPretrained = Annotated[
+    bool,
+    typer.Option(
+        "--pretrained",
+        help="Trained networks of the package, where export looks for networks besides the cache.",
+    ),
+]
+ExportWeights = Annotated[
+    Path | None,
+    option(
+        "--weights",
+        "FOLDER",
+        "Folder of weights that the run was started with, where export looks for networks besides "
+        "the cache.",
+    ),
 ]
 ExportFolder = Annotated[
     Path,

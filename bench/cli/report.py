@@ -14,7 +14,7 @@ def command(
 ) -> None:
     """Make the tables and plots of a run again from its raw results.
 
-    Nothing is computed anew.
+    No network is run again.
     """
     from bench.commands.report import report
 

@@ -28,7 +28,7 @@ def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:
         fail_below: number of percentage points that B may lose in a cell; None for any number.
 
     Returns:
-        1 where B lost more, else 0.
+        1 if there is a regression, else 0.
 
     Raises:
         RequestError: a path is not the folder of a run, a raw file is damaged, or the two runs

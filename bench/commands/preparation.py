@@ -111,7 +111,7 @@ def requested_weights(weights: Weights, plan: Plan, name: str) -> dict[str, str]
         raise RequestError(
             f"none of the weights in {weights.folder} is one that this run ({name}) asks for: "
             "data set, parameters, seed and classifier must be the same; "
-            f"the folder has: {networks or 'none at all'}"
+            f"the folder has: {networks or 'none'}"
         )
 
     return used

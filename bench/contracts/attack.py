@@ -1,4 +1,4 @@
-"""Contracts of attacks: within a budget, or at the least distance."""
+"""Contracts of attacks: within a budget, or of minimum norm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Attack(Plugin, ABC):
     """Evasion attack on any model; the threat model decides which model that is.
 
     An iterative attack calls its number of steps `steps`: the harness doubles this parameter on a
-    sample of the images to see whether the attack has converged.
+    sample of the images for the convergence check.
 
     Attributes:
         access: `gradient` (default), or `decision` for an attack that uses predicted classes only.

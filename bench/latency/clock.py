@@ -1,6 +1,6 @@
 """The clock: warm-up until calls take the same time, then raw samples of single calls.
 
-The device is synchronised before and after every call. `timer` is also the clock of
+The device is synchronized before and after every call. `timer` is also the clock of
 pytest-benchmark: `--benchmark-timer=bench.latency.clock.timer`.
 """
 
@@ -81,10 +81,10 @@ def clocks_disagree(samples: Samples) -> bool:
 
 
 def _warm_up(call: Callable[[], object], settings: LatencySettings) -> tuple[int, bool]:
-    """Call until the latest calls took the same time.
+    """Call until the latest calls take the same time (within 10 %).
 
     Returns:
-        number of calls, and whether the latest took the same time.
+        number of calls, and whether the latest take the same time.
     """
     seconds: list[float] = []
     begin = timer()
@@ -115,7 +115,7 @@ def _enough(calls: int, elapsed: float, settings: LatencySettings) -> bool:
 
 
 class _CudaEvents:
-    """Two CUDA events around a call; the time between them is read after synchronising."""
+    """Two CUDA events around a call; the time between them is read after synchronizing."""
 
     def __init__(self) -> None:
         self._before = torch.cuda.Event(enable_timing=True)

@@ -93,7 +93,7 @@ class Precision:
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
-        """Allow or forbid TF32 inside the block, as this precision has it."""
+        """Allow or forbid TF32 inside the block, as this precision requires."""
         with tf32_allowed(self.tf32):
             yield
 

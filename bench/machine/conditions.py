@@ -40,8 +40,8 @@ class ConditionsMonitor:
     def conditions(self) -> dict[str, Any]:
         """Number of threads, clock in MHz at the start, and mean number of cores busy elsewhere.
 
-        Busy elsewhere are cores that other processes keep busy, or that the host takes from a
-        virtual machine. A value that the system does not report is None.
+        A core is busy elsewhere if another process uses it, or if the host takes it from a virtual
+        machine. A value that the system does not report is None.
         """
         return {
             "threads": torch.get_num_threads(),

@@ -61,7 +61,7 @@ def _held(device: torch.device, *, exclusive: bool) -> Iterator[None]:
 
 def _acquire(lock: ReadWriteLock, *, exclusive: bool) -> None:
     acquire = lock.acquire_write if exclusive else lock.acquire_read
-    activity = "it uses the device" if exclusive else "it times on the device, or is about to"
+    activity = "it uses the device" if exclusive else "it measures latency, or waits to do so"
 
     # Waiting in short pieces lets a signal such as Ctrl-C interrupt.
     for attempt in count():

@@ -41,7 +41,7 @@ def _cuda_device(name: str, index: int) -> torch.device:
             f"device '{name}' is not on this machine (CUDA devices: {count}); use --device cpu"
         )
 
-    # Synchronisation and allocation without an explicit device go to the current one.
+    # Synchronization and allocation without an explicit device go to the current one.
     torch.cuda.set_device(index)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

@@ -20,7 +20,7 @@ DATASETS = {
         "handwritten digits, 28x28, through torchvision (LeCun, Cortes and Burges; CC BY-SA 3.0)"
     ),
     "fashion_mnist": (
-        "articles of clothing, 28x28, through torchvision (arXiv:1708.07747; MIT licence)"
+        "articles of clothing, 28x28, through torchvision (arXiv:1708.07747; MIT license)"
     ),
 }
 """The data sets with their descriptions; `bench.stages.datasets` loads them."""

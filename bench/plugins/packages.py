@@ -10,7 +10,7 @@ from bench.errors import RequestError
 FAMILIES = {"defense": "defenses", "attack": "attacks", "classifier": "classifiers"}
 """Each plugin family and the package of its built-in plugins."""
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).parents[2]
 """The folder that this copy of `bench` lies in; the packages of plugins lie beside it."""
 
 
@@ -28,10 +28,16 @@ def package_folder(package: str) -> Path:
             f"the package '{package}' is not installed: reinstall purification-bench"
         )
 
-    if not (location.exists() and location.samefile(installed)):
+    if not _is_same_package(location, installed):
         raise RequestError(_shadowed(package, installed, location))
 
     return installed
+
+
+def _is_same_package(location: Path, installed: Path) -> bool:
+    """Whether two folders are one package, also where folders or files are symbolic links."""
+    ours, theirs = installed / "__init__.py", location / "__init__.py"
+    return theirs.is_file() and theirs.samefile(ours)
 
 
 def _location(package: str) -> Path | None:

@@ -33,7 +33,7 @@ class CellProperties:
         sees_defense: whether the attacked model contains the purifier.
         stronger_than: names of threat models whose attacker knows less, or as much.
         eot: number of draws over which the gradient was averaged.
-        stochastic: whether the defense is randomised.
+        stochastic: whether the defense is randomized.
         stops_at_first_success: whether the attack on an image stops at the first iterate that the
             attacked model misclassifies, so that the image barely fools that model.
     """
@@ -62,7 +62,7 @@ class CellRecord:
         data: digest of the test images and their labels.
         n: number of test images.
         status: ok, failed or skipped.
-        reason: why the cell failed or was skipped, in one line; empty where it is ok.
+        reason: why the cell failed or was skipped, in one line; empty if the status is ok.
         parameters: parameters of the three plugins, defaults included.
         networks: digests of the weights that were used, by role.
         environment: id of the environment that the cell was computed in.
@@ -126,7 +126,7 @@ class CellRecord:
             record = cls(**parts, properties=CellProperties(**properties))
             for label in LABELS:
                 record.labels[label]
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not the record of a cell ({error})") from None
 
         return record

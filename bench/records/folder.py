@@ -12,6 +12,7 @@ tables/, plots/          derived files, which `bench report` makes again
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -21,9 +22,11 @@ from bench.records.cell import LABELS, CellRecord
 from bench.records.outcome import CellImages, Outcome
 from bench.records.record_files import read_object, read_record, read_timing
 from bench.records.timing import TimedCall, Timing
-from bench.store.artifacts import read_artifact, write_artifact
+from bench.store.artifacts import Tensors, read_artifact, write_artifact
 from bench.store.atomic import is_partial, sweep_partials, write_json
 from bench.store.keys import content_key
+
+logger = logging.getLogger("bench")
 
 
 class RunFolder:
@@ -37,6 +40,7 @@ class RunFolder:
         self.path = path
         self._outcomes: dict[str, Outcome] = {}
         self._embedded_images: dict[str, CellImages] = {}
+        self._images: dict[str, Tensors] = {}
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> Self:
@@ -158,25 +162,37 @@ class RunFolder:
             ) from None
 
     def images(self, record: CellRecord) -> CellImages | None:
-        """The first images of a cell, for pictures; None where the folder holds none.
+        """The first images of a cell, for pictures; None where the folder holds no sound ones.
+
+        Pictures decide nothing, so damaged images are logged and left out.
 
         Raises:
-            RequestError: a file of images is damaged.
+            RequestError: the outcome of a run of version 0.1.0, which holds the images, is damaged.
         """
-        if record.key in self._embedded_images:
-            return self._embedded_images[record.key]
+        if not record.adversarial_set:
+            self.outcome(record)
+            return self._embedded_images.get(record.key)
 
-        paths = self._images_path(record.adversarial_set), self._images_path(record.key)
-        if not record.adversarial_set or not all(path.is_file() for path in paths):
-            return None
+        of_set = self._stored_images(record.adversarial_set)
+        of_cell = self._stored_images(record.key)
         try:
-            of_set, of_cell = (read_artifact(path).tensors for path in paths)
             return CellImages(of_set["clean"], of_set["adversarial"], of_cell["purified"])
-        except (ValueError, KeyError) as error:
-            raise RequestError(
-                f"the images {paths[0]} or {paths[1]} are damaged ({error}): "
-                "remove both, and the report leaves their pictures out"
-            ) from None
+        except KeyError:
+            return None
+
+    def _stored_images(self, key: str) -> Tensors:
+        """The images of an adversarial set or of a cell; none where their file is not sound."""
+        if key not in self._images:
+            path = self._images_path(key)
+            self._images[key] = {}
+            try:
+                self._images[key] = read_artifact(path).tensors
+            except FileNotFoundError:
+                pass
+            except ValueError as damage:
+                logger.warning("damaged images %s: %s; their pictures are left out", path, damage)
+
+        return self._images[key]
 
     def save_timing(self, timing: Timing) -> None:
         """Write the record of a timing."""

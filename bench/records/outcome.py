@@ -25,7 +25,7 @@ _IMAGES = ("sample_clean", "sample_adversarial", "sample_purified")
 class Outcome:
     """Predictions and distances for n test images, from which every accuracy is derived.
 
-    A randomised defense is evaluated in m draws, any other in one (m = 1).
+    A randomized defense is evaluated in m draws, any other in one (m = 1).
 
     Attributes:
         labels: true classes, (n,).
@@ -84,12 +84,13 @@ class Outcome:
         named = {_EARLIER_NAMES.get(name, name): array for name, array in arrays.items()}
         kept = {name: array for name, array in named.items() if name not in _IMAGES}
 
+        # A TypeError comes from a missing or unknown array, or from one without a length.
         try:
             outcome = cls(**kept)
+            outcome._check_shapes()
         except TypeError as error:
             raise ValueError(f"not an outcome ({error})") from None
 
-        outcome._check_shapes()
         return outcome
 
     def _check_shapes(self) -> None:

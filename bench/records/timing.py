@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
+from bench.records.cell import Status
 from bench.records.pipeline import Pipeline
 from bench.store.keys import content_key
 
@@ -25,8 +26,6 @@ BUSY = 0.3
 
 Target = Literal["purifier", "pipeline"]
 TARGETS: tuple[Target, ...] = ("purifier", "pipeline")
-
-Status = Literal["ok", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Timing:
     Attributes:
         call: the call that was timed.
         status: `ok`, `skipped` where the engine or precision does not apply, or `failed`.
-        reason: why the timing failed or was skipped, in one line; empty where it is ok.
+        reason: why the timing failed or was skipped, in one line; empty if the status is ok.
         samples: raw times; None unless the status is ok.
         agreement: comparison with eager float32; None for eager float32 itself.
         flops_per_image: floating-point operations of the target on one image: those of

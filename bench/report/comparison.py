@@ -16,6 +16,7 @@ from bench.errors import RequestError
 from bench.records.cell import LABELS, CellRecord
 from bench.records.folder import RunFolder
 from bench.report.columns import title_of
+from bench.spec import Spec, split_list
 
 Key = tuple[Any, ...]
 
@@ -100,7 +101,7 @@ class Comparison:
         )
 
     def regressions(self, points: float) -> list[str]:
-        """A line for each cell that B lacks, could not evaluate, or in which it lost accuracy.
+        """A line for each cell that B lacks, failed or lost accuracy in, or that became invalid.
 
         Args:
             points: number of percentage points that B may lose.
@@ -223,7 +224,28 @@ def _changed(pairs: Iterable[tuple[CellRecord, CellRecord]]) -> tuple[str, ...]:
         f"{family} {first.labels[family]}"
         for first, second in pairs
         for family in ("classifier", "defense", "attack")
-        if first.parameters.get(family) != second.parameters.get(family)
+        if _canonical(first.parameters.get(family)) != _canonical(second.parameters.get(family))
     )
 
     return tuple(dict.fromkeys(changed))
+
+
+def _canonical(value: Any) -> Any:
+    """A recorded parameter, in a form that two versions of a plugin share.
+
+    Options that are not taken are left out, and the parameters of a spec are in no order.
+    """
+    if isinstance(value, Mapping):
+        taken = {
+            name: inner for name, inner in value.items() if inner is not None and inner is not False
+        }
+        return {name: _canonical(inner) for name, inner in taken.items()}
+    if not isinstance(value, str):
+        return value
+
+    try:
+        specs = [Spec.parse(text) for text in split_list(value)]
+    except RequestError:
+        return value
+
+    return tuple((spec.name, frozenset(spec.parameters)) for spec in specs)

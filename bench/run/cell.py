@@ -111,7 +111,7 @@ class Cell:
         )
 
     def with_doubled_steps(self) -> Cell | None:
-        """The cell with twice the steps of its attack, to see whether the attack has converged.
+        """The cell with twice the steps of its attack, for the convergence check.
 
         None where the attack has no steps or allows no more of them, and where the attacked model
         is not evaluated, so that there is nothing to compare.

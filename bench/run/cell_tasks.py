@@ -14,7 +14,7 @@ from bench.geometry import Norm, distances
 from bench.records.outcome import CellImages, Outcome, as_pixels
 from bench.run.cell import Cell
 from bench.run.config import RunConfig
-from bench.stages.context import TaskContext
+from bench.stages.context import DamagedArtifact, TaskContext
 from bench.stages.craft import Craft, ProjectToBudget
 from bench.stages.executor import Executor
 from bench.stages.predict import SAMPLES, Predict
@@ -37,7 +37,7 @@ class CellResult:
     """The result of a cell's tasks.
 
     Attributes:
-        outcome: raw arrays, one entry per test image (and per draw of a randomised defense).
+        outcome: raw arrays, one entry per test image (and per draw of a randomized defense).
         images: first images, for pictures.
         adversarial_set: digest of the adversarial images.
     """
@@ -154,6 +154,10 @@ class CellTasks:
         substitute = self.substitute_task(cell)
 
         return CellNetworks(classifier, defense, self.network(substitute) if substitute else None)
+
+    def repair(self, damage: DamagedArtifact) -> None:
+        """Make a damaged network again; see `Executor.repair`."""
+        self._executor.repair(damage)
 
     def network(self, task: Train) -> NetworkRef:
         """One network, trained now where the cache lacks it."""

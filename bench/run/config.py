@@ -60,9 +60,9 @@ class RunConfig(BaseModel):
             whole spec.
         n: number of test images, from the first on.
         batch_size: number of images that are attacked and evaluated at once.
-        draws: number of evaluations of a randomised defense on the finished images.
-        convergence: number of images that an iterative attack attacks once more, with twice its
-            steps; 0 for none.
+        draws: number of evaluations of a randomized defense on the finished images.
+        convergence: number of images for the convergence check, which repeats an iterative attack
+            with twice the steps; 0 turns it off.
         parameters: parameters that replace a plugin's defaults in this run, by the plugin's name.
         latency: settings of the latency measurement.
     """

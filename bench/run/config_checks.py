@@ -30,7 +30,7 @@ def check_attack_specs(config: RunConfig, attacks: Sequence[Configured[Attack]])
     """Check that every spec with parameters under `attack_eps` is one of the grid's attacks.
 
     Raises:
-        RequestError: a spec is not among the attacks, as it is written there.
+        RequestError: a spec is not among the attacks in the same spelling.
     """
     labels = [attack.label for attack in attacks]
     for name in config.attack_eps:

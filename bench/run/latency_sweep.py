@@ -17,7 +17,7 @@ from bench.records.timing import TimedCall, Timing
 from bench.run.cell import Cell
 from bench.run.cell_tasks import CellTasks
 from bench.run.config import RunConfig
-from bench.stages.context import TaskContext
+from bench.stages.context import DamagedArtifact, TaskContext
 
 logger = logging.getLogger("bench")
 
@@ -84,16 +84,24 @@ class LatencySweep:
         return failed
 
     def _timing(self, stopwatch: Stopwatch, call: TimedCall) -> Timing:
-        """The timing of a call, whose networks are trained or loaded first."""
+        """The timing of a call, or the record of why there is none."""
         try:
-            networks = self._tasks.networks(self._cells[call.pipeline])
-            split = self._context.split(call.pipeline.dataset, self._config.n)
-            with exclusive_use(self._context.device):
-                return stopwatch.time(call, networks, split)
+            return self._timed(stopwatch, call)
         except NotApplicable as reason:
             return Timing(call, "skipped", str(reason))
         except PluginFault as fault:
             return Timing(call, "failed", str(fault))
+
+    def _timed(self, stopwatch: Stopwatch, call: TimedCall) -> Timing:
+        """The timing of a call, whose networks are trained, loaded or made again first."""
+        while True:
+            networks = self._tasks.networks(self._cells[call.pipeline])
+            split = self._context.split(call.pipeline.dataset, self._config.n)
+            try:
+                with exclusive_use(self._context.device):
+                    return stopwatch.time(call, networks, split)
+            except DamagedArtifact as damage:
+                self._tasks.repair(damage)
 
     def _is_timed(self, call: TimedCall, environment: str) -> bool:
         """Whether the folder has an ok timing of the call in this environment.

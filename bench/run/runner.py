@@ -80,7 +80,7 @@ class Runner:
         return sweep.run(environment)
 
     def _evaluate(self, cell: Cell, environment: str) -> CellRecord:
-        """Run one cell and write its record, whether it ends well or not."""
+        """Run one cell and write its record, whether it succeeds or fails."""
         networks: CellNetworks | None = None
         result: CellResult | None = None
         details: dict[str, Any] = {}

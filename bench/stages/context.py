@@ -18,10 +18,10 @@ from bench.store.artifacts import Artifact, ArtifactStore, Tensors
 
 
 class DamagedArtifact(StorageError):
-    """A stored artifact whose content did not match its digest; it has been removed.
+    """A stored artifact whose content does not match its digest.
 
     Attributes:
-        key: content key of the removed artifact.
+        key: content key of the artifact.
     """
 
     def __init__(self, key: str, message: str) -> None:
@@ -81,7 +81,7 @@ class TaskContext:
         """The trained network on the device: frozen, in evaluation mode, its output unchecked.
 
         Raises:
-            DamagedArtifact: the stored file did not match its digest and has been removed.
+            DamagedArtifact: the stored file does not match its digest.
             StorageError: the network has vanished from the cache, or was replaced there.
             PluginFault: the plugin cannot build the module again, or load its own weights into it.
         """
@@ -110,7 +110,7 @@ class TaskContext:
         """The tensors of an adversarial set, as `bench.stages.craft.Craft.run` makes them.
 
         Raises:
-            DamagedArtifact: the stored file did not match its digest and has been removed.
+            DamagedArtifact: the stored file does not match its digest.
             StorageError: the set has vanished from the cache, or was replaced there.
         """
         return self._load("adversarial", reference, "an adversarial set").tensors
@@ -121,12 +121,9 @@ class TaskContext:
         """The stored artifact of a reference, verified."""
         artifact = self.store.load(kind, reference.key)
 
-        if artifact is None and self.store.remove_damaged(kind, reference.key):
-            raise DamagedArtifact(
-                reference.key,
-                f"{description} was damaged in the cache and has been removed: "
-                "start the command again",
-            )
+        if artifact is None and self.store.path(kind, reference.key).exists():
+            message = f"{description} is damaged in the cache: start the command again"
+            raise DamagedArtifact(reference.key, message)
         if artifact is None or artifact.digest != reference.digest:
             event = "has vanished from" if artifact is None else "was replaced in"
             raise StorageError(f"{description} {event} the cache: start the command again")

@@ -5,7 +5,6 @@ Another engine is another class with the same two methods; the stages stay as th
 
 from __future__ import annotations
 
-import logging
 from typing import Protocol
 
 from bench.errors import PluginFault
@@ -13,8 +12,6 @@ from bench.machine.device_lock import shared_use
 from bench.stages.context import DamagedArtifact, TaskContext
 from bench.stages.task import Task
 from bench.store.artifacts import Artifact, Meta, Tensors
-
-logger = logging.getLogger("bench")
 
 
 class Executor(Protocol):
@@ -32,6 +29,14 @@ class Executor(Protocol):
         """The digest of the task's artifact, which is made now if the cache lacks it.
 
         Raises:
+            PluginFault: the task failed.
+        """
+
+    def repair(self, damage: DamagedArtifact) -> None:
+        """Make a damaged artifact again, whose digest this executor gave.
+
+        Raises:
+            DamagedArtifact: it gave no digest of that artifact.
             PluginFault: the task failed.
         """
 
@@ -72,20 +77,19 @@ class LocalExecutor:
         self._unread[task.key] = task
         return stored
 
+    def repair(self, damage: DamagedArtifact) -> None:
+        """See `Executor.repair`. Each artifact is made again once at most."""
+        damaged = self._unread.pop(damage.key, None)
+        if damaged is None:
+            raise damage
+
+        self.artifact(damaged)
+
     def _run(self, task: Task) -> tuple[Tensors, Meta]:
-        """Run the task; an input that turns out to be damaged is made again first."""
-        try:
-            return self._run_on_device(task)
-        except DamagedArtifact as damage:
-            if damage.key not in self._unread:
-                raise
-
-            damaged = self._unread.pop(damage.key)
-            logger.warning("damaged artifact %s %s: it is made again", damaged.kind, damage.key[:8])
-            self.artifact(damaged)
-
-            return self._run_on_device(task)
-
-    def _run_on_device(self, task: Task) -> tuple[Tensors, Meta]:
-        with shared_use(self._context.device):
-            return task.run(self._context)
+        """Run the task; inputs that turn out to be damaged are made again first."""
+        while True:
+            try:
+                with shared_use(self._context.device):
+                    return task.run(self._context)
+            except DamagedArtifact as damage:
+                self.repair(damage)

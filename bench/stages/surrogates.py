@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class DefendedClassifier(nn.Module):
-    """Purifier and classifier in a row; maps images (n, c, h, w) in [0, 1] to logits (n, classes).
+    """Purifier and classifier in sequence: images (n, c, h, w) in [0, 1] to logits (n, classes).
 
     For autograd the logits always depend on the images. A purifier that cuts the graph therefore
     has a zero gradient, which the verdict reports, and does not raise in the middle of an attack.

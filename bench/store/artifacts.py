@@ -161,14 +161,6 @@ class ArtifactStore:
                 raise StorageError(f"{given} can no longer be read: {damage}") from None
             return None
 
-    def remove_damaged(self, kind: str, key: str) -> bool:
-        """Remove a file that `load` could not read; whether there was one."""
-        path = self.path(kind, key)
-        existed = path.is_file()
-        path.unlink(missing_ok=True)
-
-        return existed
-
     def get_or_make(
         self, kind: str, key: str, make: Callable[[], tuple[Tensors, Meta]]
     ) -> tuple[Artifact, bool]:
@@ -234,9 +226,13 @@ def _seal(digest: str, meta: str) -> str:
 
 
 def _digest_in(path: Path) -> str | None:
-    """The digest in the header of a file; None where there is no readable file."""
+    """The digest in the header of a file; None where there is no file with a sound header."""
     try:
         with safe_open(path, framework="numpy") as file:
-            return (file.metadata() or {}).get("digest")
-    except (SafetensorError, OSError):
+            header = file.metadata() or {}
+        digest: str = header["digest"]
+        sound = _seal(digest, header["meta"]) == header["seal"]
+    except (SafetensorError, KeyError, OSError):
         return None
+
+    return digest if sound else None

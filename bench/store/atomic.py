@@ -15,6 +15,9 @@ from bench.errors import StorageError
 
 _SUFFIX = ".partial"
 
+_ABANDONED = 86_400.0
+"""Age in seconds from which a temporary file belongs to a process that was killed."""
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file: to a temporary name in the same folder, flushed to disk, then renamed.
@@ -61,11 +64,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def sweep_partials(folder: Path, older_than_s: float = 86_400.0) -> None:
-    """Remove the temporary files of killed processes: those older than a day, or than given."""
+def sweep_partials(folder: Path) -> None:
+    """Remove the temporary files of killed processes, those older than a day."""
     for path in folder.rglob(f".*{_SUFFIX}"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > older_than_s:
+            if time.time() - path.stat().st_mtime > _ABANDONED:
                 path.unlink()
 
 

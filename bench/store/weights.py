@@ -34,7 +34,7 @@ class Score(StrictModel):
         settings: parameters of the purifier that its training does not depend on.
         images: `clean`, or attack, epsilon and threat model of the adversarial images.
         n: number of test images.
-        draws: number of evaluations of each image, above 1 for a randomised defense.
+        draws: number of evaluations of each image, above 1 for a randomized defense.
         value: share of images that are right; the mean over draws.
         low: lower end of the interval.
         high: upper end of the interval.

@@ -1,11 +1,11 @@
-"""How far measured latencies are from the floor that the machine sets, as a table.
+"""Table of measured latencies beside the lower bound (floor) that the machine sets.
 
-The floor of a call is the larger of two times: its floating-point operations at the machine's peak,
-and the bytes it must move at least (weights once, images in and out) at the machine's bandwidth.
-Both peaks are measured here: the best of several large matrix products in the precision of the row,
-and of several copies of a large tensor. Operations are those counted at run time (convolutions and
-matrix products); a purifier without any is left out. Weights that stay in a cache from call to call
-may be read faster than that bandwidth. Run it on the machine that the run comes from.
+The floor of a call is the larger of two times: its floating-point operations at the machine's peak
+rate, and the bytes that it must move (weights once, images in and out) at the machine's bandwidth.
+Both rates are measured here: the best of several large matrix products in the precision of the row,
+and the best of several copies of a large tensor. Operations are counted at run time (convolutions
+and matrix products); a purifier without any is left out. Weights that stay in a cache from call to
+call may be read faster than that bandwidth. Run it on the machine that the run comes from.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SIZES = {"cpu": (2048, 2**26), "cuda": (8192, 2**29)}
 
 
 def best(call: object, times: int = 10) -> float:
-    """The least seconds of several calls."""
+    """Seconds of the fastest of several calls."""
     found = []
     for _ in range(times):
         start = timer()
@@ -79,7 +79,9 @@ def row(timing: Timing, flops: float, speed: float) -> str:
 def main() -> None:
     """Print the table of a run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="a run's folder, such as `bench latency` leaves")
+    parser.add_argument(
+        "run", type=Path, help="folder of a run, such as one written by `bench latency`"
+    )
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     device = choose_device(options.device)
@@ -108,7 +110,7 @@ def main() -> None:
     lines = [
         f"Purifiers of `{options.run}` on {device_name(device)} "
         f"({torch.get_num_threads()} threads).",
-        f"EvaluatedCell peaks: {said}, copying {speed / 1e9:.1f} GB/s.",
+        f"Measured peaks: {said}, copying {speed / 1e9:.1f} GB/s.",
         "",
         f"| {' | '.join(titles)} | times the floor |",
         "|:--|--:|:--|:--|--:|--:|--:|--:|",

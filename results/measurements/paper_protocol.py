@@ -1,13 +1,12 @@
-"""The undefended accuracies of the reproduced paper as its author's notebooks compute them, on this
-project's VGG-16.
+"""Tables of the undefended accuracy of our VGG-16 by the protocol of the paper's author.
 
-The notebooks (see the note in results/published/paper.json) leave the network in training mode, so
-that dropout and the statistics of each batch of 64 act while it is attacked and while it is judged;
-their FGSM lowers the true logit, where FGSM raises the cross-entropy; their PGD takes 40 steps of
-0.01 from the clean image and does not clip. Here the mode and FGSM's loss are turned on and off,
-with epsilon as printed on [0, 1], beside the published figures.
+The author's notebooks (see the note in results/published/paper.json) leave the network in training
+mode, so that dropout and the statistics of each batch of 64 act while it is attacked and evaluated.
+Their FGSM lowers the true logit instead of raising the cross-entropy. Their PGD takes 40 steps of
+0.01 from the clean image and does not clip the images. The tables show evaluation and training
+mode, and both losses of FGSM, beside the published figures; epsilon is the printed one on [0, 1].
 
-    python results/measurements/paper_protocol.py --cache CACHE --data DATA
+    python results/measurements/paper_protocol.py --cache CACHE --data FOLDER
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ BATCH = 64
 
 
 def gradient(network: nn.Module, images: Tensor, labels: Tensor, logit: bool) -> Tensor:
-    """Of minus the true logit, or of the cross-entropy."""
+    """Gradient of minus the true logit, or of the cross-entropy, with respect to the images."""
     images = images.clone().requires_grad_()
     logits = network(images)
     loss = (
@@ -40,20 +39,20 @@ def gradient(network: nn.Module, images: Tensor, labels: Tensor, logit: bool) ->
 
 
 def right(network: nn.Module, images: Tensor, labels: Tensor) -> int:
-    """How many images are classified rightly."""
+    """Number of images that are classified correctly."""
     with torch.no_grad():
         return int((network(images).argmax(1) == labels).sum())
 
 
 def batches(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """As the notebooks take them."""
+    """Batches of 64 images with their labels, as in the notebooks."""
     yield from zip(images.split(BATCH), labels.split(BATCH), strict=True)
 
 
 def fgsm(
     network: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], logit: bool
 ) -> list[float]:
-    """Accuracy at each budget, clipped."""
+    """Accuracy at each budget under FGSM, images clipped to [0, 1]."""
     found = [0] * len(budgets)
     for some, theirs in batches(images, labels):
         sign = gradient(network, some, theirs, logit).sign()
@@ -65,7 +64,7 @@ def fgsm(
 def pgd(
     network: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], logit: bool
 ) -> list[float]:
-    """Accuracy at each budget, after 40 steps of 0.01 from the clean image, not clipped."""
+    """Accuracy at each budget under PGD of 40 steps of 0.01 from the clean image, not clipped."""
     found = [0] * len(budgets)
     for some, theirs in batches(images, labels):
         for index, eps in enumerate(budgets):
@@ -79,15 +78,17 @@ def pgd(
 
 
 def main() -> None:
-    """A table for each attack."""
+    """Print a table for each attack."""
     parser = setting.options(__doc__, "paper-cpu")
     parser.add_argument("--dataset", choices=("mnist", "fashion_mnist"), default="mnist")
-    parser.add_argument("--n", type=int, default=1000, help="images under FGSM; 0 for none")
+    parser.add_argument(
+        "--n", type=int, default=1000, help="number of images under FGSM; 0 skips FGSM"
+    )
     parser.add_argument(
         "--pgd-n",
         type=int,
         default=64,
-        help="images under PGD, 40 steps at each epsilon; 0 for none",
+        help="number of images under PGD, which takes 40 steps at each epsilon; 0 skips PGD",
     )
     given = setting.parsed(parser)
     used = setting.prepared(given.preset, {"n": given.n}, given.cache, given.data)

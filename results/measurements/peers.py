@@ -1,12 +1,13 @@
-"""Crafting PGD-40 through this harness against plain foolbox, torchattacks and ART, as a table.
+"""Table of the time to craft PGD-40 with this harness, plain foolbox, torchattacks and ART.
 
-All attack the preset's CNN, frozen, with the same step, uniform random start, images and batches,
-turn about in each round, after a round that does not count. The harness does more: it leaves out
-images that are wrong already, takes the gradient at the clean images for the verdict, and checks
-what comes back; no cache takes part. A ratio is of one round, to plain foolbox in it. A peer that
-is not installed is said so.
+All attack the preset's CNN with frozen weights, the same step size, a uniform random start, and the
+same images and batches. They take turns in each round; the first round is not counted. The harness
+does more than the others: it leaves out images that are already misclassified, computes the
+gradient at the clean images for the verdict, and checks the result. It reads no adversarial images
+from a cache. A ratio is the time divided by that of plain foolbox in the same round. The table
+names the libraries that are not installed.
 
-    pip install torchattacks adversarial-robustness-toolbox
+    pip install '.[peers]'
     python results/measurements/peers.py --cache CACHE --data FOLDER
 """
 
@@ -30,11 +31,11 @@ STEPS, SHARE = 40, 0.01 / 0.3
 BASELINE = "foolbox, plain"
 
 Peer = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
-"""From model, images of a batch, labels and eps to adversarial images."""
+"""Function of a model, the images of a batch, their labels and eps; returns adversarial images."""
 
 
 def foolbox_pgd(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
-    """As foolbox's manual has it."""
+    """PGD of foolbox, called as in its manual."""
     import foolbox
 
     attack = foolbox.attacks.LinfPGD(steps=STEPS, rel_stepsize=SHARE, random_start=True)
@@ -44,7 +45,7 @@ def foolbox_pgd(model: nn.Module, images: Tensor, labels: Tensor, eps: float) ->
 
 
 def torchattacks_pgd(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
-    """As its manual has it."""
+    """PGD of torchattacks, called as in its manual."""
     import torchattacks
 
     return torchattacks.PGD(model, eps=eps, alpha=SHARE * eps, steps=STEPS, random_start=True)(
@@ -53,7 +54,7 @@ def torchattacks_pgd(model: nn.Module, images: Tensor, labels: Tensor, eps: floa
 
 
 def art_pgd(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
-    """As its manual has it; the PyTorch implementation."""
+    """PGD of ART in PyTorch, called as in its manual."""
     from art.attacks.evasion import ProjectedGradientDescentPyTorch
     from art.estimators.classification import PyTorchClassifier
 
@@ -88,7 +89,7 @@ PEERS: dict[str, tuple[str, Peer]] = {
 def contenders(
     used: setting.Setting, eps: float, installed: dict[str, Peer]
 ) -> dict[str, Callable[[int], Tensor]]:
-    """Functions by name that craft the whole set, with the randomness of the given round."""
+    """Functions that craft the whole set with the seed of a round, by name."""
     cell = used.cells[0]
     networks = used.tasks.networks(cell)
     task = used.tasks.craft_task(cell, networks)
@@ -122,7 +123,7 @@ def contenders(
 
 
 def installed_peers() -> tuple[dict[str, Peer], list[str]]:
-    """Those that can be imported, and the names of the others."""
+    """The libraries that can be imported, and the names of the others."""
     found, missing = {}, []
     for name, (module, peer) in PEERS.items():
         try:
@@ -135,7 +136,7 @@ def installed_peers() -> tuple[dict[str, Peer], list[str]]:
 
 
 def compare(used: setting.Setting, eps: float, rounds: int, now: setting.Clock) -> None:
-    """Print the rows of one budget."""
+    """Measure one budget and print its rows."""
     installed, missing = installed_peers()
     entries = contenders(used, eps, installed)
     cell = used.cells[0]
@@ -144,7 +145,7 @@ def compare(used: setting.Setting, eps: float, rounds: int, now: setting.Clock) 
     model = used.context.network(networks.classifier)
     seconds: dict[str, list[float]] = {name: [] for name in entries}
     made: dict[str, Tensor] = {}
-    for number in range(rounds + 1):  # the first warms up
+    for number in range(rounds + 1):  # the first round warms up
         names = list(entries)[number % len(entries) :] + list(entries)[: number % len(entries)]
         for name in names:
             start = now()
@@ -181,7 +182,7 @@ def main() -> None:
     setting.say(f"{what}, {given.rounds} rounds; {setting.machine(given)}\n")
     setting.row(
         "eps",
-        "who",
+        "implementation",
         "seconds",
         "ratio to foolbox",
         "attacked accuracy",

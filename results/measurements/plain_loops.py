@@ -1,14 +1,15 @@
-"""PuVAE and Defense-GAN against plain eager loops written from their papers, as Markdown tables.
+"""Tables of the time of PuVAE and Defense-GAN beside plain eager loops written from their papers.
 
-Each ratio is of one call of the plain loop to the call of ours right after it; the median of all
-pairs, and their least and greatest. The networks are untrained: their weights alter neither the
-work nor, much, the time. The plain loops of `tests/defenses/plain.py` run on copies of the same
-layers in PyTorch's default memory format. Defense-GAN's has two rows: with the weights frozen, and
-as `loss.backward()` finds them in a module that nobody has frozen.
+A ratio is the time of one call of the plain loop divided by that of our call right after it. The
+table shows the median of all pairs, the least and the greatest. The networks are untrained, because
+the weights change neither the operations nor, much, the time. The plain loops of
+`tests/defenses/plain.py` run on copies of the same layers in PyTorch's default memory format.
+Defense-GAN has two rows: with frozen weights, and with weights as built, for which
+`loss.backward()` computes gradients too.
 
-The profile is of Defense-GAN at the published sizes. Nominal operations are those of the plain
-generator, forward and backward with frozen weights, whatever form computes them; the peak is that
-of a product of square float32 matrices.
+The profile shows Defense-GAN at the published sizes. Nominal operations are those of the plain
+generator, forward and backward with frozen weights; computed operations are those of our folded
+form. The peak is the rate of a product of square float32 matrices.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Pair:
-    """Two ways to the same images."""
+    """Our implementation and the plain loop, which return the same images."""
 
     defense: str
     sizes: str
@@ -65,7 +66,7 @@ class Pair:
 
 
 def pairs(given: argparse.Namespace, device: torch.device) -> Iterator[Pair]:
-    """All rows of the table, one after another."""
+    """The pairs of all rows of the table, in order."""
     for sizes, changes in (("published", {}), ("mnist", COMPACT_VAE)):
         vae = _ready(PuVAE(**changes).build(INFO), device)
         assert isinstance(vae, _PuVAE)
@@ -82,7 +83,7 @@ def pairs(given: argparse.Namespace, device: torch.device) -> Iterator[Pair]:
 
 
 def vae_pair(module: _PuVAE, sizes: str, images: Tensor) -> Pair:
-    """PuVAE's."""
+    """The pair of PuVAE."""
     layers = copy.deepcopy(module).to(memory_format=torch.contiguous_format)
     n, classes = len(images), module.classes
 
@@ -139,7 +140,7 @@ def row(pair: Pair, rounds: int) -> str:
 
 
 def profiled(batch: int, steps: int, restarts: int, device: torch.device) -> str:
-    """Profile of Defense-GAN at the published sizes, as a share of the machine's peak."""
+    """The row of the profile of Defense-GAN at the published sizes."""
     settings = replace(DefenseGAN(), steps=steps, restarts=restarts)
     module = _ready(settings.build(INFO), device)
     images = torch.rand(batch, *INFO.shape, device=device)
@@ -181,7 +182,7 @@ def operations(module: nn.Module, codes: int, device: torch.device) -> tuple[int
 
 
 def peak(device: torch.device, size: int = 2048, rounds: int = 7) -> float:
-    """GFLOP/s of a product of square float32 matrices, the best of some rounds."""
+    """GFLOP/s of a product of square float32 matrices, the best of `rounds` calls."""
     one, other = torch.randn(2, size, size, device=device)
     least = min(_seconds(lambda: one @ other) for _ in range(rounds))
     return 2 * size**3 / least / 1e9

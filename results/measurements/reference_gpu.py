@@ -1,11 +1,15 @@
-"""Everything that the reference results need of a GPU, in one call of under ten minutes; a second
-call goes on.
+"""Reference measurements on a GPU, in calls of under ten minutes each.
 
-Trains the networks of the MNIST preset where the cache lacks them, times every defense at every
-batch size under eager, compile and CUDA graphs in float32, under eager and CUDA graphs in TF32 and
-bfloat16, holds the times against the floor, and Defense-GAN and PuVAE against loops written
-straight from the papers; then the paper's tables, in several calls. Leaves run folders and Markdown
-files.
+A call stops when its time is over, and the next call continues the work. In order, it
+
+- trains the networks of the preset `mnist` that the cache lacks;
+- times every defense at every batch size, with eager, compile and CUDA graphs in float32, and with
+  eager and CUDA graphs in TF32 and bfloat16;
+- compares these times with the floor of the machine (`floor.py`), and Defense-GAN and PuVAE with
+  plain loops (`plain_loops.py`);
+- runs the preset `paper`, and reports it beside the published figures.
+
+It writes run folders and Markdown files.
 """
 
 from __future__ import annotations
@@ -25,18 +29,18 @@ BENCH = [sys.executable, "-c", "from bench.cli import main; main()"]
 
 
 def main() -> None:
-    """Run the steps until done or out of time."""
+    """Run the steps until all are done or the time is over."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of MNIST and Fashion-MNIST")
+    parser.add_argument("--data", type=Path, help="folder of the data sets MNIST and Fashion-MNIST")
     parser.add_argument("--out", type=Path, default=Path("results/reference"))
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--device", default="cuda")
     parser.add_argument(
-        "--minutes", type=float, default=9.5, help="stop by then; the next call goes on"
+        "--minutes", type=float, default=9.5, help="minutes after which this call stops"
     )
     parser.add_argument("--defenses", default=DEFENSES)
     parser.add_argument("--batch-sizes", default="1,8,32,128,512")
-    parser.add_argument("--preset", default="mnist", help="of the networks that are timed")
+    parser.add_argument("--preset", default="mnist", help="preset of the networks that are timed")
     parser.add_argument("--paper", default="paper", help="preset of the paper's tables")
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
@@ -109,13 +113,14 @@ def main() -> None:
     for command, output in steps:
         left = deadline - time.monotonic()
         if left <= 0 or not carried_out(list(map(str, command)), output, left):
-            sys.exit("out of time: call it again to go on")
+            sys.exit("the time is over; to continue, run the same command again")
 
 
 def carried_out(command: list[str], output: Path | None, seconds: float) -> bool:
-    """Run a command; its standard output goes to the file, where one is given.
+    """Run a command and write its standard output to a file, if one is given.
 
-    False if the time was too short.
+    Returns:
+        False if the time was too short.
     """
     try:
         done = subprocess.run(
@@ -127,7 +132,7 @@ def carried_out(command: list[str], output: Path | None, seconds: float) -> bool
         )
     except subprocess.TimeoutExpired:
         return False
-    if done.returncode:  # what failed is told and recorded there; the other steps do not need it
+    if done.returncode:  # the command reports its failure; the other steps do not need it
         print(f"exit code {done.returncode}: {' '.join(command)}", file=sys.stderr)
     elif output is not None:
         output.write_text(done.stdout)

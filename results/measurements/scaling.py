@@ -1,11 +1,12 @@
-"""How the time of a sweep grows with images and with cells, and PuVAE's latency with classes;
-straight lines fitted.
+"""Tables of the time of a sweep over images and cells, and of PuVAE's latency over classes.
 
-A sweep is one of the preset, its networks trained, the rest of its cache empty, in this process
-after one that does not count; it has the preset's convergence check, on 50 images at most whatever
-n. Over cells, the attack is PGD and the budgets grow in number. What a line leaves at zero is the
-fixed cost: configuration, networks and data read, and what is done once for all cells (clean images
-through every defense) or whatever n is. PuVAE is untrained, of the preset's sizes.
+A sweep evaluates all cells of the preset in this process, with trained networks and an otherwise
+empty cache. It includes the preset's convergence check, on 50 images at most for every n. The first
+sweep of each size is not counted. To vary the number of cells, PGD runs at more and more budgets.
+
+A straight line is fitted to each table. Its value at zero is the fixed cost: reading configuration,
+networks and data, and the work that does not depend on the number of cells (clean images through
+every defense) or images. PuVAE is untrained and has the sizes of the preset.
 
     python results/measurements/scaling.py --cache CACHE
 """
@@ -34,7 +35,7 @@ WARMUP = 3
 def repeated(
     runs: Mapping[int, Callable[[], object]], repeats: int, now: setting.Clock, warmup: int = 1
 ) -> dict[int, list[float]]:
-    """Seconds of every run by its size, turn about, after rounds that do not count."""
+    """Seconds of every run by its size; the runs take turns, `warmup` rounds are not counted."""
     seconds: dict[int, list[float]] = {size: [] for size in runs}
     for number in range(warmup + repeats):
         for size, run in runs.items():
@@ -48,9 +49,9 @@ def repeated(
 def swept(
     given: argparse.Namespace, overrides: Mapping[str, Any], scratch: Path
 ) -> Callable[[], object]:
-    """A whole sweep with a cache of its own that holds nothing but networks.
+    """A function that runs a whole sweep in a new cache with trained networks only.
 
-    Making that cache is not part of it.
+    The caches are made beforehand, one for each call.
     """
     source = setting.prepared(given.preset, dict(overrides), given.cache, given.data)
     waiting = [
@@ -66,7 +67,7 @@ def swept(
 
 
 def show(unit: str, seconds: Mapping[int, Sequence[float]], scale: float = 1.0) -> None:
-    """A row per size, times `scale`, and the line through all points."""
+    """Print one row per size, with seconds times `scale`, and the line fitted to all points."""
     for size, values in seconds.items():
         scaled = [scale * value for value in values]
         setting.row(unit, size, setting.quartiles(scaled), f"{float(np.median(scaled)) / size:.4f}")
@@ -78,7 +79,7 @@ def show(unit: str, seconds: Mapping[int, Sequence[float]], scale: float = 1.0) 
 
 
 def sweeps(given: argparse.Namespace, scratch: Path) -> None:
-    """The sweep's time over images and over cells."""
+    """Print the time of the sweep over images and over cells."""
     images = {
         n: swept(given, {"n": n, "draws": 1}, scratch / f"images{n}")
         for n in map(int, given.images.split(","))
@@ -102,7 +103,7 @@ def sweeps(given: argparse.Namespace, scratch: Path) -> None:
 
 
 def classes(given: argparse.Namespace) -> None:
-    """PuVAE's milliseconds a call over the number of classes."""
+    """Print the milliseconds of a call of PuVAE over the number of classes."""
     config = setting.prepared(given.preset, {}, given.cache, given.data).config
     plugin = configure(DEFENSES, "puvae", config.parameters).plugin
     setting.say("")
@@ -122,7 +123,9 @@ def main() -> None:
     """Print both tables as Markdown."""
     parser = setting.options(__doc__, preset="quick")
     parser.add_argument("--images", default="50,100,200,400")
-    parser.add_argument("--budgets", default="1,2,4,8", help="how many epsilons")
+    parser.add_argument(
+        "--budgets", default="1,2,4,8", help="numbers of epsilons, separated by commas"
+    )
     for name, default in (("n", 100), ("repeats", 3), ("calls", 30)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = setting.parsed(parser)

@@ -33,7 +33,7 @@ CLOCKS: Mapping[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_ti
 
 @dataclass
 class Setting:
-    """A configuration and what runs it."""
+    """A configuration with the objects that run it."""
 
     config: RunConfig
     context: TaskContext
@@ -47,16 +47,16 @@ class Setting:
 
 
 def prepared(preset: str, overrides: dict[str, Any], cache: Path, data: Path) -> Setting:
-    """The preset with options over it, on the CPU.
+    """The setting of a preset with some options replaced, on the CPU.
 
-    Its networks are looked for in the cache, and trained if missing.
+    Networks that the cache lacks are trained.
     """
     discover()
     return _set(resolve(read_preset(preset), overrides, preset), cache, data)
 
 
 def renewed(setting: Setting, cache: Path, **changes: Any) -> Setting:
-    """The same in another cache, with nothing loaded, and with changes to the configuration."""
+    """The setting with another cache, nothing loaded, and changes to the configuration."""
     return _set(setting.config.model_copy(update=changes), cache, setting.context.data)
 
 
@@ -80,28 +80,34 @@ def trained_cache(setting: Setting, into: Path) -> Path:
 
 
 def options(about: str | None, preset: str = "mnist") -> argparse.ArgumentParser:
-    """A parser with the options all have: preset, cache, data, threads, clock."""
+    """A parser with the options of all scripts: preset, cache, data, threads, clock."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--preset", default=preset)
     parser.add_argument(
-        "--cache", type=Path, default=os.environ.get("BENCH_CACHE"), help="holds trained networks"
+        "--cache",
+        type=Path,
+        default=os.environ.get("BENCH_CACHE"),
+        help="folder of trained networks",
     )
     parser.add_argument(
-        "--data", type=Path, default=os.environ.get("BENCH_DATA"), help="holds the images"
+        "--data", type=Path, default=os.environ.get("BENCH_DATA"), help="folder of the data sets"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
-        "--clock", choices=CLOCKS, default="wall", help="cpu: where others work on the machine"
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="clock of the times; cpu if other processes use the machine",
     )
     return parser
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options given, threads set, `now` the clock."""
+    """Parse the options and set the number of threads; `now` of the result is the clock."""
     given = parser.parse_args()
     if given.cache is None:
         parser.error(
-            "give --cache or BENCH_CACHE: a folder that holds, or takes, the trained networks"
+            "give --cache or BENCH_CACHE: the folder of trained networks, which may be empty"
         )
     given.data = Path(given.data or given.cache)
     given.now = CLOCKS[given.clock]
@@ -110,7 +116,7 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def machine(given: argparse.Namespace) -> str:
-    """What the numbers were taken on, and by which clock."""
+    """Processor, threads, PyTorch version and clock of the measurement, as text."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -123,7 +129,7 @@ def machine(given: argparse.Namespace) -> str:
 
 
 def quartiles(values: Sequence[float], digits: int = 3) -> str:
-    """`median [first quartile, third]`; of fewer than two the value alone."""
+    """Text `median [first quartile, third quartile]`; a single value stands alone."""
     if len(values) < 2:
         return f"{values[0]:.{digits}f}"
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")

@@ -1,23 +1,24 @@
-"""The three-defense comparison by this harness against a straightforward script: times and
-accuracies side by side.
+"""Times and accuracies of the three-defense comparison, by this harness and by a plain script.
 
 Gray-box, on the preset's networks: FGSM at 0.21 and 0.3 and PGD-40 without random start at 0.15, on
 each of ConvAE, PuVAE and Defense-GAN. The harness starts with the trained networks and an empty
-cache. The script is what one would write with foolbox at hand: for each defense the clean accuracy,
-then for each attack craft on the bare classifier, purify, classify; PuVAE class by class,
-Defense-GAN restart by restart (`tests/defenses/plain.py`). It is timed twice: on networks as
-`build` leaves them, whose weights gather gradients that nobody reads, and frozen. The script takes
-the random draws that the harness's tasks derive from their keys, so that outcomes can be compared
-image by image.
+cache. The script uses foolbox directly: for each defense it computes the clean accuracy, and for
+each attack it crafts on the bare classifier, purifies and classifies; PuVAE class by class,
+Defense-GAN restart by restart (`tests/defenses/plain.py`). It is timed twice: with weights as
+built, for which autograd computes gradients that are not used, and with frozen weights. The script
+takes the random draws that the harness's tasks derive from their keys, so that outcomes can be
+compared image by image.
 
-They may differ where a gradient is all but zero: its sign depends on the float rounding of a batch,
-and the harness leaves wrong images out of its batches. And Defense-GAN's projection is chaotic at
-large steps: two computations that agree to rounding at first end at different z. So the frozen
-script sees its images shifted by 1e-7, a rounding or so, and beside the images on which harness and
-script differ stand those on which the script differs from itself.
+Outcomes may differ for two reasons. Where a gradient is almost zero, its sign depends on the
+rounding of a batch, and the harness leaves misclassified images out of its batches. Defense-GAN's
+projection is chaotic at large steps: two computations that first differ by rounding end at
+different z. The frozen script therefore purifies images shifted by 1e-7, about one rounding. The
+second table shows the number of images on which harness and script differ, and beside it the number
+on which the script differs from the shifted script.
 
-The harness's convergence check (twice the steps on some images) is work the script does not do, and
-is timed apart. There is no row for `keep=first`: under graybox it is another attack on the defense.
+The harness's convergence check (twice the steps on some images) is work that the script does not
+do, and is timed separately. There is no row for `keep=first`, which is another attack on the
+defense under `graybox`.
 
     python results/measurements/sweep.py --cache CACHE --data FOLDER --n 200
 """
@@ -57,20 +58,20 @@ from bench.stages.task import Task
 from bench.store.artifacts import Artifact
 
 Seconds = dict[str, float]
-"""By part, and `total`."""
+"""Seconds by part of the work, and `total`."""
 
 Right = dict[tuple[str, str], tuple[NDArray[np.bool_], NDArray[np.bool_]]]
-"""By defense and attack: which images are right through the defense, clean and attacked."""
+"""Correctness of each image through the defense, clean and attacked, by defense and attack."""
 
 NUDGE = 1e-7
-"""By how much the frozen script's images are shifted before they are purified."""
+"""Shift of the images that the frozen script purifies, on the [0, 1] scale."""
 
 ATTACKS = ("fgsm", "pgd:random_start=false")
 BUDGETS = {"fgsm": (0.21, 0.3), "pgd": (0.15,)}
 
 
 class Stopwatch(LocalExecutor):
-    """Says where the time of a run goes."""
+    """Executor that sums the seconds of its tasks by part of the work."""
 
     def __init__(self, context: TaskContext, now: setting.Clock) -> None:
         super().__init__(context)
@@ -84,7 +85,7 @@ class Stopwatch(LocalExecutor):
 
 
 def part_of(task: Task) -> str:
-    """What the task's time is counted as."""
+    """Part of the work that a task's time is counted as."""
     if isinstance(task, Craft):
         return "crafting"
     if isinstance(task, Predict):
@@ -94,7 +95,7 @@ def part_of(task: Task) -> str:
 
 @contextmanager
 def timed(seconds: Seconds, part: str, now: setting.Clock) -> Iterator[None]:
-    """Count the block's time as that part."""
+    """Add the time of the block to a part."""
     start = now()
     yield
     seconds[part] += now() - start
@@ -103,7 +104,7 @@ def timed(seconds: Seconds, part: str, now: setting.Clock) -> Iterator[None]:
 def by_harness(
     used: setting.Setting, folder: Path, convergence: int, now: setting.Clock
 ) -> tuple[Seconds, Right]:
-    """Times and outcomes, from an empty cache but for the networks."""
+    """Times and outcomes of the harness, with a cache that has only the networks."""
     cache = setting.trained_cache(used, folder)
     start, found = now(), {}
     fresh = setting.renewed(used, cache, convergence=convergence)
@@ -120,7 +121,7 @@ def by_harness(
 
 
 def attack_name(cell: Cell) -> str:
-    """The attack and its budget."""
+    """Name of a cell's attack, with its budget."""
     return f"{cell.attack.name} {cell.eps:g}"
 
 
@@ -147,7 +148,7 @@ def keys_of(used: setting.Setting) -> dict[tuple[str, str], str]:
 def by_script(
     used: setting.Setting, keys: dict[tuple[str, str], str], *, frozen: bool, now: setting.Clock
 ) -> tuple[Seconds, Right]:
-    """The same by the straightforward script; a frozen one purifies images shifted by `NUDGE`."""
+    """Times and outcomes of the script; if frozen, it purifies images shifted by `NUDGE`."""
     seconds: Seconds = defaultdict(float)
     found: Right = {}
     images, labels = used.context.images(used.context.split(used.config.datasets[0], used.config.n))
@@ -181,7 +182,7 @@ def by_script(
 def classes(
     purify: Callable[[Tensor], Tensor], classifier: nn.Module, images: Tensor, size: int, key: str
 ) -> Tensor:
-    """What the images are classified as through the purifier, with the random draws of that key."""
+    """Predicted classes of the images through the purifier, with the random draws of a key."""
     predictions = []
     for start in range(0, len(images), size):
         with seeded(torch.device("cpu"), key, start):
@@ -194,7 +195,7 @@ def classes(
 def crafted(
     model: nn.Module, cell: Cell, images: Sequence[Tensor], labels: Sequence[Tensor]
 ) -> Tensor:
-    """Plain foolbox, batch by batch."""
+    """Adversarial images by plain foolbox, batch by batch."""
     import foolbox
 
     wrapped, attack = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu"), foolbox_attack(cell)
@@ -203,7 +204,7 @@ def crafted(
 
 
 def foolbox_attack(cell: Cell) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
-    """The cell's attack, plain."""
+    """The attack of a cell as an object of foolbox."""
     import foolbox
 
     if cell.attack.name == "fgsm":
@@ -278,7 +279,7 @@ def main() -> None:
 
 
 def show_times(measured: dict[str, list[tuple[Seconds, Right]]]) -> None:
-    """Seconds by part, medians over the rounds, and how many times as long as the harness."""
+    """Print seconds by part, medians over the rounds, and the total relative to the harness."""
     parts = ("crafting", "undefended", "convae", "puvae", "defensegan", "total")
     setting.row("seconds", *parts, "total / harness")
     setting.say("|:--|" + "--:|" * (len(parts) + 1))
@@ -290,7 +291,7 @@ def show_times(measured: dict[str, list[tuple[Seconds, Right]]]) -> None:
 
 
 def show_accuracies(script: Right, nudged: Right, harness: Right) -> None:
-    """Both accuracies of every cell, and how many of its outcomes, clean and attacked, differ."""
+    """Print both accuracies of every cell, and the number of outcomes that differ."""
     setting.say("")
     differ = ("harness differs", "script differs from itself")
     setting.row(

@@ -1,8 +1,8 @@
-"""Peak memory of the white-box gradient through Defense-GAN over its steps L, as a table.
+"""Table of the peak memory of the white-box gradient through Defense-GAN over its steps L.
 
-Each number is of a fresh process on the CPU: how far the peak resident set rises above what it was
-before the call. Beside the harness's gradient stands the plain one, all steps and all restarts in
-one autograd graph, as far as `--plain-up-to`.
+Each number is the rise of the peak resident set during the call, in a new process on the CPU. The
+plain gradient, with all steps and restarts in one autograd graph, is measured for at most
+`--plain-up-to` steps.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CHILD = "--child"
 
 
 def plain(module: torch.nn.Module, settings: DefenseGAN, images: torch.Tensor) -> torch.Tensor:
-    """The projection in one graph."""
+    """The projection with all steps in one autograd graph."""
     generator = module.get_submodule("generator")
     target = images.repeat_interleave(settings.restarts, dim=0)
     z = torch.randn(len(target), settings.latent).requires_grad_(True)
@@ -39,7 +39,7 @@ def plain(module: torch.nn.Module, settings: DefenseGAN, images: torch.Tensor) -
 
 
 def child(how: str, images: int, restarts: int, steps: int, latent: int, width: int) -> None:
-    """One measurement: prints the rise in MiB and the seconds."""
+    """Measure once, and print the rise in MiB and the seconds."""
     settings = DefenseGAN(
         latent=latent, width=width, batch_norm=True, restarts=restarts, steps=steps, start_std=1.0
     )
@@ -62,8 +62,8 @@ def child(how: str, images: int, restarts: int, steps: int, latent: int, width: 
     print((after - before) / 1024, seconds)
 
 
-def evaluated_cells(*arguments: object) -> tuple[float, float]:
-    """MiB and seconds of a child process."""
+def measured(*arguments: object) -> tuple[float, float]:
+    """Rise in MiB and seconds of a measurement in a new process."""
     command = [sys.executable, __file__, CHILD, *map(str, arguments)]
     rise, seconds = subprocess.run(
         command, check=True, capture_output=True, text=True
@@ -99,7 +99,7 @@ def main() -> None:
             if how == "plain" and steps > given.plain_up_to:
                 row += ["", ""]
                 continue
-            rise, seconds = evaluated_cells(how, *sizes)
+            rise, seconds = measured(how, *sizes)
             row += [f"{rise:.0f}", f"{seconds:.1f}"]
         print(f"| {' | '.join(row)} |", flush=True)
     return None

@@ -64,7 +64,7 @@ class Made:
             parameters=changes.get("parameters", {}),
             networks={},
             environment="environment",
-            adversarial_set=content_key({"of": labels}),
+            adversarial_set=changes.get("adversarial_set", content_key({"of": labels})),
         )
 
     def outcome(
@@ -107,10 +107,10 @@ class Made:
     def cell(
         self, robust: Any, clean: Any = None, moved: float = 0.1, **labels: Any
     ) -> EvaluatedCell:
-        """A cell that is ok; labels and facts as `result` takes them."""
+        """A cell that is ok; labels and properties as `record` takes them."""
         outcome = self.outcome(robust, clean, moved=moved)
         return EvaluatedCell(
-            self.record(**labels, n=len(outcome.labels)), outcome, self.images(moved)
+            self.record(**labels, n=len(outcome.labels)), outcome, lambda: self.images(moved)
         )
 
 

@@ -122,7 +122,7 @@ def test_clean_training_crafts_nothing() -> None:
 
 
 def test_frozen_layers_of_vgg16_stay_frozen_through_the_attack() -> None:
-    """Its frozen batch normalisation is in evaluation mode while the rest is in training mode."""
+    """Its frozen batch normalization is in evaluation mode while the rest is in training mode."""
     info = DataInfo((1, 28, 28), 10)
     context = recording_context(8, info, max_steps=2)
     settings = VGG16(

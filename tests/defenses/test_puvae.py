@@ -63,7 +63,7 @@ def test_the_encoder_is_the_published_one() -> None:
 
 
 def test_the_classifiers_cross_entropy_reaches_the_weights() -> None:
-    """Every public port logs it and optimises something else; here it alone trains the decoder."""
+    """Every public port logs it and optimizes something else; here it alone trains the decoder."""
     torch.manual_seed(0)
     classifier = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).requires_grad_(False).eval()
     settings = small(

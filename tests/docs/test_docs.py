@@ -18,6 +18,13 @@ from tests.docs.markdown import PAGES, ROOT, Block, anchors, blocks, links
 from tests.docs.quoted import has_decimals, wrong_numbers
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
+MEASURED = [
+    block
+    for page in sorted((ROOT / "results" / "reference").glob("*.md"))
+    for block in blocks(page)
+]
+"""The blocks of the pages that the measurement scripts wrote."""
+
 LARGEST_README = 10_000
 """Bytes."""
 
@@ -118,13 +125,15 @@ def test_evaluations_on_mnist_take_pretrained_networks() -> None:
 
 def test_make_targets_and_scripts_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    for block, line in commands(BLOCKS):
-        words = shlex.split(line, comments=True) if re.match(r"(make|python) ", line) else []
+    for block, line in commands([*BLOCKS, *MEASURED]):
+        words = shlex.split(line, comments=True) if re.match(r"(make|python|cp) ", line) else []
         named = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
         if words[:1] == ["make"] and "-C" not in words:
             assert set(named) <= targets, f"{block}: {line}"
         if words[:1] == ["python"] and "-m" not in words:
             assert (ROOT / named[0]).is_file(), f"{block}: {line}"
+        if words[:1] == ["cp"]:
+            assert (ROOT / named[0]).is_dir(), f"{block}: {line}"
 
 
 def broken_links(page: Path) -> list[str]:

@@ -15,10 +15,10 @@ from bench.registry import register_defense
 @register_defense("my_median")
 @dataclass(frozen=True)
 class Median(Defense):
-    """Median filter: each pixel becomes the median of its neighbourhood.
+    """Median filter: each pixel becomes the median of its neighborhood.
 
     Attributes:
-        radius: the neighbourhood is a square of 2 radius + 1 pixels.
+        radius: the neighborhood is a square of 2 radius + 1 pixels.
     """
 
     radius: PositiveInt = 1

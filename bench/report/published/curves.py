@@ -151,7 +151,7 @@ def _gaps(
 
 def _fit(own: float, other: float) -> str:
     if own == other:
-        return "alike"
+        return "equal"
     return "better" if own < other else "worse"
 
 

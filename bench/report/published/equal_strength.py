@@ -60,7 +60,7 @@ def _defended(
 ) -> Iterator[tuple[dict[str, Any], PublishedFigure]]:
     """Published robust accuracies of defenses under gray-box attack.
 
-    A number that stands in several tables comes once, with the numbers of all its tables.
+    A figure that stands in several tables is listed once, with the numbers of all its tables.
     """
     distinct: dict[tuple[Any, ...], tuple[dict[str, Any], PublishedFigure]] = {}
     for figure in figures:
@@ -134,7 +134,7 @@ def _valid(undefended: pd.DataFrame) -> pd.DataFrame:
 
 
 def _unknown_below(eps: float, undefended: pd.DataFrame, known: pd.DataFrame) -> str:
-    """A note on smaller epsilons at which nothing is known; empty for none."""
+    """A note on smaller epsilons whose accuracy is unknown; empty for none."""
     unknown = [
         f"{smaller:g}"
         for smaller in undefended["eps"]
@@ -146,7 +146,9 @@ def _unknown_below(eps: float, undefended: pd.DataFrame, known: pd.DataFrame) ->
 def _too_weak(curve: pd.DataFrame, known: pd.DataFrame) -> str:
     """The reason why no epsilon of a curve is strong enough."""
     if not known.empty:
-        return f"no epsilon of this run: undefended {known['ours'].min():.3f} at the least"
+        return (
+            f"no epsilon of this run: the lowest undefended accuracy is {known['ours'].min():.3f}"
+        )
 
     without = curve[curve["status"] != "ok"]
     return "every verdict is invalid" if without.empty else missing(without)

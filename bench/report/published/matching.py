@@ -52,7 +52,7 @@ def comparable_cells(results: pd.DataFrame, figure: PublishedFigure) -> pd.DataF
 
 
 def numbers_at(results: pd.DataFrame, figure: PublishedFigure, eps: float) -> list[dict[str, Any]]:
-    """Our numbers for a figure at an epsilon on the [0, 1] scale, or the reason for their lack."""
+    """Our numbers for a figure at an epsilon on [0, 1], or the reason why there are none."""
     if eps > 1:
         return [{"state": "an epsilon above 1 is none on [0, 1]"}]
 
@@ -76,7 +76,7 @@ def numbers_at(results: pd.DataFrame, figure: PublishedFigure, eps: float) -> li
 
 
 def number_of(rows: pd.DataFrame, undefended: bool, clean: bool) -> dict[str, Any]:
-    """The number that all these cells share, or the reason for its lack.
+    """The number that all these cells share, or the reason why there is none.
 
     All cells of a classifier and an attack hold the same undefended accuracy. That of `none` is
     preferred, because its verdict is about this number.

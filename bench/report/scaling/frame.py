@@ -1,6 +1,6 @@
 """The frame of scaling: cells of one trained network that differ in other parameters.
 
-An example are Defense-GAN's restarts and steps.
+For example, cells of Defense-GAN that differ in restarts and steps.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ Parameters = Mapping[str, Any]
 def scaling_frame(cells: Sequence[EvaluatedCell], latency: pd.DataFrame) -> pd.DataFrame:
     """One row per cell of a trained defense that the run holds at several values of parameters.
 
-    Cells belong together that share the defense's name, its trained network (by digest) and all
-    labels but the defense. `varied` names the parameters that differ within a group of some
+    Cells are grouped by the defense's name, its trained network (by digest) and all labels but the
+    defense. `varied` names the parameters that differ within a group of some
     defense, separated by commas; each has a column. Latency is that of the pipeline in eager
     float32 at the smallest batch of the run, and (`largest_`) at the largest one.
 

@@ -334,7 +334,7 @@ class TestOneDraw:
 
     def test_a_single_draw_is_noted(self) -> None:
         assert text(verdict(cell(50, facts={"stochastic": True}))).startswith(
-            "ok: a randomised defense"
+            "ok: a randomized defense"
         )
 
 

@@ -28,7 +28,7 @@ def test_a_plan_counts_every_kind_of_work(bench: Any, tiny: Path) -> None:
         "    - classifier cnn on digits, seed 7",
         "  adversarial sets: 0 cached, 2 to craft",
         "  convergence checks: 0 cached, 1 to craft "
-        "(20 images attacked once more, with twice the steps)",
+        "(20 images attacked again with twice the steps)",
     ]
     # Another folder knows no record, but the cache has everything.
     lines = bench(*command, *options[:-1], "other").err.splitlines()

@@ -65,20 +65,20 @@ def test_the_packages_lie_beside_bench(family: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind",
+    ("kind", "command"),
     [
-        "package",
+        ("package", ("list",)),
+        ("package", ("run", "--preset", "quick", "--attacks", "fgsm")),
+        ("package", ("check", "fgsm")),
         pytest.param(
             "namespace package",
+            ("list",),
             marks=pytest.mark.skipif(
                 IN_SITE_PACKAGES, reason="the package in site-packages goes before a namespace"
             ),
         ),
-        "module",
+        ("module", ("list",)),
     ],
-)
-@pytest.mark.parametrize(
-    "command", [("list",), ("run", "--preset", "quick", "--attacks", "fgsm"), ("check", "fgsm")]
 )
 def test_what_shadows_a_package_on_pythonpath_is_named(
     tmp_path: Path, kind: str, command: tuple[str, ...]
@@ -104,16 +104,19 @@ def test_a_name_that_python_finds_later_does_no_harm(tmp_path: Path, kind: str) 
     assert "fgsm" in done.stdout
 
 
-@pytest.mark.parametrize("link", [False, True])
-def test_packages_copied_or_linked_into_one_folder_work(tmp_path: Path, link: bool) -> None:
+@pytest.mark.parametrize("layout", ["copies", "linked folders", "linked files"])
+def test_packages_copied_or_linked_into_one_folder_work(tmp_path: Path, layout: str) -> None:
     """The layout of a wheel: all packages lie beside each other in site-packages."""
     for name in ("bench", *FAMILIES.values()):
-        if link:
+        if layout == "linked folders":
             (tmp_path / name).symlink_to(ROOT / name)
-        else:
-            shutil.copytree(
-                ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
+            continue
+        shutil.copytree(
+            ROOT / name,
+            tmp_path / name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+            copy_function=os.symlink if layout == "linked files" else shutil.copy2,
+        )
     done = run("list", path=[tmp_path])
     assert done.returncode == 0, done.stderr
     assert "fgsm" in done.stdout

@@ -45,7 +45,7 @@ def test_each_strip_asks_the_model_that_sees_it(made: Any) -> None:
     cell = EvaluatedCell(
         made.record(),
         made.outcome([1, 0, 1, 0], clean=[1, 1, 1, 0], undefended=[0, 0, 1, 1]),
-        made.images(),
+        made.images,
     )
     assert original(cell).wrong.tolist() == [False] * 4
     assert adversarial(cell, "x").wrong.tolist() == [True, True, False, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ NUMBERS = [
 
 @pytest.fixture(scope="module")
 def short(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny configuration with a randomised defense and attack, and less training."""
+    """The tiny configuration with a randomized defense and attack, and less training."""
     text = tiny.read_text().replace("epochs = 12", "epochs = 5")
     text = text.replace('"none", "convae"', '"convae", "puvae"').replace(
         '["fgsm"]', '["fgsm", "pgd"]'
@@ -39,10 +40,16 @@ def short(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(short: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def undisturbed_run(short: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run from start to end (`out`) and the cache that it filled."""
     folder = tmp_path_factory.mktemp("undisturbed")
     run(short, folder, folder / "cache")
-    return numbers(folder / "out")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(undisturbed_run: Path) -> pd.DataFrame:
+    return numbers(undisturbed_run / "out")
 
 
 def command(config: Path) -> list[str]:
@@ -79,7 +86,7 @@ def test_kill_9_at_several_points_changes_nothing(
             stderr=subprocess.PIPE,
         )
         before = files(tmp_path)
-        while process.poll() is None and files(tmp_path) < before + 9:
+        while process.poll() is None and files(tmp_path) < before + 12:
             time.sleep(0.005)
         if process.poll() is not None:
             break
@@ -98,21 +105,16 @@ def files(folder: Path) -> int:
 
 
 def test_damaged_artifacts_are_made_again_with_the_same_numbers(
-    short: Path, undisturbed: pd.DataFrame, tmp_path: Path
+    short: Path, undisturbed_run: Path, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    cache = tmp_path / "cache"
-    first = tmp_path / "first"
-    first.mkdir()
-    run(short, first, cache)
+    cache = Path(shutil.copytree(undisturbed_run / "cache", tmp_path / "cache"))
     for index, path in enumerate(sorted(cache.rglob("*.safetensors"))):
         content = path.read_bytes()
         path.write_bytes(
             content[: len(content) // 2] if index % 2 else content[:-1] + bytes([content[-1] ^ 1])
         )
-    second = tmp_path / "second"
-    second.mkdir()
-    run(short, second, cache)
-    pd.testing.assert_frame_equal(numbers(second / "out"), undisturbed)
+    run(short, tmp_path, cache)
+    pd.testing.assert_frame_equal(numbers(tmp_path / "out"), undisturbed)
 
 
 def test_two_runs_on_one_cache_train_nothing_twice(

@@ -22,6 +22,7 @@ from bench.stages.context import TaskContext
 from bench.stages.craft import Craft
 from bench.stages.executor import LocalExecutor
 from bench.stages.predict import check_not_collapsed
+from bench.stages.threats import threat_model
 from bench.store.artifacts import ArtifactStore
 
 
@@ -196,30 +197,42 @@ def test_an_artifact_that_vanishes_meanwhile_is_reported(
         LocalExecutor(context).artifact(task)
 
 
-def test_a_damaged_network_that_a_task_needs_is_made_again(
-    tmp_path: Path, tiny_config: RunConfig, cells: list[Cell]
+@pytest.mark.parametrize("place", ["weights", "digest in the header"])
+def test_damaged_networks_that_a_task_needs_are_made_again(
+    tmp_path: Path, tiny_config: RunConfig, cells: list[Cell], place: str
 ) -> None:
-    """The digest is read from the header, so the damage shows only when the network is loaded."""
+    """The digest is read from the header, so damaged weights show only when they are loaded."""
 
     def fresh() -> CellTasks:
         context = TaskContext(torch.device("cpu"), ArtifactStore(tmp_path), tmp_path, Silent())
         return CellTasks(LocalExecutor(context), context, tiny_config)
 
+    cell = swapped(
+        cells[0],
+        defense=defense("convae", tiny_config),
+        threat=threat_model("whitebox"),
+    )
     first = fresh()
-    networks = first.networks(cells[0])
-    expected = first.result(cells[0], networks).outcome
-    path = ArtifactStore(tmp_path).path("network", networks.classifier.key)
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
+    networks = first.networks(cell)
+    expected = first.result(cell, networks).outcome
+    store = ArtifactStore(tmp_path)
+    damaged = {}
+    for network in (networks.classifier, networks.defense):
+        path = store.path("network", network.key)
+        content = bytearray(path.read_bytes())
+        position = -1 if place == "weights" else content.index(network.digest.encode()) + 5
+        content[position] ^= 1
+        path.write_bytes(content)
+        damaged[path] = bytes(content)
     for stale in (*tmp_path.glob("adversarial/*"), *tmp_path.glob("predictions/*")):
         stale.unlink()
+
     again = fresh()
-    assert again.networks(cells[0]) == networks
-    repeated = again.result(cells[0], networks).outcome
+    assert again.networks(cell) == networks
+    repeated = again.result(cell, networks).outcome
     for name, array in expected.to_arrays().items():
         np.testing.assert_array_equal(array, repeated.to_arrays()[name], err_msg=name)
-    assert path.read_bytes() != bytes(content)
+    assert all(path.read_bytes() != content for path, content in damaged.items())
 
 
 def test_a_collapsed_purifier_is_refused() -> None:

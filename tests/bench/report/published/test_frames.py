@@ -354,7 +354,7 @@ def test_a_number_that_is_no_measure_wins_nothing() -> None:
 def test_a_comparison_that_cannot_be_held_says_why() -> None:
     weak = at_equal_strength(cell(0.1, 0.42, 0.9, "convae"))
     assert shown(weak, "classifier", "ours", "state") == [
-        ("net", None, "no epsilon of this run: undefended 0.420 at the least")
+        ("net", None, "no epsilon of this run: the lowest undefended accuracy is 0.420")
     ]
     assert shown(
         at_equal_strength(cell(0.1, 0.2)), "eps", "our_undefended_robust_accuracy", "state"
