@@ -92,6 +92,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the core
     )  # where the device's lock lies: they do not wait for each other
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests come first, so that no process waits for one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @dataclass
 class Finished:
     """A command that has ended."""

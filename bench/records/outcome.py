@@ -132,6 +132,21 @@ class CellImages:
         return cls(*(arrays[name] for name in _IMAGES))
 
 
+@dataclass(frozen=True, eq=False)
+class CellResult:
+    """The result of a cell's tasks.
+
+    Attributes:
+        outcome: raw arrays, one entry per test image (and per draw of a randomized defense).
+        images: first images, for pictures.
+        adversarial_set: digest of the adversarial images.
+    """
+
+    outcome: Outcome
+    images: CellImages
+    adversarial_set: str
+
+
 def as_pixels(images: Array) -> Array:
     """Images in [0, 1] as uint8 pixels in [0, 255]."""
     return np.round(images * 255).astype(np.uint8)

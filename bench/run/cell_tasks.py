@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.contracts import MinimumNorm
 from bench.geometry import Norm, distances
-from bench.records.outcome import CellImages, Outcome, as_pixels
+from bench.records.outcome import CellImages, CellResult, Outcome, as_pixels
 from bench.run.cell import Cell
 from bench.run.config import RunConfig
 from bench.stages.context import DamagedArtifact, TaskContext
@@ -30,21 +30,6 @@ from bench.store.artifacts import Tensors
 
 _CLASS = np.int16
 """Type of the classes in outcomes, small since a run keeps very many of them."""
-
-
-@dataclass(frozen=True, eq=False)
-class CellResult:
-    """The result of a cell's tasks.
-
-    Attributes:
-        outcome: raw arrays, one entry per test image (and per draw of a randomized defense).
-        images: first images, for pictures.
-        adversarial_set: digest of the adversarial images.
-    """
-
-    outcome: Outcome
-    images: CellImages
-    adversarial_set: str
 
 
 @dataclass(frozen=True)

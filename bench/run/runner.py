@@ -11,8 +11,9 @@ from typing import Any
 from bench.errors import NotApplicable, PluginFault
 from bench.records.cell import CellRecord, Status
 from bench.records.folder import RunFolder
+from bench.records.outcome import CellResult
 from bench.run.cell import Cell
-from bench.run.cell_tasks import CellResult, CellTasks
+from bench.run.cell_tasks import CellTasks
 from bench.run.config import RunConfig
 from bench.run.grid import Grid
 from bench.run.latency_sweep import LatencySweep

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 
+@pytest.mark.slow
 def test_the_readmes_first_command(bench, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = bench(
         "run", "--defenses", "convae,puvae,defensegan", "--n", "60", "--cache", tmp_path / "cache"

@@ -73,6 +73,7 @@ def numbers(out: Path) -> pd.DataFrame:
     return results.set_index(["defense", "attack", "eps"])[NUMBERS]
 
 
+@pytest.mark.slow
 def test_kill_9_at_several_points_changes_nothing(
     short: Path, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
