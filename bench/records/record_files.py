@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.errors import RequestError
 from bench.records.cell import CellRecord
 from bench.records.timing import Timing
+
+T = TypeVar("T")
 
 
 def read_record(path: Path) -> CellRecord:
@@ -18,11 +21,7 @@ def read_record(path: Path) -> CellRecord:
         FileNotFoundError: there is no such file.
         RequestError: the file is damaged, of another version, or something else.
     """
-    content = read_object(path)
-    try:
-        return CellRecord.from_json(content)
-    except ValueError as error:
-        raise RequestError(f"{path}: {error}") from None
+    return _parsed(path, CellRecord.from_json)
 
 
 def read_timing(path: Path) -> Timing:
@@ -32,11 +31,7 @@ def read_timing(path: Path) -> Timing:
         FileNotFoundError: there is no such file.
         RequestError: the file is damaged, of another version, or something else.
     """
-    content = read_object(path)
-    try:
-        return Timing.from_json(content)
-    except ValueError as error:
-        raise RequestError(f"{path}: {error}") from None
+    return _parsed(path, Timing.from_json)
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -58,3 +53,12 @@ def read_object(path: Path) -> dict[str, Any]:
         raise RequestError(f"{path} does not hold a JSON object")
 
     return content
+
+
+def _parsed(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
+    """The content of a file as a record; what `parse` refuses is an error that names the file."""
+    content = read_object(path)
+    try:
+        return parse(content)
+    except ValueError as error:
+        raise RequestError(f"{path}: {error}") from None

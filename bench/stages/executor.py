@@ -1,6 +1,6 @@
 """Executors, which turn tasks into artifacts; the local one runs them in this process.
 
-Another engine is another class with the same two methods; the stages stay as they are.
+Another engine is another class with the same methods; the stages stay as they are.
 """
 
 from __future__ import annotations

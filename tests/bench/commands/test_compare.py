@@ -194,3 +194,25 @@ def test_a_strict_run_is_one_too(bench, tiny: Path, tmp_path: Path) -> None:  # 
     done = bench(*command)
     assert done.code == 1
     assert "1 of 1 cells are invalid (--strict)" in done.err
+
+
+@pytest.mark.parametrize(
+    ("theirs", "changed"),
+    [
+        ({"attack": "pgd:targeted=false:steps=3", "pool": None, "twice": False}, ()),
+        ({"attack": "pgd:steps=3:targeted=false"}, ()),
+        ({"attack": "pgd:steps=4:targeted=false"}, ("defense d",)),
+        ({"attack": "pgd:steps=3:targeted=false", "pool": 5}, ("defense d",)),
+        ({"attack": "pgd:steps=3:targeted=false", "twice": True}, ("defense d",)),
+    ],
+)
+def test_only_other_values_are_other_parameters(
+    made: Any, tmp_path: Path, theirs: dict[str, Any], changed: tuple[str, ...]
+) -> None:
+    """Two versions may write the parameters of a spec in another order, or an option not taken."""
+    ours = {"attack": "pgd:steps=3:targeted=false", "pool": None}
+    first, second = (RunFolder.create(tmp_path / name, {"x": name}) for name in "ab")
+    for folder, parameters in ((first, ours), (second, theirs)):
+        save(made, folder, right(40), parameters={"defense": parameters})
+
+    assert Comparison.of(first, second).changed == changed

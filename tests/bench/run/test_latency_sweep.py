@@ -96,3 +96,22 @@ def test_a_wrong_request_ends_with_2_and_computes_nothing(
     assert message in done.err
     assert len(done.err.strip().splitlines()) == 1
     assert not list(Path().iterdir())
+
+
+def test_damaged_networks_are_made_again(bench: Any, tiny: Path) -> None:
+    command = (
+        *("latency", "--config", tiny, "--defenses", "convae", "--batch-sizes", "1"),
+        *("--rounds", "1", "--cache", "cache", "--out"),
+    )
+    assert bench(*command, "first").code == 0
+    sound = {path: path.read_bytes() for path in Path("cache/network").glob("*.safetensors")}
+    assert len(sound) == 2
+    for path, content in sound.items():
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+    done = bench(*command, "second")
+
+    assert done.code == 0, done.err
+    assert done.err.count("damaged artifact") == 2
+    for path, content in sound.items():
+        assert path.read_bytes() != content[:-1] + bytes([content[-1] ^ 1])
