@@ -13,9 +13,10 @@ from bench.errors import RequestError
 from bench.progress import say
 from bench.records.folder import RunFolder
 from bench.report.model_card import model_card
-from bench.store.artifacts import ArtifactStore, locked
+from bench.store.artifacts import ArtifactStore
 from bench.store.atomic import is_partial, write_bytes, write_text
 from bench.store.keys import content_key
+from bench.store.locks import locked
 from bench.store.weights import KIND, MANIFEST, Entry, Manifest, Weights, check_file
 
 

@@ -15,9 +15,9 @@ from bench.conformance.networks import CLASSIFIER_CHECKS, DEFENSE_CHECKS
 from bench.conformance.subject import Check, Subject
 from bench.errors import NotApplicable, PluginFault, RequestError, StorageError
 from bench.plugins.configured import configure
+from bench.plugins.faults import plugin_call
 from bench.registry import REGISTRIES
 from bench.spec import Spec
-from bench.stages.guard import plugin_call
 
 __all__ = ["CHECKS", "Subject", "conformance"]
 

@@ -7,8 +7,8 @@ import torch
 from bench.conformance.subject import CPU, GLOBAL_GENERATORS, Check, Subject
 from bench.contracts import Eager
 from bench.errors import PluginFault
+from bench.plugins.faults import plugin_call
 from bench.stages.context import weights_of
-from bench.stages.guard import plugin_call
 from bench.stages.seeding import seeded
 
 _ATOL = 1e-4

@@ -11,8 +11,8 @@ from torch import Tensor
 from bench.errors import BenchError, NotApplicable, PluginFault
 from bench.latency.engines import EAGER_FLOAT32, ExecutionMode
 from bench.latency.pipelines import PipelineLoader, Workload
+from bench.plugins.faults import plugin_call
 from bench.records.timing import Agreement
-from bench.stages.guard import plugin_call
 from bench.stages.seeding import seeded
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.errors import PluginFault
-from bench.stages.guard import plugin_call
+from bench.plugins.faults import plugin_call
 
 
 def counted_flops(call: Callable[[], object]) -> int | None:

@@ -16,9 +16,9 @@ from bench.latency.engines import EAGER_FLOAT32, ExecutionMode
 from bench.latency.pipelines import PipelineLoader, Workload
 from bench.latency.settings import LatencySettings
 from bench.machine.conditions import ConditionsMonitor
+from bench.plugins.faults import plugin_call
 from bench.records.timing import Agreement, Samples, Target, TimedCall, Timing
 from bench.stages.context import TaskContext
-from bench.stages.guard import plugin_call
 from bench.stages.references import CellNetworks, SplitRef
 from bench.stages.seeding import seeded
 

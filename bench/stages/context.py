@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from bench.contracts import DataInfo, Defense
 from bench.errors import StorageError
+from bench.plugins.faults import plugin_call
 from bench.progress import Reporter
 from bench.spec import Spec
 from bench.stages.datasets import Dataset, Split, load_dataset
-from bench.stages.guard import Guarded, plugin_call
+from bench.stages.guard import Guarded
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef
 from bench.store.artifacts import Artifact, ArtifactStore, Tensors
 

@@ -16,6 +16,7 @@ from bench.contracts import Attack
 from bench.errors import NotApplicable
 from bench.geometry import Norm, within
 from bench.plugins.configured import Configured
+from bench.plugins.faults import plugin_call
 from bench.stages.context import TaskContext
 from bench.stages.crafting import (
     gradient_norms,
@@ -24,7 +25,6 @@ from bench.stages.crafting import (
     perturb,
     random_noise,
 )
-from bench.stages.guard import plugin_call
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
 from bench.stages.seeding import seeded
 from bench.stages.task import Task

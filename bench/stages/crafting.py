@@ -10,7 +10,8 @@ from bench.contracts import Attack, MinimumNorm
 from bench.errors import PluginFault
 from bench.geometry import Norm, distances, within
 from bench.plugins.configured import Configured
-from bench.stages.guard import check_ball, checked_images, plugin_call
+from bench.plugins.faults import plugin_call
+from bench.stages.guard import check_ball, checked_images
 
 _NOISE_ROUNDS = 30
 """Number of times that noise is rescaled after clipping to [0, 1] has shortened it."""

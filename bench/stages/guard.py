@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
-from bench.errors import NotApplicable, PluginFault, StorageError
+from bench.errors import PluginFault
 from bench.geometry import Norm, distances
+from bench.plugins.faults import plugin_call
 
 TOLERANCE = 1e-6
 """Float32 rounding error that is allowed beyond [0, 1] and beyond the epsilon ball."""
-
-_LONGEST_REASON = 300
-"""Length in characters at which the message of a plugin's exception is cut."""
-
-
-@contextmanager
-def plugin_call(description: str) -> Iterator[None]:
-    """Turn any exception that a plugin raises in the block into a `PluginFault` that names it.
-
-    Args:
-        description: name of the plugin in the message, such as `attack pgd`.
-    """
-    try:
-        yield
-    except (PluginFault, StorageError, NotApplicable):
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())[:_LONGEST_REASON]
-        raise PluginFault(
-            f"{description} raised {type(error).__name__}: {text or '(no message)'}"
-        ) from error
 
 
 def checked_images(description: str, output: object, like: Tensor) -> Tensor:

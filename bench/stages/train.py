@@ -14,8 +14,9 @@ from torch import nn
 from bench.contracts import Classifier, Defense, Network
 from bench.errors import PluginFault
 from bench.plugins.configured import Configured
+from bench.plugins.faults import plugin_call
 from bench.stages.context import TaskContext, weights_of
-from bench.stages.guard import Guarded, plugin_call
+from bench.stages.guard import Guarded
 from bench.stages.references import NetworkRef, SplitRef, network_description
 from bench.stages.seeding import seeded
 from bench.stages.task import Task

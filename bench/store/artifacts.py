@@ -11,20 +11,19 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
 from bench.errors import RequestError, StorageError
 from bench.store.atomic import sweep_partials, write_bytes
+from bench.store.locks import locked
 
 Tensors = Mapping[str, NDArray[Any]]
 Meta = Mapping[str, Any]
@@ -190,34 +189,6 @@ class ArtifactStore:
 
     def _given_path(self, kind: str, key: str) -> Path | None:
         return self._given.get(kind, {}).get(key[:32])
-
-
-@contextmanager
-def locked(path: Path, activity: str) -> Iterator[None]:
-    """Hold a file lock during the block.
-
-    Args:
-        path: file of the lock.
-        activity: work of the process that holds the lock, logged before waiting for it.
-
-    Raises:
-        StorageError: the file of the lock could not be made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            logger.info("waiting for another process: %s", activity)
-            lock.acquire()
-    except OSError as error:
-        raise StorageError(f"cannot lock {path}: {error.strerror or error}") from error
-
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _seal(digest: str, meta: str) -> str:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bench.errors import PluginFault, RequestError, StorageError
 from bench.geometry import distances
-from bench.stages.guard import check_ball, checked_images, checked_logits, plugin_call
+from bench.plugins.faults import plugin_call
+from bench.stages.guard import check_ball, checked_images, checked_logits
 
 IMAGES = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
