@@ -7,7 +7,7 @@ ARGS ?=
 LATENCY_TOLERANCE ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test latency reference-gpu check clean
+.PHONY: help bench test latency reference-gpu check release-plugins clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ check: $(VENV)/.dev ## Formatting, lint, strict types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+release-plugins: $(VENV)/.installed ## Accept the files of the built-in plugins as they are, see bench/plugins/released.py
+	$(BIN)/python -m bench.plugins.released
 
 clean: ## Remove the virtual environment and tool caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

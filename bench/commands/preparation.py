@@ -10,7 +10,6 @@ from rich.console import Console
 from bench.commands.folders import RUNS, cache_folder, data_folder
 from bench.commands.request import Request, Resources, configuration
 from bench.errors import RequestError
-from bench.latency.engines import engines_of, precisions_of
 from bench.machine.devices import choose_device, device_name
 from bench.machine.environment import describe_environment
 from bench.plugins.discovery import discover
@@ -23,6 +22,7 @@ from bench.run.plan import Plan, Planner
 from bench.run.runner import Runner
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
+from bench.stages.observation import Observer
 from bench.store.artifacts import ArtifactStore
 from bench.store.keys import content_key
 from bench.store.weights import KIND, Weights
@@ -64,14 +64,15 @@ def prepare(request: Request, messages: Console, command: str = "") -> PreparedR
     """
     discover(request.plugins)
     name, config = configuration(request)
-    engines_of(config.latency.engines)
-    precisions_of(config.latency.precisions)
-
     grid = Grid.of(config)
     weights = Weights.open(request.resources.weights) if request.resources.weights else None
     context = _context(request.resources, weights, messages)
     for dataset in grid.datasets:
         context.dataset(dataset).test_images(config.n)
+    observer = Observer()
+    grid = grid.observed(
+        lambda plugin, dataset: observer.observed(plugin, context.dataset(dataset).info)
+    )
 
     resolved = _resolved_configuration(grid, config, context, command)
     if weights:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import inspect
-import sys
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from bench.contracts import Plugin
 from bench.errors import RequestError, unknown
-from bench.plugins.packages import FAMILIES
+from bench.plugins.code import code_identity, digest_of_file
+from bench.plugins.faults import plugin_request
 from bench.plugins.parameters import (
     Json,
     json_value,
@@ -24,6 +23,7 @@ from bench.plugins.parameters import (
 )
 from bench.registry import REGISTRIES, Registry
 from bench.spec import Spec
+from bench.text import one_line
 
 P = TypeVar("P", bound=Plugin, covariant=True)
 Q = TypeVar("Q", bound=Plugin)
@@ -40,9 +40,10 @@ class Configured(Generic[P]):
         plugin: instance of the plugin class.
         parameters: all parameters, defaults included, as JSON values.
         identity: everything in the plugin that changes a result, as JSON values: name, version,
-            parameters, and digests of the files it reads. An option that is not taken (its value is
-            None or that of its marker `OmittedAt`) is left out, so that a new option leaves stored
-            results valid.
+            parameters, digests of the files it reads, and its code, see `code_identity`. The path
+            of a file does not count: the same content elsewhere is the same plugin. An option that
+            is not taken (its value is None or that of its marker `OmittedAt`) is left out, so that
+            a new option leaves stored results valid.
     """
 
     spec: Spec
@@ -106,16 +107,17 @@ def configure(
 
     hints = parameter_hints(cls)
     parameters = {name: json_value(getattr(plugin, name)) for name in hints}
+    files = _declared_files(plugin, description)
     identity = {
         "name": spec.name,
         "version": cls.version,
         "parameters": {
-            name: value
+            name: _by_content(value, files)
             for name, value in {**parameters, **nested}.items()
             if value not in (None, omitted_value(hints[name]))
         },
-        "files": {str(path): _digest(description, path) for path in plugin.files()},
-        **_third_party_source(cls),
+        "files": list(files.values()) if files else {},
+        **code_identity(cls),
     }
 
     return Configured(spec, plugin, parameters, identity)
@@ -134,10 +136,11 @@ def _instance(cls: type[Q], description: str, given: Mapping[str, Any]) -> Q:
             raise unknown(f"parameter of {description}:", name, hints)
         values[name] = typed_value(description, name, hints[name], value)
 
-    try:
-        return cls(**values)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"{description}: {error}") from None
+    with plugin_request(description):
+        try:
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"{description}: {one_line(str(error))}") from None
 
 
 def _with_configured_specs(plugin: Q, overrides: Overrides) -> tuple[Q, dict[str, Json]]:
@@ -164,28 +167,34 @@ def _with_configured_specs(plugin: Q, overrides: Overrides) -> tuple[Q, dict[str
     return plugin, identities
 
 
-def _third_party_source(cls: type) -> dict[str, str]:
-    """The digest of a third party's source file, which may change without a new version.
-
-    Empty for a built-in plugin, and for a class that is not in a file.
-    """
-    is_builtin = cls.__module__.partition(".")[0] in FAMILIES.values()
-    module = sys.modules.get(cls.__module__)
-    if is_builtin or getattr(module, "__file__", None) is None:
-        return {}
-
-    return {"source": _digest(cls.__name__, Path(inspect.getfile(cls)))}
-
-
-def _digest(description: str, path: Path) -> str:
-    """The SHA-256 digest of a file.
+def _declared_files(plugin: Plugin, description: str) -> dict[Path, str]:
+    """The digests of the files that a plugin declares, in their order.
 
     Raises:
-        RequestError: the file cannot be read.
+        RequestError: a file cannot be read, or the plugin raises.
     """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise RequestError(
-            f"{description}: cannot read {path}: {error.strerror or error}"
-        ) from None
+    with plugin_request(description):
+        paths = [Path(path) for path in plugin.files()]
+
+    digests = {}
+    for path in paths:
+        try:
+            digests[path] = digest_of_file(path)
+        except OSError as error:
+            raise RequestError(
+                f"{description}: cannot read {path}: {error.strerror or error}"
+            ) from None
+
+    return digests
+
+
+def _by_content(value: Json, files: Mapping[Path, str]) -> Json:
+    """A parameter's value with the path of a declared file replaced by the file's digest."""
+    if isinstance(value, list):
+        return [_by_content(item, files) for item in value]
+    if isinstance(value, str):
+        real = {os.path.realpath(path): digest for path, digest in files.items()}
+        digest = real.get(os.path.realpath(Path(value).expanduser())) if value else None
+        return value if digest is None else f"sha256-{digest}"
+
+    return value

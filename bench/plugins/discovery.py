@@ -6,18 +6,23 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from bench.errors import BenchError, RequestError
+from bench.errors import RequestError
 from bench.plugins.catalog import (
     ENTRY_POINT_GROUP,
     builtin_files,
     is_file_name,
     plugin_source,
 )
+from bench.plugins.code import IMPORT_READS, code_identity
+from bench.plugins.faults import plugin_request
 from bench.plugins.packages import FAMILIES, package_folder
+from bench.plugins.reads import recorded
+from bench.registry import REGISTRIES
 
 
 def discover(plugins: Iterable[str] = ()) -> None:
@@ -36,6 +41,11 @@ def discover(plugins: Iterable[str] = ()) -> None:
         _import(point.module)
     for plugin in plugins:
         import_plugin(plugin)
+
+    # Digests are taken now, so that they are those of the code that was imported.
+    for registry in REGISTRIES.values():
+        for name in registry:
+            code_identity(registry.get(name))
 
 
 def import_plugin(plugin: str) -> str:
@@ -75,24 +85,21 @@ def _import_file(name: str, path: Path) -> None:
     sys.modules[name] = module
 
     try:
-        spec.loader.exec_module(module)
-    except BenchError:
+        with _imported(f"plugin {path}"):
+            spec.loader.exec_module(module)
+    except BaseException:
         del sys.modules[name]
         raise
-    except Exception as error:
-        del sys.modules[name]
-        raise RequestError(
-            f"plugin {path} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _import(name: str) -> None:
     """Import a module by name."""
-    try:
+    with _imported(f"plugin module {name}"):
         importlib.import_module(name)
-    except BenchError:
-        raise
-    except Exception as error:
-        raise RequestError(
-            f"plugin module {name} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+
+
+@contextmanager
+def _imported(description: str) -> Iterator[None]:
+    """Record the files that an import opens; whatever it raises becomes a `RequestError`."""
+    with recorded(IMPORT_READS), plugin_request(f"{description} cannot be imported: it"):
+        yield

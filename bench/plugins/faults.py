@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import re
+import signal
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,29 +18,62 @@ from bench.errors import (
     RequestError,
     StorageError,
 )
+from bench.plugins.process_state import kept_process_state
 from bench.text import one_line
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-"""Parts of the messages with which libraries report that memory is used up."""
+_LONGEST_TYPE = 60
+"""Length in characters at which the name of an exception's type is cut."""
+
+_LONGEST_READ = 100_000
+"""Number of characters of a message that are looked at."""
+
+_LONGEST_OWN = 2_000
+"""Length in characters up to which a message of the harness itself is shown uncut."""
+
+_MOST_MEMBERS = 100
+"""Number of exceptions of a group that are looked at."""
+
+_OUT_OF_MEMORY = re.compile(
+    r"DefaultCPUAllocator: (?:can't allocate|not enough) memory"
+    r"|\b(?:CUDA|HIP|MPS|XPU)\b[\w :]{0,20}\bout of memory\b"
+    r"|\bCU\w+_STATUS_ALLOC_FAILED\b"
+    r"|\bCannot allocate memory \(12\)"
+)
+"""Messages of a `RuntimeError` with which PyTorch and its libraries report used-up memory."""
+
+_REMEDY = "; try a smaller --batch-size, or in training a smaller batch_size of the plugin"
+
+tracebacks = logging.getLogger("bench.traceback")
+"""The logger that every exception shown as one line goes to, for `--traceback`."""
 
 
 @contextmanager
 def plugin_call(description: str) -> Iterator[None]:
     """Turn anything that a plugin raises in the block into a `PluginFault` that names it.
 
-    An interruption by the user passes; `SystemExit` does not, because a plugin that ends the
-    process would end it with the exit code of a success.
+    An interruption by the user passes. `SystemExit` does not, because a plugin that ends the
+    process would end it with the exit code of a success. Neither does a `KeyboardInterrupt` of the
+    plugin's own: under the command line, Ctrl-C raises `Interrupted`.
+
+    Settings of the process that the plugin changes are restored, see `kept_process_state`.
 
     Args:
         description: name of the plugin in the message, such as `attack pgd`.
     """
     try:
-        yield
-    except (PluginFault, StorageError, NotApplicable, Interrupted, KeyboardInterrupt):
+        with kept_process_state():
+            yield
+    except (Interrupted, StorageError):
         raise
-    except GeneratorExit:  # the harness closes a generator of its own
-        raise
+    except PluginFault as error:
+        if _is_clean(error):
+            raise
+        raise PluginFault(_logged_line(error)) from error
+    except NotApplicable as error:
+        raise NotApplicable(_logged_line(error)) from error
     except BaseException as error:
+        if _is_by_user(error):
+            raise
         raise PluginFault(f"{description} {raised(error)}") from error
 
 
@@ -43,33 +81,103 @@ def plugin_call(description: str) -> Iterator[None]:
 def plugin_request(description: str) -> Iterator[None]:
     """Turn anything that a plugin raises while a request is checked into a `RequestError`.
 
+    The same passes, and is restored, as in `plugin_call`.
+
     Args:
         description: name of the plugin in the message, such as `defense 'convae'`.
     """
     try:
-        yield
-    except (BenchError, Interrupted, KeyboardInterrupt):
+        with kept_process_state():
+            yield
+    except Interrupted:
         raise
+    except BenchError as error:
+        if _is_clean(error):
+            raise
+        raise RequestError(_logged_line(error)) from error
     except BaseException as error:
+        if _is_by_user(error):
+            raise
         raise RequestError(f"{description} {raised(error)}") from error
 
 
 def raised(error: BaseException) -> str:
-    """The text `raised TYPE: message` in one line, with the remedy where memory was used up."""
-    message = one_line(_message(error)) or "(no message)"
-    remedy = "; try a smaller --batch-size" if _is_out_of_memory(error, message) else ""
+    """The text `raised TYPE: message` in one line, with the remedy where memory was used up.
 
-    return f"raised {type(error).__name__}: {message}{remedy}"
+    The exception is logged with its traceback. Where memory was used up, the variables of the
+    frames that it left are released, since the exception would keep them.
+    """
+    members = _with_members(error)
+    first = f", first {_named(members[1])}" if len(members) > 1 else ""
+    text = f"raised {_named(error)}{first}"
+    _log(error)
+
+    if not any(map(_is_out_of_memory, members)):
+        return text
+    for member in members:
+        traceback.clear_frames(member.__traceback__)
+    return text + _REMEDY
+
+
+def _log(error: BaseException) -> None:
+    tracebacks.debug("shown as one line: %s", _named(error), exc_info=error)
+
+
+def _logged_line(error: BaseException) -> str:
+    """The message of an exception in one line; the exception is logged with its traceback."""
+    _log(error)
+    return _line(error)
+
+
+def _named(error: BaseException) -> str:
+    """Type and message of an exception in one line."""
+    return f"{one_line(type(error).__name__, _LONGEST_TYPE)}: {_line(error)}"
+
+
+def _line(error: BaseException) -> str:
+    """The message of an exception in one line."""
+    return one_line(_message(error)) or "(no message)"
 
 
 def _message(error: BaseException) -> str:
-    """The message of an exception, whose own method may raise too."""
+    """The beginning of the message of an exception, whose own method may raise too."""
     try:
-        return str(error)
-    except Exception as second:  # noqa: BLE001 - a fault in the report of a fault
+        return str(error)[:_LONGEST_READ]
+    except Interrupted:
+        raise
+    except BaseException as second:  # noqa: BLE001 - a fault in the report of a fault
         return f"(its message cannot be shown: {type(second).__name__})"
 
 
-def _is_out_of_memory(error: BaseException, message: str) -> bool:
-    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return known or any(part in message.lower() for part in _OUT_OF_MEMORY)
+def _is_clean(error: BaseException) -> bool:
+    """Whether the message can be shown as it is."""
+    message = _message(error)
+    return one_line(message, _LONGEST_OWN) == message
+
+
+def _is_by_user(error: BaseException) -> bool:
+    """Whether an exception is Ctrl-C, as Python reports it where no handler was installed."""
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, KeyboardInterrupt) and is_default
+
+
+def _with_members(error: BaseException) -> list[BaseException]:
+    """The exception, followed by those of a group in their order, however deep they are."""
+    members = [error]
+    for member in members:
+        if isinstance(member, BaseExceptionGroup) and len(members) < _MOST_MEMBERS:
+            members.extend(member.exceptions)
+
+    return members
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, RuntimeError):
+        # Most of these errors have no type of their own. The one that has is found by its name,
+        # because this module is free of torch.
+        is_named = type(error).__name__ == "OutOfMemoryError"
+        return is_named or bool(_OUT_OF_MEMORY.search(_message(error)))
+
+    return isinstance(error, MemoryError)

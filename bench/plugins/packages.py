@@ -10,7 +10,7 @@ from bench.errors import RequestError
 FAMILIES = {"defense": "defenses", "attack": "attacks", "classifier": "classifiers"}
 """Each plugin family and the package of its built-in plugins."""
 
-_ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 """The folder that this copy of `bench` lies in; the packages of plugins lie beside it."""
 
 
@@ -21,7 +21,7 @@ def package_folder(package: str) -> Path:
         RequestError: the package is not installed, or Python finds a folder or file of the same
             name first.
     """
-    installed = _ROOT / package
+    installed = ROOT / package
     location = _location(package)
     if not installed.is_dir() or location is None:
         raise RequestError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from bench.contracts import Attack, Classifier, Defense, Plugin
 from bench.errors import RequestError
 from bench.plugins.configured import Configured, configure
+from bench.plugins.faults import plugin_request
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
 from bench.run.cell import CELL_FORMAT, Cell
 from bench.run.config import Restriction, RunConfig
@@ -18,6 +19,13 @@ from bench.stages.threats import ThreatModel, threat_model
 
 P = TypeVar("P", bound=Plugin)
 V = TypeVar("V")
+
+Observe = Callable[[Configured[Any], str], Configured[Any]]
+"""A function of a network plugin and a data set that completes the plugin's identity."""
+
+
+def _unobserved(plugin: Configured[Any], _dataset: str) -> Configured[Any]:
+    return plugin
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class Grid:
         seeds: seeds of training and attacks.
         restrictions: part of the grid that a classifier or a defense takes part in, by its spec or
             its name.
+        observe: function that adds to a plugin's identity what shows only while it builds a network
+            for a data set, see `bench.stages.observation`.
     """
 
     datasets: tuple[str, ...]
@@ -42,6 +52,7 @@ class Grid:
     threats: tuple[ThreatModel, ...]
     seeds: tuple[int, ...]
     restrictions: Mapping[str, Restriction]
+    observe: Observe = _unobserved
 
     @classmethod
     def of(cls, config: RunConfig) -> Grid:
@@ -71,8 +82,27 @@ class Grid:
                 "nothing is left of the grid: "
                 f"[only] allows none of its cells ({', '.join(config.only)})"
             )
+        grid.check_properties()
 
         return grid
+
+    def observed(self, observe: Observe) -> Grid:
+        """The same grid, whose plugins have complete identities."""
+        return replace(self, observe=observe)
+
+    def check_properties(self) -> None:
+        """Check that the properties of all cells can be computed, which asks the plugins for them.
+
+        Raises:
+            RequestError: a plugin raises, or gives a property a value that it cannot have.
+        """
+        checked = set()
+        for cell in self.cells():
+            names = (cell.attack.label, cell.defense.label, cell.threat.label)
+            if names not in checked:
+                checked.add(names)
+                with plugin_request(f"attack {cell.attack.label} or defense {cell.defense.label}"):
+                    cell.properties()
 
     def identities(self) -> dict[str, Any]:
         """The identities of all plugins and threat models, and the version of a cell's outcome.
@@ -85,10 +115,10 @@ class Grid:
             "attacks": tuple(attack for attack, _ in self.attacks),
         }
         plugins = {
-            family: {plugin.label: plugin.identity for plugin in members}
+            family: {plugin.label: self._identity(plugin) for plugin in members}
             for family, members in families.items()
         }
-        threats = {threat.label: threat.identity for threat in self.threats}
+        threats = {threat.label: self._threat_identity(threat) for threat in self.threats}
 
         return {"format": CELL_FORMAT, **plugins, "threats": threats}
 
@@ -99,9 +129,38 @@ class Grid:
     def _product(self) -> Iterator[Cell]:
         pipelines = itertools.product(self.datasets, self.seeds, self.classifiers, self.defenses)
         for dataset, seed, classifier, defense in pipelines:
+            classifier = self.observe(classifier, dataset)
+            defense = self.observe(defense, dataset)
+            threats = [self._threat(threat, dataset) for threat in self.threats]
             for attack, budgets in self.attacks:
-                for eps, threat in itertools.product(budgets, self.threats):
+                for eps, threat in itertools.product(budgets, threats):
                     yield Cell(dataset, classifier, defense, attack, eps, threat, seed)
+
+    def _threat(self, threat: ThreatModel, dataset: str) -> ThreatModel:
+        """The threat model with its substitute observed, if it has one."""
+        if threat.substitute is None:
+            return threat
+        return replace(threat, substitute=self.observe(threat.substitute, dataset))
+
+    def _identity(self, plugin: Configured[Plugin]) -> dict[str, Any]:
+        """A plugin's identity, with what shows for the data sets where something does."""
+        if isinstance(plugin.plugin, Attack):
+            return dict(plugin.identity)
+
+        observed = {
+            dataset: {
+                part: value
+                for part, value in self.observe(plugin, dataset).identity.items()
+                if part not in plugin.identity
+            }
+            for dataset in self.datasets
+        }
+        return {**plugin.identity, **({"observed": observed} if any(observed.values()) else {})}
+
+    def _threat_identity(self, threat: ThreatModel) -> dict[str, Any]:
+        substitute = threat.substitute
+        identity = self._identity(substitute) if substitute else None
+        return {**threat.identity, "substitute": identity}
 
     def _allows(self, cell: Cell) -> bool:
         """Whether the restrictions of the cell's classifier and defense allow the cell.

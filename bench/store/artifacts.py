@@ -11,6 +11,8 @@ import hashlib
 import json
 import logging
 import os
+import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,17 @@ from safetensors.numpy import save as to_safetensors
 
 from bench.errors import RequestError, StorageError
 from bench.store.atomic import sweep_partials, write_bytes
+from bench.store.keys import artifact_key
 from bench.store.locks import locked
+from bench.store.reading import Unreadable, check_regular, parse_json
+
+MOST_BYTES = 4 * 2**30
+"""Largest size in bytes of a file that is read as an artifact."""
+
+NAME_DIGITS = 32
+"""Number of digits of its key that name the file of an artifact."""
+
+_NAME = re.compile(rf"[0-9a-f]{{{NAME_DIGITS}}}")
 
 Tensors = Mapping[str, NDArray[Any]]
 Meta = Mapping[str, Any]
@@ -75,35 +87,62 @@ def write_artifact(path: Path, tensors: Tensors, meta: Meta) -> Artifact:
     return Artifact(arrays, json.loads(text), digest)
 
 
-def read_artifact(path: Path) -> Artifact:
+def read_artifact(path: Path, most: int = MOST_BYTES) -> Artifact:
     """The artifact in a file, verified.
+
+    Args:
+        path: file to read.
+        most: largest size of the file in bytes that is allowed.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, altered, or not an artifact.
+        ValueError: the file is truncated, altered, too large, or not an artifact.
     """
-    if not path.is_file():
-        raise FileNotFoundError(path)
-
     # A TypeError comes from a type of tensor that NumPy does not have.
     try:
+        check_regular(path, most)
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         text = header["meta"]
         digest = header["digest"]
         seal = header["seal"]
+    except FileNotFoundError:
+        raise
+    except Unreadable:
+        raise
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(f"unreadable ({type(error).__name__}: {error})") from error
 
     if digest_of(tensors) != digest or _seal(digest, text) != seal:
         raise ValueError("its content does not match its digest")
 
-    return Artifact(tensors, json.loads(text), digest)
+    return Artifact(tensors, parse_json(text), digest)
+
+
+def check_key(kind: str, key: str, meta: Meta) -> None:
+    """Check that an artifact is the one of a key: its identity gives the key.
+
+    Args:
+        kind: kind of the artifact.
+        key: whole key, or the first digits of it that name a file.
+        meta: description of the artifact, with its identity.
+
+    Raises:
+        ValueError: it is another artifact, or one without an identity.
+    """
+    identity = meta.get("identity") if isinstance(meta, Mapping) else None
+    if not isinstance(identity, Mapping):
+        raise ValueError("it does not say what it is")
+    if not artifact_key(kind, identity).startswith(key):
+        raise ValueError("it is another artifact than its name says")
 
 
 class ArtifactStore:
     """The artifacts below one folder, by kind and content key.
+
+    Every artifact is checked against the key that it is asked for, so that files which were
+    exchanged or renamed count as damaged. A folder that cannot be written serves what it holds.
 
     Args:
         root: folder of the cache.
@@ -111,7 +150,7 @@ class ArtifactStore:
             of the key. They take precedence over the files of the folder and are never written.
 
     Raises:
-        RequestError: the folder cannot be made or written to.
+        RequestError: the folder does not exist and cannot be made.
     """
 
     def __init__(self, root: Path, given: Mapping[str, Mapping[str, Path]] | None = None) -> None:
@@ -119,32 +158,29 @@ class ArtifactStore:
         self._given = given or {}
         try:
             root.mkdir(parents=True, exist_ok=True)
-            writable = os.access(root, os.W_OK | os.X_OK)
+            self._writable = os.access(root, os.W_OK | os.X_OK)
         except OSError as error:
             raise RequestError(
                 f"the cache folder {root} cannot be made: {error.strerror or error}"
             ) from None
-        if not writable:
-            raise RequestError(
-                f"the cache folder {root} is not writable: "
-                "choose another with --cache or BENCH_CACHE"
-            )
-        sweep_partials(root)
+        if self._writable:
+            sweep_partials(root)
 
     def path(self, kind: str, key: str) -> Path:
         """The file of an artifact in the folder, whether it exists or not."""
-        return self.root / kind / f"{key[:32]}.safetensors"
+        return self.root / kind / f"{key[:NAME_DIGITS]}.safetensors"
 
     def digest(self, kind: str, key: str) -> str | None:
         """The digest of a stored artifact, from its header alone; None where there is none."""
-        return _digest_in(self._given_path(kind, key) or self.path(kind, key))
+        return _digest_in(self._given_path(kind, key) or self.path(kind, key), kind, key)
 
     def find(self, kind: str, digest: str) -> dict[str, Path]:
         """The files whose header states a digest, by the first 32 digits of their key."""
-        files = {path.stem: path for path in sorted((self.root / kind).glob("*.safetensors"))}
+        paths = sorted((self.root / kind).glob("*.safetensors"))
+        files = {path.stem: path for path in paths if _NAME.fullmatch(path.stem)}
         files.update(self._given.get(kind, {}))
 
-        return {key: path for key, path in files.items() if _digest_in(path) == digest}
+        return {key: path for key, path in files.items() if _digest_in(path, kind, key) == digest}
 
     def load(self, kind: str, key: str) -> Artifact | None:
         """The stored artifact, verified; None where there is none, or a damaged one.
@@ -154,7 +190,7 @@ class ArtifactStore:
         """
         given = self._given_path(kind, key)
         try:
-            return read_artifact(given or self.path(kind, key))
+            return _read(given or self.path(kind, key), kind, key)
         except (FileNotFoundError, ValueError) as damage:
             if given:
                 raise StorageError(f"{given} can no longer be read: {damage}") from None
@@ -176,19 +212,58 @@ class ArtifactStore:
             return stored, True
 
         path = self.path(kind, key)
+        if not self._writable:
+            raise StorageError(
+                f"the cache folder {self.root} is not writable and lacks {kind} {key[:8]}: "
+                "choose another with --cache or BENCH_CACHE"
+            )
         with locked(path.with_suffix(".lock"), f"{kind} {key[:8]}"):
             # Another process may have made the artifact while this one waited for the lock.
             try:
-                return read_artifact(path), True
+                return _read(path, kind, key), True
             except FileNotFoundError:
                 pass
             except ValueError as damage:
                 logger.warning("damaged artifact %s: %s; it is made again", path, damage)
 
-            return write_artifact(path, *make()), False
+            tensors, meta = make()
+            _make_way(path)
+            return write_artifact(path, tensors, meta), False
 
     def _given_path(self, kind: str, key: str) -> Path | None:
-        return self._given.get(kind, {}).get(key[:32])
+        return self._given.get(kind, {}).get(key[:NAME_DIGITS])
+
+
+def _read(path: Path, kind: str, key: str) -> Artifact:
+    """The artifact of a key in a file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or another artifact.
+    """
+    artifact = read_artifact(path)
+    check_key(kind, key, artifact.meta)
+
+    return artifact
+
+
+def _make_way(path: Path) -> None:
+    """Move a folder aside that lies in place of a file.
+
+    Raises:
+        StorageError: it could not be moved.
+    """
+    if not path.is_dir() or path.is_symlink():
+        return
+
+    aside = path.with_name(f"{path.name}.displaced-{os.getpid()}-{time.time_ns()}")
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise StorageError(
+            f"the folder {path} lies in place of a file: {error.strerror or error}"
+        ) from error
+    logger.warning("the folder %s lay in place of a file; it is now %s", path, aside)
 
 
 def _seal(digest: str, meta: str) -> str:
@@ -196,14 +271,16 @@ def _seal(digest: str, meta: str) -> str:
     return hashlib.sha256(f"{digest}{meta}".encode()).hexdigest()
 
 
-def _digest_in(path: Path) -> str | None:
-    """The digest in the header of a file; None where there is no file with a sound header."""
+def _digest_in(path: Path, kind: str, key: str) -> str | None:
+    """The digest in the header of a key's file; None where no file has a sound header."""
     try:
+        check_regular(path, MOST_BYTES)
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
         digest: str = header["digest"]
         sound = _seal(digest, header["meta"]) == header["seal"]
-    except (SafetensorError, KeyError, OSError):
+        check_key(kind, key, parse_json(header["meta"]))
+    except (SafetensorError, KeyError, OSError, ValueError):
         return None
 
     return digest if sound else None

@@ -18,7 +18,7 @@ from bench.plugins import packages
 from bench.plugins.packages import FAMILIES, package_folder
 
 ROOT = Path(bench.__file__).parents[1]
-COMMAND = [sys.executable, "-c", "from bench.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from bench.entry import main; main()"]
 IN_SITE_PACKAGES = PathFinder.find_spec("attacks", site.getsitepackages()) is not None
 SHADOWING = {
     "package": ("attacks/__init__.py", "folder"),
@@ -125,6 +125,6 @@ def test_packages_copied_or_linked_into_one_folder_work(tmp_path: Path, layout: 
 def test_a_package_that_is_missing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packages, "_ROOT", tmp_path)
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
     with pytest.raises(RequestError, match="'attacks' is not installed: reinstall"):
         package_folder("attacks")

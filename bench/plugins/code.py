@@ -1,0 +1,173 @@
+"""The code of a plugin: the files and distributions that decide what it computes."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution
+from pathlib import Path
+from typing import Any
+
+from bench.plugins.distributions import (
+    distribution_identity,
+    distribution_of,
+    is_needed,
+    name_of,
+)
+from bench.plugins.imports import imported_files, module_name
+from bench.plugins.origins import is_builtin_plugin, is_installed, is_outside
+from bench.plugins.reads import Reads
+from bench.plugins.released import is_released
+
+CODE = ("source", "code", "distributions")
+"""Parts of a plugin's identity that describe its code."""
+
+IMPORT_READS = Reads()
+"""The files that were opened while plugins were imported."""
+
+
+def code_identity(cls: type) -> dict[str, Any]:
+    """The part of a plugin's identity that describes its code, as JSON values.
+
+    `source` is the digest of the file of the class. `code` holds names and digests of the other
+    files: modules that the class, its base classes and their helpers import, and data files that
+    are read during these imports. `distributions` holds name, version and digest of installed
+    distributions. A built-in plugin whose files are as released has none of these, nor has a class
+    that is not in a file. The folders of the files do not count.
+
+    The identity is that of the files at the first call, which follows the import of the class.
+
+    Args:
+        cls: class of the plugin.
+    """
+    if cls not in _identities:
+        _identities[cls] = _code_identity(cls)
+    return _identities[cls]
+
+
+def _code_identity(cls: type) -> dict[str, Any]:
+    own = _class_files(cls)
+    if not own:
+        return {}
+
+    source = own[0]
+    files = _collected(own)
+    others = {path: name for path, name in files.code.items() if path != source}
+    code = sorted(
+        [_name(path, name, source), digest_of_file(path)] for path, name in others.items()
+    )
+    distributions = sorted(
+        distribution_identity(found, whole=whole) for found, whole in files.distributions.values()
+    )
+
+    return {
+        **({} if _is_as_released(source) else {"source": digest_of_file(source)}),
+        **({"code": code} if code else {}),
+        **({"distributions": distributions} if distributions else {}),
+    }
+
+
+def digest_of_file(path: Path) -> str:
+    """The SHA-256 digest of a file.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+_identities: dict[type, dict[str, Any]] = {}
+
+
+@dataclass
+class _Files:
+    """The files and distributions that a plugin's code consists of.
+
+    Attributes:
+        code: files that are the user's, and built-in plugins that are not as released, with the
+            names of their modules; None for a data file.
+        distributions: installed distributions by name, each with whether the plugin is part of it,
+            so that all its files count.
+    """
+
+    code: dict[Path, str | None] = field(default_factory=dict)
+    distributions: dict[str, tuple[Distribution, bool]] = field(default_factory=dict)
+
+
+def _collected(own: list[Path]) -> _Files:
+    """Everything that files of classes import or read, directly or not, and these files."""
+    files = _Files()
+    seen = set(own)
+    waiting = list(own)
+    for path in own:
+        _add(path, module_name(path), files, whole=True)
+
+    while waiting:
+        path = waiting.pop()
+        for used, name in _used_by(path).items():
+            if used not in seen and _add(used, name, files, whole=False):
+                waiting.append(used)
+            seen.add(used)
+
+    return files
+
+
+def _add(path: Path, name: str | None, files: _Files, *, whole: bool) -> bool:
+    """Add a file to those that count; returns whether what it imports counts too."""
+    if is_builtin_plugin(path):
+        if not is_released(path):
+            files.code[path] = name
+        return True
+    if is_outside(path):
+        files.code[path] = name
+        return True
+    if not is_installed(path):
+        return False
+
+    found = distribution_of(path)
+    if found is None:  # a file that someone copied to where distributions are installed
+        files.code[path] = name
+        return True
+    if not is_needed(found):
+        files.distributions.setdefault(name_of(found), (found, whole))
+    return False
+
+
+def _used_by(path: Path) -> dict[Path, str | None]:
+    """The files that a file imports, and those that its code opened while it was imported."""
+    imported: dict[Path, str | None] = {**imported_files(path)}
+    return {**dict.fromkeys(IMPORT_READS.by(path)), **imported}
+
+
+def _class_files(cls: type) -> list[Path]:
+    """The files of a class and of its base classes, without those of Python and this package."""
+    modules = (sys.modules.get(base.__module__) for base in cls.__mro__)
+    names = (getattr(module, "__file__", None) for module in modules)
+    paths = dict.fromkeys(Path(name).absolute() for name in names if name is not None)
+
+    return [path for path in paths if _may_count(path)]
+
+
+def _may_count(path: Path) -> bool:
+    if is_builtin_plugin(path) or is_outside(path):
+        return True
+    if not is_installed(path):
+        return False
+    found = distribution_of(path)
+
+    return found is None or not is_needed(found)
+
+
+def _is_as_released(path: Path) -> bool:
+    return is_builtin_plugin(path) and is_released(path)
+
+
+def _name(path: Path, module: str | None, source: Path) -> str:
+    """The name of a file, wherever its folder lies."""
+    if is_builtin_plugin(path):
+        return f"{path.parent.name}/{path.name}"
+    if path.is_relative_to(source.parent):
+        return path.relative_to(source.parent).as_posix()
+
+    return module or path.name

@@ -1,0 +1,134 @@
+"""Settings of the process that plugin code may change, and that the numbers of others depend on.
+
+All plugins run in one process. A default type, a number of threads or a working folder that one of
+them leaves behind would silently change the results of the next.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""The signals whose handlers belong to the command line."""
+
+_CUDNN_FLAGS = ("enabled", "benchmark", "deterministic", "allow_tf32")
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """A setting of the process.
+
+    Attributes:
+        read: function that returns the value.
+        write: function that sets it.
+    """
+
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+
+    def value(self) -> Any:
+        """The value; the error that reading raises if there is none, such as a removed folder."""
+        try:
+            return self.read()
+        except (OSError, RuntimeError) as error:
+            return error
+
+
+@contextmanager
+def kept_process_state() -> Iterator[None]:
+    """Restore the working folder, signal handlers, and settings of NumPy and PyTorch on exit.
+
+    Of PyTorch: default type and device, gradient mode, number of threads, deterministic algorithms,
+    autocast, TF32 and the flags of cuDNN. Random generators are restored by
+    `bench.stages.seeding.seeded`.
+    """
+    settings = (*_process_settings(), *(_torch_settings() if "torch" in sys.modules else ()))
+    before = [setting.value() for setting in settings]
+
+    try:
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            if not isinstance(value, Exception) and setting.value() != value:
+                setting.write(value)
+
+
+@lru_cache(maxsize=1)
+def _process_settings() -> tuple[_Setting, ...]:
+    return (
+        _Setting(os.getcwd, os.chdir),
+        _Setting(np.geterr, lambda errors: np.seterr(**errors)),
+        *map(_signal_handler, _SIGNALS),
+    )
+
+
+@lru_cache(maxsize=1)
+def _torch_settings() -> tuple[_Setting, ...]:
+    import torch
+
+    matmul: Any = torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn
+
+    return (
+        _Setting(torch.get_default_dtype, torch.set_default_dtype),
+        _Setting(torch.get_default_device, _set_default_device),
+        _Setting(torch.is_grad_enabled, torch.set_grad_enabled),
+        _Setting(torch.get_num_threads, torch.set_num_threads),
+        _Setting(_deterministic_algorithms, _set_deterministic_algorithms),
+        *map(_autocast, ("cpu", "cuda")),
+        _attribute(matmul, "allow_tf32"),
+        *(_attribute(cudnn, name) for name in _CUDNN_FLAGS),
+    )
+
+
+def _signal_handler(number: signal.Signals) -> _Setting:
+    return _Setting(
+        lambda: signal.getsignal(number), lambda handler: signal.signal(number, handler)
+    )
+
+
+def _attribute(owner: Any, name: str) -> _Setting:
+    return _Setting(lambda: getattr(owner, name), lambda value: setattr(owner, name, value))
+
+
+def _autocast(device: str) -> _Setting:
+    import torch
+
+    return _Setting(
+        lambda: torch.is_autocast_enabled(device),
+        lambda enabled: torch.set_autocast_enabled(device, enabled),
+    )
+
+
+def _deterministic_algorithms() -> tuple[bool, bool]:
+    """Whether PyTorch uses deterministic algorithms only, and whether it warns of others."""
+    import torch
+
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+
+
+def _set_deterministic_algorithms(value: tuple[bool, bool]) -> None:
+    import torch
+
+    torch.use_deterministic_algorithms(value[0], warn_only=value[1])
+
+
+def _set_default_device(device: Any) -> None:
+    """Set the default device; the CPU as PyTorch starts with it, which costs nothing per call."""
+    import torch
+
+    torch.set_default_device(None if device.type == "cpu" else device)

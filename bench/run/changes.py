@@ -1,0 +1,79 @@
+"""Changes of code between two runs of the same request: which plugins, and which of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_CODE = ("version", "source", "code", "distributions", "files", "observed", "built", "read")
+"""Parts of a plugin's identity that are no parameters."""
+
+
+def changed_plugins(earlier: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
+    """The plugins whose code or files differ, each with what has changed.
+
+    Args:
+        earlier: identities by family and spec, as `bench.run.grid.Grid.identities` gives them.
+        present: identities of the same form.
+    """
+    changed = []
+    for family, plugins in present.items():
+        before = earlier.get(family)
+        if not isinstance(plugins, Mapping) or not isinstance(before, Mapping):
+            continue
+        for label, identity in plugins.items():
+            parts = list(dict.fromkeys(_changed_parts(before.get(label), identity)))
+            if parts:
+                changed.append(f"{family.removesuffix('s')} {label} ({', '.join(parts)})")
+
+    return changed
+
+
+def same_request(earlier: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
+    """Whether two configurations differ in nothing but the code and the files of plugins."""
+    return bool(_without_code(earlier) == _without_code(present))
+
+
+def _without_code(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without_code(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+
+    is_identity = {"name", "version", "parameters"} <= value.keys()
+    return {
+        key: _without_code(item)
+        for key, item in value.items()
+        if not (is_identity and key in _CODE)
+    }
+
+
+def _changed_parts(before: Any, present: Any) -> Iterator[str]:
+    """What differs between two identities of a plugin, those of plugins in parameters included."""
+    if isinstance(before, list) and isinstance(present, list):
+        for old, new in zip(before, present, strict=False):
+            yield from _changed_parts(old, new)
+    if not isinstance(before, Mapping) or not isinstance(present, Mapping):
+        return
+
+    if before.get("version") != present.get("version"):
+        yield "its version"
+    if before.get("source") != present.get("source"):
+        yield "its file"
+    yield from _changed_names(before.get("code"), present.get("code"))
+    yield from _changed_names(before.get("distributions"), present.get("distributions"))
+    if before.get("files") != present.get("files"):
+        yield "a file that it declares"
+    for part in ("observed", "built", "read"):
+        if before.get(part) != present.get(part):
+            yield "a file that it loads"
+    parameters = before.get("parameters", {})
+    for name, value in present.get("parameters", {}).items():
+        yield from _changed_parts(parameters.get(name), value)
+    yield from _changed_parts(before.get("substitute"), present.get("substitute"))
+
+
+def _changed_names(before: Any, present: Any) -> Iterator[str]:
+    """The names of the entries that only one of two lists of code has; a name comes first."""
+    entries = [{tuple(entry) for entry in listed or ()} for listed in (before, present)]
+    yield from sorted({str(entry[0]) for entry in entries[0] ^ entries[1]})
