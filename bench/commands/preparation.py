@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +19,7 @@ from bench.plugins.discovery import discover
 from bench.progress import reporter
 from bench.records.folder import RunFolder
 from bench.run.cell_tasks import CellTasks
+from bench.run.changes import changed_code
 from bench.run.config import RunConfig
 from bench.run.grid import Grid
 from bench.run.plan import Plan, Planner
@@ -26,6 +30,8 @@ from bench.stages.observation import Observer
 from bench.store.artifacts import ArtifactStore
 from bench.store.keys import content_key
 from bench.store.weights import KIND, Weights
+
+logger = logging.getLogger("bench")
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,51 @@ def prepare(request: Request, messages: Console, command: str = "") -> PreparedR
 
     title = f"{command}-{name}" if command else name
     default = RUNS / f"{title}-{content_key(resolved)[:8]}"
-    folder = RunFolder.create(request.resources.out or default, {"preset": name, **resolved})
+    folder = open_folder(request.resources.out or default, {"preset": name, **resolved}, title)
     runner = Runner(grid, config, context, LocalExecutor(context), folder)
     environment = folder.save_environment(describe_environment(context.device))
     device = f"{context.device} ({device_name(context.device)})"
 
     return PreparedRun(runner, environment, device, weights)
+
+
+def open_folder(path: Path, config: Mapping[str, Any], title: str) -> RunFolder:
+    """The folder of a run, made where it does not exist.
+
+    Plugins whose code has changed since an earlier run of the same request are named.
+
+    Args:
+        path: folder of the run.
+        config: resolved configuration.
+        title: start of the names of the folders of such runs.
+
+    Raises:
+        RequestError: the folder holds a run of another configuration or of other code, or something
+            else.
+    """
+    earlier = _stored_configuration(path)
+    if earlier is not None and (changed := changed_code(earlier, config)):
+        raise RequestError(
+            f"{path} holds a run of other code: {'; '.join(changed)} changed since; choose another "
+            "folder with --out"
+        )
+
+    siblings = sorted(RUNS.glob(f"{title}-*"), key=lambda sibling: sibling.stat().st_mtime)
+    for sibling in reversed(siblings if earlier is None else []):
+        stored = _stored_configuration(sibling)
+        if stored is not None and (changed := changed_code(stored, config)):
+            logger.info("changed since the run in %s: %s", sibling, "; ".join(changed))
+            break
+
+    return RunFolder.create(path, config)
+
+
+def _stored_configuration(path: Path) -> dict[str, Any] | None:
+    """The configuration of the run in a folder; None where there is none, or a damaged one."""
+    try:
+        return RunFolder(path).config()
+    except RequestError:
+        return None
 
 
 def requested_weights(weights: Weights, plan: Plan, name: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,29 +10,26 @@ _CODE = ("version", "source", "code", "distributions", "files", "observed", "bui
 """Parts of a plugin's identity that are no parameters."""
 
 
-def changed_plugins(earlier: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
+def changed_code(earlier: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
     """The plugins whose code or files differ, each with what has changed.
 
     Args:
-        earlier: identities by family and spec, as `bench.run.grid.Grid.identities` gives them.
-        present: identities of the same form.
+        earlier: resolved configuration of a run, as its folder holds it.
+        present: resolved configuration of another run. It may differ in the code and the files of
+            plugins only; with any other difference there is no answer, and nothing is returned.
     """
+    present = json.loads(json.dumps(present))
+    if _without_code(earlier) != _without_code(present):
+        return []
+
     changed = []
-    for family, plugins in present.items():
-        before = earlier.get(family)
-        if not isinstance(plugins, Mapping) or not isinstance(before, Mapping):
-            continue
-        for label, identity in plugins.items():
-            parts = list(dict.fromkeys(_changed_parts(before.get(label), identity)))
+    for family, plugins in present["plugins"].items():
+        for label, identity in plugins.items() if isinstance(plugins, Mapping) else ():
+            parts = dict.fromkeys(_changed_parts(earlier["plugins"][family][label], identity))
             if parts:
                 changed.append(f"{family.removesuffix('s')} {label} ({', '.join(parts)})")
 
     return changed
-
-
-def same_request(earlier: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
-    """Whether two configurations differ in nothing but the code and the files of plugins."""
-    return bool(_without_code(earlier) == _without_code(present))
 
 
 def _without_code(value: Any) -> Any:
@@ -40,11 +38,9 @@ def _without_code(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
 
-    is_identity = {"name", "version", "parameters"} <= value.keys()
+    is_plugin = {"name", "version", "parameters"} <= value.keys()
     return {
-        key: _without_code(item)
-        for key, item in value.items()
-        if not (is_identity and key in _CODE)
+        key: _without_code(item) for key, item in value.items() if not (is_plugin and key in _CODE)
     }
 
 

@@ -36,8 +36,8 @@ class Observer:
     """Adds to the identity of a network plugin what shows only while it builds.
 
     `built` is the digest of the tensors that are the same under two seeds, such as loaded weights;
-    tensors of zeros or of ones, with which layers start, do not count. `read` holds the digests of
-    the files that the plugin opened without declaring them in `files()`.
+    the zeros and ones that PyTorch's own layers start with do not count. `read` holds the digests
+    of the files that the plugin opened without declaring them in `files()`.
 
     A built-in plugin that is as released declares everything, and is not observed.
     """
@@ -121,7 +121,7 @@ def _fixed_digest(first: nn.Module, second: nn.Module) -> str | None:
     fixed = {
         name: content
         for name, tensor in _tensors(first)
-        if not _is_start(tensor) and (content := _content(tensor)) == others.get(name)
+        if (content := _content(tensor)) == others.get(name)
     }
     digest = hashlib.sha256()
     for name, content in fixed.items():
@@ -131,11 +131,15 @@ def _fixed_digest(first: nn.Module, second: nn.Module) -> str | None:
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """All tensors that a module holds: parameters, buffers and plain attributes, by name."""
+    """The tensors that a module holds, by name: parameters, buffers and plain attributes.
+
+    Those that a layer of PyTorch's own fills with zeros or ones are left out.
+    """
     for prefix, part in module.named_modules():
+        is_torch = type(part).__module__.partition(".")[0] == "torch"
         held = {**part.__dict__, **part._parameters, **part._buffers}
         for name, value in sorted(held.items()):
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor) and not (is_torch and _is_start(value)):
                 yield f"{prefix}.{name}", value.detach().cpu()
 
 

@@ -132,3 +132,21 @@ def test_the_content_of_a_file_is_part_of_the_identity(tmp_path) -> None:  # typ
     first = configure(CLASSIFIERS, f"vgg16:weights={path}").identity
     save_file({"a": ones(2)}, path)
     assert configure(CLASSIFIERS, f"vgg16:weights={path}").identity != first
+
+
+def test_the_path_of_a_file_is_no_part_of_the_identity(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    from safetensors.torch import save_file
+    from torch import ones
+
+    paths = [tmp_path / "a.safetensors", tmp_path / "elsewhere" / "b.safetensors"]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        save_file({"a": ones(1)}, path)
+    monkeypatch.chdir(tmp_path)
+    spellings = [*paths, "a.safetensors", "./elsewhere/../a.safetensors"]
+    configured = [configure(CLASSIFIERS, f"vgg16:weights={path}") for path in spellings]
+
+    assert len({str(each.identity) for each in configured}) == 1
+    assert configured[0].identity["parameters"]["weights"].startswith("sha256-")
+    assert [each.parameters["weights"] for each in configured] == list(map(str, spellings))
+    assert str(tmp_path) not in str(configured[1].identity)
