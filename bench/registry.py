@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from bench.contracts import Attack, Classifier, Defense
 from bench.errors import RequestError, unknown
+from bench.spec import NAME
 
 T = TypeVar("T")
 
@@ -27,10 +28,16 @@ class Registry(Generic[T]):
         """A class decorator that registers the class under `name`.
 
         Raises:
-            RequestError: another plugin of the family already has the name.
+            RequestError: another plugin of the family already has the name, or a spec cannot begin
+                with it.
         """
 
         def add(cls: type[T]) -> type[T]:
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise RequestError(
+                    f"{_origin(cls)}: {name!r} cannot be the name of a {self.family}: use letters, "
+                    "digits, '-' and '_', a letter first"
+                )
             taken = self._members.get(name)
             if taken is not None:
                 raise RequestError(

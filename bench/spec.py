@@ -13,7 +13,9 @@ from typing import Any
 
 from bench.errors import RequestError
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+"""Names of plugins and of parameters."""
+
 _RESERVED = re.compile(r"[:,=\[\]]")
 
 
@@ -37,13 +39,13 @@ class Spec:
             RequestError: the text does not have this form, or gives a parameter twice.
         """
         head, *rest = _split(text, ":")
-        if not _NAME.fullmatch(head):
+        if not NAME.fullmatch(head):
             raise RequestError(f"'{text}' is not a spec: write NAME or NAME:PARAMETER=VALUE:...")
 
         parameters: dict[str, str] = {}
         for part in rest:
             key, equals, value = part.partition("=")
-            if not equals or not _NAME.fullmatch(key):
+            if not equals or not NAME.fullmatch(key):
                 raise RequestError(f"'{part}' in '{text}' is not PARAMETER=VALUE")
             if key in parameters:
                 raise RequestError(f"parameter '{key}' is given twice in '{text}'")

@@ -103,6 +103,8 @@ def configure(
 
     given = {**overrides.get(spec.name, {}), **dict(spec.parameters)}
     plugin = _instance(cls, description, given)
+    if not isinstance(cls.version, int):
+        raise RequestError(f"{description}: version must be an integer, not {cls.version!r}")
     plugin, nested = _with_configured_specs(plugin, overrides)
 
     hints = parameter_hints(cls)

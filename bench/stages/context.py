@@ -92,7 +92,8 @@ class TaskContext:
             with plugin_call(reference.description):
                 module = reference.plugin.plugin.build(reference.info)
                 load_weights(module, artifact)
-            self._networks[key] = module.to(self.device).requires_grad_(False).eval()
+                module = module.to(self.device).requires_grad_(False).eval()
+            self._networks[key] = module
 
         return self._networks[key]
 

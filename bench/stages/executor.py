@@ -9,7 +9,9 @@ from typing import Protocol
 
 from bench.errors import PluginFault
 from bench.machine.device_lock import shared_use
+from bench.plugins.reads import recorded
 from bench.stages.context import DamagedArtifact, TaskContext
+from bench.stages.reads import warn_of_reads
 from bench.stages.task import Task
 from bench.store.artifacts import Artifact, Meta, Tensors
 
@@ -89,7 +91,10 @@ class LocalExecutor:
         """Run the task; inputs that turn out to be damaged are made again first."""
         while True:
             try:
-                with shared_use(self._context.device):
-                    return task.run(self._context)
+                with shared_use(self._context.device), recorded() as reads:
+                    result = task.run(self._context)
             except DamagedArtifact as damage:
                 self.repair(damage)
+            else:
+                warn_of_reads(task, reads)
+                return result

@@ -34,3 +34,10 @@ def test_an_unknown_name_suggests_the_nearest(things: Registry[Thing]) -> None:
 def test_two_of_one_name_are_refused_and_both_are_named(things: Registry[Thing]) -> None:
     with pytest.raises(RequestError, match=r"two plugins are called thing 'first'.*test_registry"):
         things.register("first")(Thing)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../up", "a:b", "1st", "a\n", "é", "[a]", 7])
+def test_a_name_that_no_spec_can_begin_with_is_refused(things: Registry[Thing], name: str) -> None:
+    with pytest.raises(RequestError, match="cannot be the name of a thing"):
+        things.register(name)(Thing)
+    assert list(things) == ["first"]

@@ -1,0 +1,145 @@
+"""Data of one's own from an .npz file: the forms that are read, and those that are refused."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.errors import RequestError
+from bench.stages.datasets import load_dataset
+from bench.stages.npz import read_npz
+
+RNG = np.random.default_rng(0)
+BYTES = RNG.integers(0, 256, (6, 8, 9), dtype=np.uint8)
+SOUND = {
+    "x_train": BYTES,
+    "y_train": np.array([0, 1, 2, 0, 1, 2]),
+    "x_test": BYTES[:3],
+    "y_test": np.array([2, 0, 1], np.int32),
+}
+
+
+def saved(tmp_path: Path, **changed: Any) -> Path:
+    path = tmp_path / "own.npz"
+    arrays = {name: array for name, array in {**SOUND, **changed}.items() if array is not None}
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda images: images,
+        lambda images: images[:, None],
+        lambda images: images[..., None],
+        lambda images: (images / 255).astype(np.float32),
+        lambda images: images[:, None].astype(np.float64) / 255,
+    ],
+)
+def test_bytes_and_fractions_in_any_order_are_read_alike(
+    tmp_path: Path, form: Callable[[Any], Any]
+) -> None:
+    path = saved(tmp_path, x_train=form(BYTES), x_test=form(BYTES[:3]))
+    (images, labels), (test_images, test_labels) = read_npz(path)
+    assert images.shape == (6, 1, 8, 9)
+    np.testing.assert_allclose(images[:, 0].numpy(), BYTES / 255, atol=1e-7)
+    np.testing.assert_allclose(test_images.numpy(), images[:3].numpy())
+    assert (labels.tolist(), test_labels.tolist()) == ([0, 1, 2, 0, 1, 2], [2, 0, 1])
+
+
+def test_colors_may_come_last(tmp_path: Path) -> None:
+    colors = RNG.integers(0, 256, (6, 8, 9, 3), dtype=np.uint8)
+    (images, _), _ = read_npz(saved(tmp_path, x_train=colors, x_test=colors[:3]))
+    np.testing.assert_allclose(images.numpy(), colors.transpose(0, 3, 1, 2) / 255, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"y_test": None}, "it has no array 'y_test'"),
+        ({"x_train": BYTES.astype(np.int64)}, "x_train has type int64"),
+        ({"x_train": BYTES / 254}, r"x_train has numbers outside \[0, 1\]"),
+        ({"x_train": np.full((6, 8, 9), np.nan)}, r"x_train has numbers outside \[0, 1\]"),
+        ({"x_train": BYTES[:, 0]}, r"x_train has shape \(6, 9\)"),
+        ({"x_train": BYTES[:, None].repeat(2, 1)}, r"x_train has shape \(6, 2, 8, 9\)"),
+        ({"x_train": BYTES[:5]}, "x_train has 5 images, y_train 6 labels"),
+        ({"x_test": BYTES[:0], "y_test": np.array([], int)}, "x_test has 0 images"),
+        ({"x_test": BYTES[:3, :4]}, "the images of training and test have shapes"),
+        ({"y_train": np.zeros(6)}, "y_train has type float64"),
+        ({"y_train": np.array([-1, 1, 2, 0, 1, 2])}, "y_train has a negative class"),
+        ({"y_test": np.array([3, 0, 1])}, "y_test has class 3, which y_train lacks"),
+        ({"x_train": np.array([object()] * 6)}, "an array is damaged .*pickle"),
+    ],
+)
+def test_other_arrays_are_refused_with_the_reason(
+    tmp_path: Path, changed: dict[str, Any], reason: str
+) -> None:
+    path = saved(tmp_path, **changed)
+    with pytest.raises(RequestError, match=f"the data set file .*own.npz: {reason}"):
+        read_npz(path)
+
+
+def _text(path: Path) -> None:
+    path.write_text("no arrays")
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def _lie(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in SOUND:
+            archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00")
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("damage", [_text, _cut, _flip, _lie, _folder, _pipe, Path.unlink])
+def test_a_damaged_file_is_one_line(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    path = saved(tmp_path)
+    damage(path)
+    with pytest.raises(RequestError, match=r"the data set file \S+own.npz") as error:
+        read_npz(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_data_set_of_ones_own_is_loaded_by_its_spec(tmp_path: Path) -> None:
+    name = f"npz:file={saved(tmp_path)}"
+    dataset = load_dataset(name, tmp_path / "no-data")
+    assert (dataset.name, dataset.info.shape, dataset.info.classes) == (name, (1, 8, 9), 3)
+    assert (len(dataset.train), len(dataset.test)) == (6, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("npz", "data set 'npz' needs a file: write npz:file=PATH"),
+        ("npz:path=x", "unknown parameter of data set 'npz': 'path' .choose from: file"),
+        ("digits:file=x", "data set 'digits' has no parameters"),
+        ("digit", "unknown dataset 'digit'.*did you mean 'digits'"),
+    ],
+)
+def test_a_wrong_spec_of_a_data_set_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        load_dataset(name, tmp_path)

@@ -1,0 +1,92 @@
+"""Warnings of data that a plugin reads while a task runs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from bench.plugins.code import digest_of_file
+from bench.stages.context import TaskContext
+from bench.stages.executor import LocalExecutor
+from bench.stages.task import Task
+from bench.store.artifacts import Meta, Tensors
+
+
+@dataclass(frozen=True)
+class Reading(Task):
+    """A task that calls a plugin's function."""
+
+    kind: ClassVar[str] = "predictions"
+    call: Callable[[], object]
+    name: str
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"name": self.name}
+
+    def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
+        self.call()
+        return {"a": np.zeros(1)}, {"identity": self.identity()}
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Any:
+    """A module of a user, with functions that open files."""
+    path = tmp_path / "user.py"
+    path.write_text(
+        "import numpy\n"
+        "def read(path): open(path, 'rb').read()\n"
+        "def load(path): numpy.load(path)\n"
+        "def scratch(path): numpy.save(path, 1), numpy.load(path)\n"
+    )
+    spec = spec_from_file_location("user_that_reads", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("user_that_reads", None)
+
+
+def warnings_of(
+    context: TaskContext, caplog: pytest.LogCaptureFixture, call: Callable[[], object], name: str
+) -> list[str]:
+    with caplog.at_level(logging.WARNING, logger="bench"):
+        LocalExecutor(context).artifact(Reading(call, name))
+    return [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize("function", ["read", "load"])
+def test_data_that_no_key_covers_is_reported(
+    context: TaskContext,
+    tmp_path: Path,
+    plugin: Any,
+    caplog: pytest.LogCaptureFixture,
+    function: str,
+) -> None:
+    path = tmp_path / "noise.npy"
+    np.save(path, 1)
+    (warning,) = warnings_of(
+        context, caplog, lambda: getattr(plugin, function)(path), f"{tmp_path} {function}"
+    )
+    assert warning.startswith(f"{plugin.__file__} reads {path}, which files() does not declare")
+
+
+def test_declared_and_written_data_and_the_harness_s_own_are_not_reported(
+    context: TaskContext, tmp_path: Path, plugin: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "noise.npy"
+    np.save(path, 1)
+
+    def call() -> None:
+        plugin.load(path)
+        plugin.scratch(tmp_path / "scratch.npy")
+
+    assert not warnings_of(context, caplog, call, f"{tmp_path} {digest_of_file(path)}")
