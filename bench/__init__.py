@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __all__ = ["__version__"]
+
+TYPE_CHECKING = False  # `typing` would be loaded before the command line can catch Ctrl-C
 
 if TYPE_CHECKING:
     __version__: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.cli import main
+from bench.entry import main
 
 if __name__ == "__main__":
     main()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+EXIT_FAILED = 1
+EXIT_REQUEST = 2
+EXIT_INTERRUPTED = 130
+
+LONGEST_NAME = 100
+"""Length in characters at which an unknown name is cut in a message."""
 
 
 class BenchError(Exception):
@@ -38,6 +44,8 @@ class Interrupted(BaseException):
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """The text `; did you mean 'x'?` for the closest allowed name; empty if none is close."""
+    import difflib  # this module is loaded before signals are caught, and must load at once
+
     close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
 
@@ -50,7 +58,10 @@ def unknown(what: str, name: str, allowed: Iterable[str]) -> RequestError:
         name: name that was given.
         allowed: names that exist.
     """
+    from bench.text import one_line  # loaded when it is needed, for the reason above
+
     names = sorted(allowed)
-    return RequestError(
-        f"unknown {what} '{name}' (choose from: {', '.join(names) or 'none'}{nearest(name, names)})"
-    )
+    shown = one_line(name, LONGEST_NAME)
+    choices = f"choose from: {', '.join(names) or 'none'}{nearest(name, names)}"
+
+    return RequestError(f"unknown {what} '{shown}' ({choices})")

@@ -17,13 +17,30 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bench.errors import Interrupted
+from bench.text import visible
+
 _LINE_EVERY_S = 15.0
 """Seconds between two lines of progress where the output is not a terminal."""
 
 
 def say(console: Console, text: str) -> None:
-    """Print text without markup, because names may contain brackets, and without line breaks."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print text as it is, without line breaks of its own and without what a terminal obeys.
+
+    Names may contain brackets, which are no markup here, and codes that move the cursor.
+
+    Raises:
+        OSError: the text cannot be written to standard output.
+        Interrupted: the reader of standard error went away.
+    """
+    try:
+        console.print(visible(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
+    except (OSError, SystemExit) as error:
+        if not console.stderr:
+            raise
+        # A message that cannot be shown spoils no result; a log that nobody reads has no purpose.
+        if isinstance(error, SystemExit):
+            raise Interrupted from None
 
 
 class Step(Protocol):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import cli
+from bench import entry
 from bench.plugins.discovery import discover
 from bench.progress import Silent
 from bench.run.config import RunConfig
@@ -76,20 +76,16 @@ start_std = 1.0
 """
 """A configuration that trains every built-in method on the digits in seconds; nothing gets good."""
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 discover()
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores
     _threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     torch.set_num_threads(_threads)
     os.environ["OMP_NUM_THREADS"] = str(_threads)  # for processes that tests start
-    _own = (
-        Path(tempfile.gettempdir()) / f"bench-{os.environ['PYTEST_XDIST_TESTRUNUID']}-{os.getpid()}"
-    )
-    _own.mkdir()
-    os.environ["TMPDIR"], tempfile.tempdir = (
-        str(_own),
-        None,
-    )  # where the device's lock lies: they do not wait for each other
+    # The device's lock lies here: test processes do not wait for each other.
+    os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="bench-")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -134,13 +130,14 @@ def bench(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_CACHE", str(session_cache))
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "no-data"))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # restored at the end
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
     def call(*arguments: object) -> Finished:
         monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
         capsys.readouterr()
         try:
-            cli.main()
+            entry.main()
             code = 0
         except SystemExit as end:
             code = int(end.code or 0)
@@ -159,7 +156,12 @@ def bench_process(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     def start(
         *arguments: object, cwd: Path = tmp_path, **environment: str
     ) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", "from bench.cli import main; main()", *map(str, arguments)]
+        command = [
+            sys.executable,
+            "-c",
+            "from bench.entry import main; main()",
+            *map(str, arguments),
+        ]
         return subprocess.Popen(
             command,
             cwd=cwd,

@@ -22,7 +22,7 @@ def python(*arguments: str, **options: object) -> subprocess.CompletedProcess[st
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["list"], ["run", "-h"]])
 def test_the_command_line_answers_without_torch(arguments: list[str]) -> None:
     code = (
-        "import sys\nfrom bench.cli import main\n"
+        "import sys\nfrom bench.entry import main\n"
         f"sys.argv = ['bench', *{arguments!r}]\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         f"heavy = {HEAVY!r} & set(sys.modules)\n"

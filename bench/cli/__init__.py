@@ -6,25 +6,29 @@ the larger ones is in `bench.commands`.
 
 from __future__ import annotations
 
+import io
 import logging
 import pkgutil
-import shlex
-import signal
 import sys
+import traceback
 from importlib import import_module
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
 
 import bench
-from bench.errors import BenchError, Interrupted, RequestError
+from bench.cli.tracebacks import show_tracebacks, tracebacks
+from bench.errors import EXIT_FAILED, EXIT_REQUEST, BenchError, RequestError
+from bench.machine.memory_limit import try_loading_first
 from bench.progress import say
+from bench.text import one_line
 
-EXIT_FAILED = 1
-EXIT_REQUEST = 2
-EXIT_INTERRUPTED = 130
+_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
+"""The class of all wrong uses of a command; typer names only its subclass in public."""
+
+_LONGEST_ERROR = 2000
+"""Length in characters at which the message of an error is cut."""
 
 _FIRST = ("run", "list", "report")
 """Commands that the help names before the others."""
@@ -55,6 +59,12 @@ def root_command(
             "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--traceback", callback=show_tracebacks, help="Show the tracebacks of faults."
+        ),
+    ] = False,
 ) -> None:
     """Benchmark of adversarial-purification defenses.
 
@@ -75,35 +85,62 @@ _add_commands()
 
 
 class _LogLines(logging.Handler):
-    """Shows the package's log as single lines on standard error, below any progress bars."""
+    """Shows the package's log as single lines on standard error, below any progress bars.
+
+    A traceback follows its line; the same one is shown once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        say(Console(stderr=True), level + record.getMessage())
+        text = level + record.getMessage()
+        if record.exc_info:
+            lines = "".join(traceback.format_exception(record.exc_info[1])).rstrip()
+            if lines in self._shown:
+                return
+            self._shown.add(lines)
+            text += f"\n{lines}"
+        say(Console(stderr=True), text)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise Interrupted
+def run_command() -> int:
+    """Run the command that the program's arguments name; its exit code.
 
-
-def main() -> None:
-    """Run a command and turn its end into an exit code; the console script `bench`."""
+    Whatever else foreign code raises passes, also `SystemExit`, which is no success.
+    """
     logger = logging.getLogger("bench")
     logger.setLevel(logging.INFO)
     logger.handlers = [_LogLines()]
-    errors = Console(stderr=True)
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, _interrupt)
+    tracebacks.setLevel(logging.NOTSET)
+    try_loading_first()
 
     try:
-        app(prog_name="bench")
-    except RequestError as error:
-        say(errors, f"error: {error}")
-        sys.exit(EXIT_REQUEST)
+        return _invoke(sys.argv[1:])
     except BenchError as error:
-        say(errors, f"error: {error}")
-        sys.exit(EXIT_FAILED)
-    except Interrupted:
-        command = shlex.join(["bench", *sys.argv[1:]])
-        say(errors, f"interrupted; to continue, run the same command again: {command}")
-        sys.exit(EXIT_INTERRUPTED)
+        if error.__cause__ is not None:
+            tracebacks.debug("%s, caused by:", type(error).__name__, exc_info=error.__cause__)
+        say(Console(stderr=True), f"error: {one_line(str(error), _LONGEST_ERROR)}")
+        return EXIT_REQUEST if isinstance(error, RequestError) else EXIT_FAILED
+
+
+def _invoke(arguments: list[str]) -> int:
+    """The exit code of a command.
+
+    Typer's own `main` would take `SystemExit`, `EOFError` and others of a command for its own.
+    """
+    group = typer.main.get_command(app)
+    try:
+        with group.make_context("bench", arguments) as context:
+            group.invoke(context)
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except _UsageError as error:
+        text = io.StringIO()
+        error.show(text)
+        say(Console(stderr=True), text.getvalue().rstrip())
+        return int(error.exit_code)
+
+    return 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from bench.cli import options
+from bench.cli import options, subjects
 
 
 def command(
-    plugin: options.CheckedPlugin,
+    plugin: subjects.CheckedPlugin,
+    traceback: options.Traceback = False,  # noqa: ARG001 - its callback has set it
 ) -> None:
     """Run the conformance suite on a plugin.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from bench.cli import options
+from bench.cli import subjects
 
 
 def command(
-    run_a: options.ReferenceRun,
-    run_b: options.ComparedRun,
-    fail_below: options.FailBelow = None,
+    run_a: subjects.ReferenceRun,
+    run_b: subjects.ComparedRun,
+    fail_below: subjects.FailBelow = None,
 ) -> None:
     """Compare two runs cell by cell, with paired tests."""
     from bench.commands.compare import compare

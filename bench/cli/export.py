@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from bench.cli import options
+from bench.cli import options, subjects
 
 
 def command(
-    run: options.Run,
-    to: options.ExportFolder,
+    run: subjects.Run,
+    to: subjects.ExportFolder,
     cache: options.Cache = None,
-    pretrained: options.ExportPretrained = False,
-    weights: options.ExportWeights = None,
+    pretrained: subjects.ExportPretrained = False,
+    weights: subjects.ExportWeights = None,
 ) -> None:
     """Export the trained networks of a run for `bench run --weights`.
 

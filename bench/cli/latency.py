@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from bench.cli import options
+from bench.cli import options, timing_options
 
 
 def command(
     defenses: options.Defenses = None,
     datasets: options.Datasets = None,
     classifiers: options.Classifiers = None,
-    batch_sizes: options.BatchSizes = None,
-    engines: options.Engines = None,
-    precisions: options.Precisions = None,
-    rounds: options.Rounds = None,
-    min_calls: options.MinCalls = None,
-    min_seconds: options.MinSeconds = None,
-    max_seconds: options.MaxSeconds = None,
+    batch_sizes: timing_options.BatchSizes = None,
+    engines: timing_options.Engines = None,
+    precisions: timing_options.Precisions = None,
+    rounds: timing_options.Rounds = None,
+    min_calls: timing_options.MinCalls = None,
+    min_seconds: timing_options.MinSeconds = None,
+    max_seconds: timing_options.MaxSeconds = None,
     preset: options.Preset = None,
     config: options.ConfigFile = None,
     plugin: options.Plugins = None,
@@ -27,6 +27,7 @@ def command(
     pretrained: options.Pretrained = False,
     weights: options.Weights = None,
     out: options.Out = None,
+    traceback: options.Traceback = False,  # noqa: ARG001 - its callback has set it
 ) -> None:
     """Time inference alone, by batch size, engine and precision.
 
@@ -36,10 +37,9 @@ def command(
     The same command continues an interrupted measurement; choose another --out to measure again.
     """
     from bench.commands.folders import weights_folder
-    from bench.commands.latency import latency
-    from bench.commands.request import Request, Resources
+    from bench.commands.request import Request, Resources, check_request, timing_request
 
-    request = Request(
+    given = Request(
         axes={"datasets": datasets, "classifiers": classifiers, "defenses": defenses},
         scalars={},
         latency={
@@ -56,4 +56,9 @@ def command(
         plugins=tuple(plugin or ()),
         resources=Resources(device, data, cache, out, weights_folder(pretrained, weights)),
     )
+    request = timing_request(given)
+    check_request(request)  # before torch is imported
+
+    from bench.commands.latency import latency
+
     raise typer.Exit(latency(request))

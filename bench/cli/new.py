@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bench.cli import options
+from bench.cli import subjects
 
 
 def command(
-    family: options.NewFamily,
-    name: options.NewName,
+    family: subjects.NewFamily,
+    name: subjects.NewName,
 ) -> None:
     """Write a commented plugin file that passes `bench check`.
 

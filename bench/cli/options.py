@@ -1,25 +1,31 @@
-"""The options that several commands share, with their help texts."""
+"""The options of a grid, its settings and its folders, with their help texts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from bench.cli.paths import path_of_file, path_of_folder, paths_of_plugins
+from bench.cli.tracebacks import show_tracebacks
 from bench.run.presets import preset_names
 
 
-def option(name: str, metavar: str, description: str) -> typer.models.OptionInfo:
+def option(
+    name: str, metavar: str, description: str, checked: Callable[..., Any] | None = None
+) -> typer.models.OptionInfo:
     """An option whose default is not shown, because the preset decides or the description says it.
 
     Args:
         name: name on the command line, such as `--eps`.
         metavar: placeholder of the value in the help.
         description: text of the help.
+        checked: typer's callback, which checks the value; None for none.
     """
     info: typer.models.OptionInfo = typer.Option(
-        name, metavar=metavar, help=description, show_default=False
+        name, metavar=metavar, help=description, show_default=False, callback=checked
     )
     return info
 
@@ -93,65 +99,6 @@ Convergence = Annotated[
     ),
 ]
 
-BatchSizes = Annotated[
-    str | None,
-    option(
-        "--batch-sizes",
-        "NUMBERS",
-        "Numbers of images in a call.  [default: 1,8,32,128,512, or those of --config]",
-    ),
-]
-Engines = Annotated[
-    str | None,
-    option(
-        "--engines",
-        "NAMES",
-        "Engines that run the networks in the latency measurement: eager, compile, cudagraph.",
-    ),
-]
-Precisions = Annotated[
-    str | None,
-    option(
-        "--precisions",
-        "NAMES",
-        "Arithmetic of the latency measurement: float32, tf32, bfloat16.",
-    ),
-]
-Rounds = Annotated[
-    str | None,
-    option(
-        "--rounds",
-        "N",
-        "Number of times that every call is timed; differences between rounds show how steady the "
-        "machine is.  [default: 2, or that of --config]",
-    ),
-]
-MinCalls = Annotated[
-    str | None,
-    option(
-        "--min-calls",
-        "N",
-        "Minimum number of timed calls.  [default: that of the preset, or 30]",
-    ),
-]
-MinSeconds = Annotated[
-    str | None,
-    option(
-        "--min-seconds",
-        "SECONDS",
-        "Minimum total time of the timed calls.  [default: that of the preset, or 0.5]",
-    ),
-]
-MaxSeconds = Annotated[
-    str | None,
-    option(
-        "--max-seconds",
-        "SECONDS",
-        "Duration after which a measurement stops; at least three calls count.  [default: that of "
-        "the preset, or 10]",
-    ),
-]
-
 Preset = Annotated[
     str | None,
     option(
@@ -167,6 +114,7 @@ ConfigFile = Annotated[
         "--config",
         "FILE",
         "TOML file with the values of all options that are not given, in place of a preset.",
+        path_of_file,
     ),
 ]
 Plugins = Annotated[
@@ -175,10 +123,26 @@ Plugins = Annotated[
         "--plugin",
         "FILE_OR_MODULE",
         "Python file or module with plugins from outside the package; may be repeated.",
+        paths_of_plugins,
     ),
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit code 1 if the verdict on a cell is invalid.")
+]
+NoLatency = Annotated[
+    bool,
+    typer.Option(
+        "--no-latency",
+        help="No timings in this call; the same command without the option adds them.",
+    ),
+]
+Traceback = Annotated[
+    bool,
+    typer.Option(
+        "--traceback",
+        callback=show_tracebacks,
+        help="Tracebacks of the faults of plugins, besides their one line.",
+    ),
 ]
 
 Device = Annotated[
@@ -195,6 +159,7 @@ Data = Annotated[
         "--data",
         "FOLDER",
         "Folder of data sets.  [default: $BENCH_DATA, or the user's cache folder]",
+        path_of_folder,
     ),
 ]
 Cache = Annotated[
@@ -204,6 +169,7 @@ Cache = Annotated[
         "FOLDER",
         "Folder of trained networks and adversarial sets, shared by all runs.  "
         "[default: $BENCH_CACHE, or the user's cache folder]",
+        path_of_folder,
     ),
 ]
 Pretrained = Annotated[
@@ -220,6 +186,7 @@ Weights = Annotated[
         "FOLDER",
         "Folder of trained networks, written by `bench export`, used instead of training where "
         "they fit.",
+        path_of_folder,
     ),
 ]
 Out = Annotated[
@@ -229,68 +196,6 @@ Out = Annotated[
         "FOLDER",
         "Folder of the results.  [default: results/runs/<preset>-<hash>, the same for the same "
         "command]",
-    ),
-]
-
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
-ReferenceRun = Annotated[
-    Path, typer.Argument(metavar="RUN_A", help="Folder of the run that is the reference.")
-]
-ComparedRun = Annotated[
-    Path, typer.Argument(metavar="RUN_B", help="Folder of another run on the same test images.")
-]
-FailBelow = Annotated[
-    float | None,
-    typer.Option(
-        "--fail-below",
-        metavar="POINTS",
-        min=0,
-        help="Largest loss of clean or robust accuracy that is allowed, in percentage points. Exit "
-        "code 1 if a cell of RUN_B lost more, is missing, failed or became invalid.",
-        show_default=False,
-    ),
-]
-Against = Annotated[
-    str | None,
-    option(
-        "--against",
-        "NAME",
-        "Published figures to show beside those of the run: paper, defensegan, puvae, or a file "
-        "whose name ends in .json.",
-    ),
-]
-CheckedPlugin = Annotated[
-    str,
-    typer.Argument(
-        metavar="PLUGIN", help="Python file or module with plugins, or a plugin's name or spec."
-    ),
-]
-NewFamily = Annotated[
-    str, typer.Argument(metavar="FAMILY", help="Kind of plugin: defense, attack or classifier.")
-]
-NewName = Annotated[
-    str, typer.Argument(metavar="NAME", help="Name of the plugin, such as my_defense.")
-]
-ExportPretrained = Annotated[
-    bool,
-    typer.Option(
-        "--pretrained",
-        help="Trained networks of the package, where export looks for networks besides the cache.",
-    ),
-]
-ExportWeights = Annotated[
-    Path | None,
-    option(
-        "--weights",
-        "FOLDER",
-        "Folder of weights that the run was started with, where export looks for networks besides "
-        "the cache.",
-    ),
-]
-ExportFolder = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FOLDER",
-        help="Folder of weights to write to; networks that it already holds are kept.",
+        path_of_folder,
     ),
 ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from bench.cli import options
+from bench.cli import options, subjects
 
 
 def command(
-    run: options.Run,
+    run: subjects.Run,
     strict: options.Strict = False,
-    against: options.Against = None,
+    against: subjects.Against = None,
 ) -> None:
     """Make the tables and plots of a run again from its raw results.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from bench.cli import options
+from bench.cli import options, timing_options
 
 
 def command(
@@ -19,12 +19,14 @@ def command(
     batch_size: options.BatchSize = None,
     draws: options.Draws = None,
     convergence: options.Convergence = None,
-    engines: options.Engines = None,
-    precisions: options.Precisions = None,
+    engines: timing_options.Engines = None,
+    precisions: timing_options.Precisions = None,
     preset: options.Preset = None,
     config: options.ConfigFile = None,
     plugin: options.Plugins = None,
     strict: options.Strict = False,
+    no_latency: options.NoLatency = False,
+    traceback: options.Traceback = False,  # noqa: ARG001 - its callback has set it
     device: options.Device = "auto",
     data: options.Data = None,
     cache: options.Cache = None,
@@ -42,8 +44,7 @@ def command(
     The same command continues a run that was interrupted.
     """
     from bench.commands.folders import weights_folder
-    from bench.commands.request import Request, Resources
-    from bench.commands.run import run
+    from bench.commands.request import Request, Resources, check_request
 
     request = Request(
         axes={
@@ -62,4 +63,8 @@ def command(
         plugins=tuple(plugin or ()),
         resources=Resources(device, data, cache, out, weights_folder(pretrained, weights)),
     )
-    raise typer.Exit(run(request, strict))
+    check_request(request)  # before torch is imported
+
+    from bench.commands.run import run
+
+    raise typer.Exit(run(request, strict, latency=not no_latency))

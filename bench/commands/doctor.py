@@ -9,8 +9,10 @@ import torch
 from rich.console import Console
 
 from bench.commands.folders import cache_folder, data_folder
+from bench.errors import RequestError
 from bench.machine.devices import choose_device
 from bench.machine.environment import describe_environment
+from bench.progress import say
 
 _DOWNLOADED = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
 """Data sets that are downloaded, with the folders that torchvision gives them."""
@@ -23,9 +25,9 @@ def doctor(data: Path | None, cache: Path | None) -> None:
         data: folder of data sets; None for the default.
         cache: folder of artifacts; None for the default.
     """
-    console = Console(highlight=False, soft_wrap=True)
-    for name, text in (*_machine(), *_data_sets(data_folder(data)), _cache(cache_folder(cache))):
-        console.print(f"{name:22s} {text}", markup=False)
+    console = Console()
+    for name, text in (*_machine(), *_data_sets(data_folder(data)), _cache(cache)):
+        say(console, f"{name:22s} {text}")
 
 
 def _machine() -> Iterator[tuple[str, str]]:
@@ -46,7 +48,14 @@ def _data_sets(folder: Path) -> Iterator[tuple[str, str]]:
         yield f"data {dataset}", f"{'found' if is_there else 'not found'} in {folder}"
 
 
-def _cache(folder: Path) -> tuple[str, str]:
+def _cache(option: Path | None) -> tuple[str, str]:
+    try:
+        folder = cache_folder(option)
+    except RequestError as error:
+        if option is not None:
+            raise
+        return "cache", str(error)  # a fact about this machine, which the doctor is there to tell
+
     paths = folder.rglob("*.safetensors") if folder.is_dir() else ()
     sizes = [path.stat().st_size for path in paths]
 

@@ -14,10 +14,13 @@ from bench.progress import say
 from bench.records.folder import RunFolder
 from bench.report.model_card import model_card
 from bench.store.artifacts import ArtifactStore
-from bench.store.atomic import is_partial, write_bytes, write_text
+from bench.store.atomic import is_partial, sweep_partials
 from bench.store.keys import content_key
 from bench.store.locks import locked
+from bench.store.tree import Tree
 from bench.store.weights import KIND, MANIFEST, Entry, Manifest, Weights, check_file
+
+_MODEL_CARD = "README.md"
 
 
 def export(run: Path, to: Path, cache: Path | None, weights: Path | None) -> None:
@@ -36,9 +39,10 @@ def export(run: Path, to: Path, cache: Path | None, weights: Path | None) -> Non
     Raises:
         RequestError: `run` is not the folder of a run or holds no trained network, a network is no
             longer in the cache, or `to` is something else than a sound folder of weights.
-        StorageError: the folder cannot be written.
+        StorageError: the folder cannot be written, or holds a link in place of a file.
     """
     _entries_in(to)  # a wrong folder is reported before the networks are read
+    sweep_partials(to)
     given = {KIND: Weights.open(weights).paths} if weights else None
     store = ArtifactStore(cache_folder(cache), given)
     exported = list(RunNetworks(RunFolder.open(run), store).entries())
@@ -62,15 +66,18 @@ def _write(to: Path, exported: Iterable[tuple[Entry, Path]]) -> tuple[list[Entry
 
     A process that is killed at any moment leaves a folder of weights that a manifest describes.
     """
+    tree = Tree(to)
     earlier = _entries_in(to)
+    for name in (MANIFEST, _MODEL_CARD, *(entry.file for entry in earlier)):
+        tree.path(name)  # a link is refused before anything is written
     for entry in earlier:
         check_file(to, entry)
     if not earlier:
-        _describe(to, [])
+        _describe(tree, [])
 
     kept = {entry.key: entry for entry in earlier}
     for entry, path in exported:
-        write_bytes(to / entry.file, path.read_bytes())
+        tree.write_bytes(entry.file, data=path.read_bytes())
         check_file(to, entry)
         kept[entry.key] = _merged(kept.get(entry.key), entry)
 
@@ -79,21 +86,22 @@ def _write(to: Path, exported: Iterable[tuple[Entry, Path]]) -> tuple[list[Entry
         (entry for entry in kept.values() if entry not in orphans),
         key=lambda entry: (entry.dataset, entry.family, entry.role, entry.name, entry.file),
     )
-    _describe(to, networks)
+    _describe(tree, networks)
 
     files = {entry.file for entry in networks}
     for entry in earlier:
         if entry.file not in files:
-            (to / entry.file).unlink(missing_ok=True)
+            tree.path(entry.file).unlink(missing_ok=True)
 
     return networks, orphans
 
 
-def _describe(to: Path, networks: list[Entry]) -> None:
+def _describe(tree: Tree, networks: list[Entry]) -> None:
     """Write the manifest and the model card."""
-    write_text(to / MANIFEST, Manifest(networks=networks).model_dump_json(indent=1) + "\n")
+    manifest = Manifest(networks=networks)
+    tree.write_text(MANIFEST, text=manifest.model_dump_json(indent=1) + "\n")
     if networks:
-        write_text(to / "README.md", model_card(networks))
+        tree.write_text(_MODEL_CARD, text=model_card(networks))
 
 
 def _entries_in(folder: Path) -> list[Entry]:

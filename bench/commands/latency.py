@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from rich.console import Console
 
 from bench.commands.plan_text import networks_text
@@ -13,15 +11,13 @@ from bench.progress import say
 from bench.report import print_tables, table_console, write_report
 
 COMMAND = "latency"
-DEFAULTS = {"batch_sizes": "1,8,32,128,512", "rounds": "2"}
-"""Settings that replace a preset's; a configuration file and options take precedence."""
-
-_NO_ATTACK = {"attacks": "fgsm", "eps": "0", "threats": "graybox", "seeds": "0"}
-"""Axes of the attack, which a grid must have although nothing is attacked here."""
 
 
 def latency(request: Request) -> int:
     """Time the defenses of a request; networks that the cache lacks are trained first.
+
+    Args:
+        request: pipelines and settings, made by `bench.commands.request.timing_request`.
 
     Returns:
         0 when everything that applies was timed, else 1.
@@ -31,7 +27,7 @@ def latency(request: Request) -> int:
     """
     messages = Console(stderr=True)
     output = table_console()
-    prepared = prepare(_timing_request(request), messages, COMMAND)
+    prepared = prepare(request, messages, COMMAND)
     folder = prepared.folder.path
     networks = networks_text(prepared.runner.plan(), prepared.weights)
     say(messages, f"Latency on {prepared.device}, into {folder}\n{networks}")
@@ -44,11 +40,3 @@ def latency(request: Request) -> int:
         say(messages, f"{failed} timings failed; the same command tries them again")
 
     return 1 if failed else 0
-
-
-def _timing_request(request: Request) -> Request:
-    """The request with the axes and the default settings of a measurement without attacks."""
-    given = {name: text for name, text in request.latency.items() if text is not None}
-    defaults = DEFAULTS if request.config_file is None else {}
-
-    return replace(request, axes={**request.axes, **_NO_ATTACK}, latency={**defaults, **given})

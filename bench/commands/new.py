@@ -8,9 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.commands.folders import checked_path
 from bench.errors import RequestError, unknown
 from bench.plugins.packages import FAMILIES
 from bench.store.atomic import write_text
+from bench.text import one_line
 
 
 def new(family: str, name: str) -> None:
@@ -24,12 +26,13 @@ def new(family: str, name: str) -> None:
         RequestError: the family is unknown, the name cannot be registered, or the file exists.
     """
     if family not in FAMILIES:
-        raise unknown("plugin family", family, FAMILIES)
+        raise unknown("plugin family", one_line(family, 60), FAMILIES)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise RequestError(
-            f"'{name}' cannot be a plugin's name: use lower-case letters, digits and underscores"
+            f"'{one_line(name, 60)}' cannot be a plugin's name: "
+            "use lower-case letters, digits and underscores"
         )
-    path = Path(f"{name}.py")
+    path = checked_path("NAME", Path(f"{name}.py"))
     if path.exists():
         raise RequestError(f"{path} exists already: choose another name or remove it")
 

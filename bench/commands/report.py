@@ -11,6 +11,7 @@ from bench.records.folder import RunFolder
 from bench.report import Report, print_tables, table_console, write_report
 from bench.report.published import PublishedComparison, print_published, write_published
 from bench.report.published.publication import read_published
+from bench.store.atomic import sweep_partials
 
 
 def report(path: Path, strict: bool, against: str | None = None) -> int:
@@ -31,7 +32,10 @@ def report(path: Path, strict: bool, against: str | None = None) -> int:
     """
     # A wrong name of published figures is reported before anything is written.
     published = None if against is None else read_published(against)
-    derived = write_report(RunFolder.open(path))
+    folder = RunFolder.open(path)
+    sweep_partials(folder.path)
+
+    derived = write_report(folder)
     messages = Console(stderr=True)
     output = table_console()
     print_tables(output, derived)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from bench.errors import RequestError
+from bench.machine.device_names import parse_device
+from bench.plugins.catalog import ENTRY_POINT_GROUP, list_plugins, plugin_source
+from bench.plugins.packages import FAMILIES
 from bench.run.config import RunConfig, read_file, resolve
+from bench.run.config_checks import check_fixed_names, check_plugin_names
 from bench.run.presets import read_preset
 from bench.spec import split_list
+from bench.text import one_line
 
 DEFAULT_PRESET = "quick"
+
+_TIMING_DEFAULTS = {"batch_sizes": "1,8,32,128,512", "rounds": "2"}
+"""Settings of `bench latency` that replace a preset's, but no configuration file's."""
+
+_NO_ATTACK = {"attacks": "fgsm", "eps": "0", "threats": "graybox", "seeds": "0"}
+"""Axes of the attack, which a grid must have although `bench latency` attacks nothing."""
 
 _TIMING_LISTS = ("batch_sizes", "engines", "precisions")
 """Settings of the latency measurement that are lists."""
@@ -60,6 +72,30 @@ class Request:
     resources: Resources
 
 
+def timing_request(request: Request) -> Request:
+    """The request of `bench latency`, with the axes and settings of a run without attacks."""
+    given = {name: text for name, text in request.latency.items() if text is not None}
+    defaults = _TIMING_DEFAULTS if request.config_file is None else {}
+
+    return replace(request, axes={**request.axes, **_NO_ATTACK}, latency={**defaults, **given})
+
+
+def check_request(request: Request) -> None:
+    """Check what can be checked without importing torch, which takes seconds.
+
+    Raises:
+        RequestError: the request is wrong.
+    """
+    parse_device(request.resources.device)
+    _, config = configuration(request)
+    check_fixed_names(config)
+
+    for plugin in request.plugins:
+        plugin_source(plugin)
+    if not request.plugins and not entry_points(group=ENTRY_POINT_GROUP):
+        check_plugin_names(config, _own_plugins())
+
+
 def configuration(request: Request) -> tuple[str, RunConfig]:
     """The name and the resolved configuration of a request.
 
@@ -74,7 +110,8 @@ def configuration(request: Request) -> tuple[str, RunConfig]:
     overrides = _overrides(request)
     if request.config_file is not None:
         content = read_file(request.config_file)
-        return request.config_file.stem, resolve(content, overrides, str(request.config_file))
+        source = one_line(str(request.config_file))
+        return request.config_file.stem, resolve(content, overrides, source)
 
     name = request.preset or DEFAULT_PRESET
     return name, resolve(read_preset(name), overrides, f"preset {name}")
@@ -96,13 +133,22 @@ def budgets(items: Iterable[str] | None) -> dict[str, Any]:
     for item in items or ():
         attack, equals, value = item.rpartition("=")
         if equals and not attack:
-            raise RequestError(f"--eps {item}: there is no attack before the '='")
+            raise RequestError(f"--eps {one_line(item)}: there is no attack before the '='")
         if equals:
             by_attack[attack] = (*by_attack.get(attack, ()), value)
         else:
             general.append(item)
 
     return {"eps": tuple(general) or None, "attack_eps": by_attack or None}
+
+
+def _own_plugins() -> dict[str, list[str]]:
+    """The names of the package's own plugins by family.
+
+    Those of plugins from outside are known for certain only after their import.
+    """
+    infos = list_plugins()
+    return {family: [info.name for info in infos if info.family == family] for family in FAMILIES}
 
 
 def _overrides(request: Request) -> dict[str, Any]:

@@ -1,57 +1,92 @@
-"""`bench run`: the plan, the cells, latency, and the report."""
+"""`bench run`: the plan, the cells and their tables, then latency, and the report."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from bench.commands.plan_text import plan_text
 from bench.commands.preparation import PreparedRun, prepare
+from bench.commands.printed_tables import PrintedTables
 from bench.commands.report import report_invalid
 from bench.commands.request import Request
 from bench.progress import say
-from bench.report import print_tables, table_console, write_report
+from bench.records.cell import CellRecord
+from bench.report import table_console, write_report, write_tables
 from bench.report.columns import title_of
+from bench.text import one_line
+
+_LONGEST_FAILURE = 1000
+"""Length in characters at which the line of a failed cell is cut; the tables have all of it."""
 
 
-def run(request: Request, strict: bool = False) -> int:
+def run(request: Request, strict: bool = False, latency: bool = True) -> int:
     """Run a grid and report on it.
 
     Args:
         request: grid, device and folders.
         strict: whether an invalid cell counts as a failure.
+        latency: whether the pipelines are timed; timings that the folder has are shown anyway.
 
     Returns:
-        0 when no cell and no timing failed (and, under `strict`, no cell is invalid), else 1.
+        0 when every cell has a record, and no cell and no timing failed (and, under `strict`, no
+        cell is invalid), else 1.
 
     Raises:
         RequestError: the request is wrong; nothing was computed.
     """
     messages = Console(stderr=True)
-    output = table_console()
+    tables = PrintedTables(table_console())
     prepared = prepare(request, messages)
     folder = prepared.folder.path
     say(messages, plan_text(prepared.runner.plan(), prepared))
 
-    failed_cells = _run_cells(prepared, messages)
-    failed_timings = prepared.runner.measure_latency(prepared.environment)
+    records = _run_cells(prepared, messages)
+    failed_timings = _measure_latency(prepared, tables) if latency else 0
 
     report = write_report(prepared.folder)
-    print_tables(output, report)
+    tables.show(report)
     say(messages, f"Tables and plots are in {folder}/tables and {folder}/plots")
-    if failed_cells:
-        cells = len(list(prepared.runner.grid.cells()))
-        say(messages, f"{failed_cells} of {cells} cells failed; the same command tries them again")
+    complete = _is_complete(prepared, records, messages)
     invalid = strict and report_invalid(messages, report)
 
-    return 1 if failed_cells or failed_timings or invalid else 0
+    return 0 if complete and not failed_timings and not invalid else 1
 
 
-def _run_cells(prepared: PreparedRun, messages: Console) -> int:
-    """Run all cells; returns the number of those that failed."""
-    failed = 0
+def _run_cells(prepared: PreparedRun, messages: Console) -> list[CellRecord]:
+    """Run all cells; returns their records, and shows those that failed."""
+    records = []
     for record in prepared.runner.run(prepared.environment):
+        records.append(record)
         if record.status == "failed":
-            failed += 1
-            say(messages, f"failed: {title_of(record.labels)}: {record.reason}")
+            line = f"failed: {title_of(record.labels)}: {record.reason}"
+            say(messages, one_line(line, _LONGEST_FAILURE))
 
-    return failed
+    return records
+
+
+def _measure_latency(prepared: PreparedRun, tables: PrintedTables) -> int:
+    """Time the pipelines, which may take long, after the tables of accuracy.
+
+    Returns:
+        number of timings that failed.
+    """
+    tables.show(write_tables(prepared.folder))
+    return prepared.runner.measure_latency(prepared.environment)
+
+
+def _is_complete(prepared: PreparedRun, records: Sequence[CellRecord], messages: Console) -> bool:
+    """Whether the folder has a record of every cell, and none is that of a failure."""
+    folder = prepared.folder
+    cells = len(list(prepared.runner.grid.cells()))
+    failed = sum(record.status == "failed" for record in records)
+    recorded = {record.key for record in records if folder.record(record.key) is not None}
+
+    if failed:
+        say(messages, f"{failed} of {cells} cells failed; the same command tries them again")
+    if len(recorded) < cells:
+        missing = f"{cells - len(recorded)} of {cells} cells have no record in {folder.path}"
+        say(messages, f"{missing}; the same command tries them again")
+
+    return not failed and len(recorded) == cells

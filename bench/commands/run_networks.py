@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from bench.analysis.checks import verdicts
 from bench.analysis.metrics import (
     Accuracy,
@@ -18,10 +20,11 @@ from bench.analysis.metrics import (
 )
 from bench.analysis.outcomes import EvaluatedCell, evaluated_cells
 from bench.analysis.verdict import Verdict
+from bench.commands.network_facts import NetworkFacts
 from bench.errors import RequestError
 from bench.records.folder import RunFolder
-from bench.spec import Spec
-from bench.store.artifacts import Artifact, ArtifactStore, digest_of, read_artifact
+from bench.store.artifacts import ArtifactStore, digest_of, read_artifact
+from bench.store.strict import first_fault
 from bench.store.weights import KIND, Entry, Score
 
 Role = Literal["classifier", "substitute", "defense"]
@@ -31,6 +34,16 @@ _RUN_AGAIN = "run it again into another folder (--out)"
 
 _NO_WEIGHTS = digest_of({})
 """Digest of a network without weights, which is not exported."""
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The file of a network that was found, with its key, digest and facts."""
+
+    key: str
+    path: Path
+    digest: str
+    facts: NetworkFacts
 
 
 @dataclass(frozen=True)
@@ -56,33 +69,37 @@ class RunNetworks:
         machines = self.folder.machines()
 
         for (role, digest, seed), group in _by_network(cells).items():
-            key, path, artifact = self._file(role, digest, seed, group[0])
-            trained = artifact.meta["identity"]["plugin"]["parameters"]
-            scores = [
-                score
-                for cell in group
-                for score in _scores(cell, role, trained, judged[cell.record.key], machines)
-            ]
-            dataset = str(group[0].record.labels["dataset"])
-            yield _entry(key, path, artifact, dataset, role, _distinct(scores)), path
+            network = self._network(role, digest, seed, group[0])
+            trained = network.facts.identity.plugin.parameters
+            try:
+                scores = [
+                    score
+                    for cell in group
+                    for score in _scores(cell, role, trained, judged[cell.record.key], machines)
+                ]
+                dataset = str(group[0].record.labels["dataset"])
+                entry = _entry(network, dataset, role, _distinct(scores))
+            except ValidationError as error:
+                raise RequestError(
+                    f"{network.path} cannot be exported: {first_fault(error)}"
+                ) from None
+            yield entry, network.path
 
-    def _file(
-        self, role: Role, digest: str, seed: int, cell: EvaluatedCell
-    ) -> tuple[str, Path, Artifact]:
-        """Key, path and content of the network with this role, digest and seed."""
+    def _network(self, role: Role, digest: str, seed: int, cell: EvaluatedCell) -> _Network:
+        """The network with this role, digest and seed."""
         title = f"the {role} {cell.record.labels.get(role, role)}"
 
         for key, path in self.store.find(KIND, digest).items():
             try:
                 artifact = read_artifact(path)
-            except ValueError as damage:
+                facts = NetworkFacts.of(artifact.meta)
+            except (OSError, ValueError) as damage:
                 raise RequestError(
                     f"{title} at {path} is damaged: {damage}: {_RUN_AGAIN}"
                 ) from None
-            identity = artifact.meta["identity"]
             wanted = role if role == "substitute" else ""
-            if (identity["seed"], identity.get("role", "")) == (seed, wanted):
-                return key, path, artifact
+            if (facts.identity.seed, facts.identity.role) == (seed, wanted):
+                return _Network(key, path, artifact.digest, facts)
 
         raise RequestError(
             f"{title} of this run is not in the cache {self.store.root}: give the run's own cache "
@@ -106,29 +123,26 @@ def _by_network(
     return groups
 
 
-def _entry(
-    key: str, path: Path, artifact: Artifact, dataset: str, role: Role, scores: list[Score]
-) -> Entry:
-    identity = artifact.meta["identity"]
-    plugin = identity["plugin"]
-    content = path.read_bytes()
-    stem = f"{dataset}-{plugin['name']}-{key[:8]}-{artifact.digest[:8]}"
+def _entry(network: _Network, dataset: str, role: Role, scores: list[Score]) -> Entry:
+    identity = network.facts.identity
+    name = identity.plugin.name
+    content = network.path.read_bytes()
 
     return Entry(
-        file=f"{stem}.safetensors",
+        file=f"{dataset}-{name}-{network.key[:8]}-{network.digest[:8]}.safetensors",
         sha256=hashlib.sha256(content).hexdigest(),
         size=len(content),
-        key=key,
-        digest=artifact.digest,
+        key=network.key,
+        digest=network.digest,
         family="defense" if role == "defense" else "classifier",
         role="substitute" if role == "substitute" else "",
-        name=plugin["name"],
-        spec=str(Spec.of(plugin["name"], plugin["parameters"])),
+        name=name,
+        spec=identity.plugin.spec,
         dataset=dataset,
-        seed=identity["seed"],
-        against=identity["against"]["weights"] if identity["against"] else None,
-        device=str(artifact.meta["device"]).partition(":")[0],
-        seconds=artifact.meta["seconds"],
+        seed=identity.seed,
+        against=identity.against.weights if identity.against else None,
+        device=network.facts.device.partition(":")[0],
+        seconds=network.facts.seconds,
         scores=scores,
     )
 

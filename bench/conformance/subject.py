@@ -21,7 +21,7 @@ from bench.stages.training import TrainingContext
 
 CPU = torch.device("cpu")
 
-GLOBAL_GENERATORS = "draw randomness from torch's global generators only"
+GLOBAL_GENERATORS = "draw randomness from the global generators of torch, NumPy or random only"
 """The remedy for a plugin that is not repeatable."""
 
 _STEPS = 2

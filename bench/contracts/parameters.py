@@ -12,8 +12,10 @@ from pydantic import Field
 
 from bench.spec import Spec
 
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
+_LARGEST = 2**63 - 1  # what a tensor can hold, and a TOML file may write
+
+PositiveInt = Annotated[int, Field(ge=1, le=_LARGEST)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=_LARGEST)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -70,7 +70,7 @@ class Stopwatch:
             samples=samples,
             agreement=agreement,
             flops_per_image=flops,
-            weight_bytes=weight_bytes(self._pipelines.modules(workload, call.target)),
+            weight_bytes=self._weight_bytes(workload, call.target),
             conditions=conditions,
         )
 
@@ -89,6 +89,11 @@ class Stopwatch:
             self._flops[key] = counted_flops(lambda: function(image))
 
         return self._flops[key]
+
+    def _weight_bytes(self, workload: Workload, target: Target) -> int:
+        modules = self._pipelines.modules(workload, target)
+        with plugin_call(workload.description):
+            return weight_bytes(modules)
 
     def _measured(
         self, call: TimedCall, workload: Workload, mode: ExecutionMode

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import secrets
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 
 import torch
@@ -16,11 +14,8 @@ from filelock import ReadWriteLock, Timeout
 
 from bench.errors import StorageError
 from bench.machine.devices import device_id
-
-logger = logging.getLogger("bench")
-
-_WAIT = 1.0
-"""Seconds between two attempts to take a lock that another process holds."""
+from bench.machine.lock_folders import lock_folders
+from bench.store.holders import NOTE_SUFFIX, noted, wait_for
 
 
 @contextmanager
@@ -48,33 +43,55 @@ def exclusive_use(device: torch.device) -> Iterator[None]:
 @contextmanager
 def _held(device: torch.device, *, exclusive: bool) -> Iterator[None]:
     try:
-        lock = _lock(device)
-        _acquire(lock, exclusive=exclusive)
+        path, lock = _lock(device)
+        activity = "it uses the device" if exclusive else "it measures latency, or waits to do so"
+        wait_for(
+            lambda seconds: _taken(lock, seconds, exclusive=exclusive),
+            lambda: _notes(path),
+            activity,
+        )
     except (OSError, sqlite3.Error) as error:
         raise StorageError(f"cannot lock the device: {error}") from error
 
+    if exclusive:
+        _remove_notes(path)
+    name = f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{NOTE_SUFFIX}"
     try:
-        yield
+        with noted(path.with_name(name)):
+            yield
     finally:
         lock.release()
 
 
-def _acquire(lock: ReadWriteLock, *, exclusive: bool) -> None:
+def _taken(lock: ReadWriteLock, seconds: float, *, exclusive: bool) -> bool:
+    """Whether the lock was taken within some seconds."""
     acquire = lock.acquire_write if exclusive else lock.acquire_read
-    activity = "it uses the device" if exclusive else "it measures latency, or waits to do so"
-
-    # Waiting in short pieces lets a signal such as Ctrl-C interrupt.
-    for attempt in count():
-        with suppress(Timeout):
-            acquire(timeout=_WAIT if attempt else 0)
-            return
-        if attempt == 0:
-            logger.info("waiting for another process: %s", activity)
+    try:
+        acquire(timeout=seconds)
+    except Timeout:
+        return False
+    return True
 
 
-def _lock(device: torch.device) -> ReadWriteLock:
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    folder = Path(tempfile.gettempdir()) / f"purification-bench-{user}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+def _lock(device: torch.device) -> tuple[Path, ReadWriteLock]:
+    """The file of the device's lock, in the first folder where it works, and the lock."""
+    failure: Exception | None = None
+    for folder in lock_folders():
+        path = folder / f"{device_id(device)}.db"
+        try:
+            return path, ReadWriteLock(path)
+        except (OSError, ValueError, sqlite3.Error) as error:  # no locks on this file system
+            failure = error
 
-    return ReadWriteLock(folder / f"{device_id(device)}.db")
+    raise StorageError(f"cannot lock the device: {failure}") from failure
+
+
+def _remove_notes(path: Path) -> None:
+    """Remove the notes of killed processes; while the lock is held alone, no others are there."""
+    for note in _notes(path):
+        with suppress(OSError):
+            note.unlink()
+
+
+def _notes(path: Path) -> Iterator[Path]:
+    return path.parent.glob(f"{path.name}.*{NOTE_SUFFIX}")

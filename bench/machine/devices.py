@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from bench.errors import RequestError, nearest
+from bench.errors import RequestError
+from bench.machine.device_names import parse_device
 
 
 def choose_device(name: str) -> torch.device:
@@ -20,18 +21,12 @@ def choose_device(name: str) -> torch.device:
     Raises:
         RequestError: the value is none of these, or the device is not on this machine.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    wanted = parse_device(name)
+    kind = wanted.kind
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
 
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and (kind == "cpu" or not index.isdigit())):
-        choices = ["auto", "cpu", "cuda"]
-        raise RequestError(
-            f"unknown device '{name}' (choose from: {', '.join(choices)}, cuda:N"
-            f"{nearest(name, choices)})"
-        )
-
-    return _cuda_device(name, int(index or 0)) if kind == "cuda" else torch.device("cpu")
+    return _cuda_device(name, wanted.index) if kind == "cuda" else torch.device("cpu")
 
 
 def _cuda_device(name: str, index: int) -> torch.device:

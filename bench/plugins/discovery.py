@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from bench.errors import RequestError
+from bench.matplotlib_import import import_matplotlib
 from bench.plugins.catalog import (
     ENTRY_POINT_GROUP,
     builtin_files,
@@ -34,6 +35,7 @@ def discover(plugins: Iterable[str] = ()) -> None:
     Raises:
         RequestError: a plugin cannot be found or imported, or two plugins have the same name.
     """
+    import_matplotlib()  # before foolbox does, which would obey settings in the working folder
     for package in FAMILIES.values():
         for path in builtin_files(package):
             _import(f"{package}.{path.stem}")

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.contracts import OmittedAt, SpecOf
 from bench.errors import RequestError
 from bench.spec import Spec, split_list
+from bench.text import one_line
 
 Json = Any
 
@@ -71,11 +72,13 @@ def typed_value(description: str, name: str, hint: Any, value: Any) -> Any:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise RequestError(
-            f"{description}: parameter {name}={value}: {reason[0].lower()}{reason[1:]}"
+            f"{description}: parameter {name}={_shown(value)}: {reason[0].lower()}{reason[1:]}"
         ) from None
 
     if isinstance(converted, float) and not math.isfinite(converted):
-        raise RequestError(f"{description}: parameter {name}={value}: must be a finite number")
+        raise RequestError(
+            f"{description}: parameter {name}={_shown(value)}: must be a finite number"
+        )
 
     return converted
 
@@ -90,6 +93,11 @@ def json_value(value: Any) -> Json:
         return [json_value(item) for item in value]
 
     return str(value)
+
+
+def _shown(value: Any) -> str:
+    """A value in a message, of which the reason must stay visible."""
+    return one_line(str(value), 100)
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
@@ -124,7 +132,7 @@ def _spec(description: str, name: str, value: Any) -> Spec:
         return value
     if not isinstance(value, str):
         raise RequestError(
-            f"{description}: parameter {name}={value}: "
+            f"{description}: parameter {name}={_shown(value)}: "
             "must be the spec of a plugin, such as 'pgd:steps=10'"
         )
 

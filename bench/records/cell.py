@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+
+from bench.records.labels import AnyLabels
 from bench.records.pipeline import Pipeline
 from bench.spec import Spec
+from bench.store.reading import Unreadable
+from bench.store.strict import STRICT, Digest, Name, PositiveCount, Text, Whole, validated
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the files. 1: the first. 2: facts of the attack, digest of the test images.
-3: the facts are called properties and say whether the attack stops at its first success."""
+3: the facts are called properties and say whether the attack stops at its first success.
+4: sealed."""
+
+EARLIER_SCHEMAS = (2, 3)
+"""Versions of files without a seal that are still read."""
 
 LABELS = ("dataset", "classifier", "defense", "attack", "eps", "threat", "seed")
 """Labels that name a cell in tables."""
 
 Status = Literal["ok", "failed", "skipped"]
+
+EnvironmentId = Annotated[str, Field(pattern=r"^([0-9a-f]{12})?$")]
+"""The id of an environment: the first digits of its digest; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +50,17 @@ class CellProperties:
             attacked model misclassifies, so that the image barely fools that model.
     """
 
-    norm: str | None
-    access: str
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    norm: Literal["linf", "l2", "l1"] | None
+    access: Literal["gradient", "decision"]
     minimum_norm: bool
-    steps: int | None
-    threat: str
+    steps: Whole | None
+    threat: Name
     gradient: bool
     sees_defense: bool
-    stronger_than: tuple[str, ...]
-    eot: int
+    stronger_than: tuple[Name, ...]
+    eot: PositiveCount
     stochastic: bool
     stops_at_first_success: bool
 
@@ -70,17 +84,19 @@ class CellRecord:
             records of version 0.1.0.
     """
 
-    key: str
-    labels: Mapping[str, Any]
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    key: Digest
+    labels: AnyLabels
     properties: CellProperties
-    data: str
-    n: int
+    data: Digest
+    n: PositiveCount
     status: Status
-    reason: str
-    parameters: Mapping[str, Any]
-    networks: Mapping[str, str]
-    environment: str
-    adversarial_set: str = ""
+    reason: Text
+    parameters: Mapping[str, Mapping[str, Any]]
+    networks: Mapping[Name, Digest]
+    environment: EnvironmentId
+    adversarial_set: Digest | Literal[""] = ""
 
     @property
     def pipeline(self) -> Pipeline:
@@ -107,36 +123,42 @@ class CellRecord:
         return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> CellRecord:
         """The record that a file holds.
 
         Raises:
-            ValueError: the content is of another version, or not the record of a cell.
+            Unreadable: the content is not the record of a cell.
         """
         parts = dict(content)
         version = parts.pop("schema", None)
-        if version not in (2, SCHEMA):
-            raise ValueError(f"schema {version}; this version reads 2 and {SCHEMA}")
+        if version == 2:
+            parts = _upgraded_from_2(parts)
 
-        try:
-            if version == 2:
-                parts = _upgraded_from_2(parts)
-            properties = dict(parts.pop("properties"))
-            properties["stronger_than"] = tuple(properties["stronger_than"])
-            record = cls(**parts, properties=CellProperties(**properties))
-            for label in LABELS:
-                record.labels[label]
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"not the record of a cell ({error})") from None
+        return validated(_RECORD, parts)
 
-        return record
+
+def _consistent(record: CellRecord) -> CellRecord:
+    """The record, whose status has a reason if and only if it is not ok."""
+    if (record.status == "ok") != (record.reason == ""):
+        raise ValueError(f"status {record.status} with the reason '{record.reason[:80]}'")
+    return record
+
+
+_RECORD = TypeAdapter(Annotated[CellRecord, AfterValidator(_consistent)])
 
 
 def _upgraded_from_2(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a record of version 0.1.0, as this version writes it."""
+    """The content of a record of version 0.1.0, as this version writes it.
+
+    Raises:
+        Unreadable: the content is not such a record.
+    """
     parts = dict(content)
-    facts = dict(parts.pop("facts"))
-    attack = parts["parameters"].get("attack", {})
-    facts["stops_at_first_success"] = attack.get("keep") == "first"
+    try:
+        facts = dict(parts.pop("facts"))
+        attack = parts["parameters"].get("attack", {})
+        facts["stops_at_first_success"] = attack.get("keep") == "first"
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise Unreadable(f"not the record of a cell ({error})") from None
 
     return {**parts, "properties": facts}

@@ -7,24 +7,33 @@ cells/<key>.safetensors  raw outcome of a cell that is ok, image by image
 images/<key>.safetensors first images of an adversarial set, and those of a cell after purification
 latency/<key>.json       record of a timing, with the raw seconds of each call
 tables/, plots/          derived files, which `bench report` makes again
+
+Every raw file is sealed and states the key that it is named by, so that a file that was changed,
+or that lies in another's place, is not taken for sound.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from bench.errors import RequestError
-from bench.records.cell import LABELS, CellRecord
+from bench.records.array_files import read_outcome, write_outcome
+from bench.records.cell import CellRecord
+from bench.records.configuration import claim, read_configuration
+from bench.records.damage import damage_refused, reason_of, set_aside_damaged
+from bench.records.distinct import check_distinct, check_recordable
+from bench.records.environments import machine_of, read_environments, save_environment
+from bench.records.images import ImageFiles
+from bench.records.layout import check_layout, check_writable, file_name, raw_files
+from bench.records.order import in_order, timings_in_order
 from bench.records.outcome import CellImages, Outcome
-from bench.records.record_files import read_object, read_record, read_timing
-from bench.records.timing import TimedCall, Timing
-from bench.store.artifacts import Tensors, read_artifact, write_artifact
-from bench.store.atomic import is_partial, sweep_partials, write_json
-from bench.store.keys import content_key
+from bench.records.record_files import CELLS, TIMINGS, read_record, read_timing
+from bench.records.timing import Timing
+from bench.store.atomic import sweep_partials
+from bench.store.reading import Unreadable
+from bench.store.tree import Tree
 
 logger = logging.getLogger("bench")
 
@@ -38,34 +47,26 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._tree = Tree(path)
         self._outcomes: dict[str, Outcome] = {}
         self._embedded_images: dict[str, CellImages] = {}
-        self._images: dict[str, Tensors] = {}
+        self._images = ImageFiles(self._tree)
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> Self:
         """The folder for a run of this configuration, made where it does not exist.
+
+        Damaged records are set aside as hidden files, so that their cells are computed again.
 
         Raises:
             RequestError: the folder holds a run of another configuration, or something else.
             StorageError: the folder cannot be written.
         """
         folder = cls(path)
-        stored = path / "config.json"
-
-        if stored.is_file():
-            if folder.config() != json.loads(json.dumps(config)):
-                raise RequestError(
-                    f"{path} holds a run of another configuration: choose another folder with --out"
-                )
-        elif _is_something_else(path):
-            raise RequestError(
-                f"{path} exists and is not a run's folder: choose another folder with --out"
-            )
-        else:
-            write_json(stored, config)
+        claim(folder._tree, config)
 
         sweep_partials(path)
+        folder._prepare()
         return folder
 
     @classmethod
@@ -73,33 +74,45 @@ class RunFolder:
         """The folder of an existing run.
 
         Raises:
-            RequestError: the folder holds no run.
+            RequestError: the folder holds no run, or files that are none of a run's.
         """
-        if not (path / "config.json").is_file():
-            raise RequestError(f"{path} is not a run's folder (it has no config.json)")
-        return cls(path)
+        folder = cls(path)
+        folder.config()
+        check_layout(path)
+
+        return folder
 
     def config(self) -> dict[str, Any]:
-        """The resolved configuration of the run."""
-        return read_object(self.path / "config.json")
+        """The resolved configuration of the run.
+
+        Raises:
+            RequestError: there is none, or its file is damaged.
+        """
+        return read_configuration(self.path)
 
     def save_environment(self, environment: Mapping[str, Any]) -> str:
-        """Write an environment; returns its id."""
-        name = content_key(environment)[:12]
-        path = self.path / "environments" / f"{name}.json"
-        if not path.is_file():
-            write_json(path, environment)
-
-        return name
+        """Write an environment, see `bench.records.environments`; returns its id."""
+        return save_environment(self._tree, environment)
 
     def environments(self) -> dict[str, dict[str, Any]]:
-        """All environments by id."""
-        paths = sorted((self.path / "environments").glob("*.json"))
-        return {path.stem: read_object(path) for path in paths}
+        """All environments by id; a damaged one is logged and left out."""
+        return read_environments(self.path)
 
     def machines(self) -> dict[str, str]:
         """Device and PyTorch version of each environment, as text by id."""
-        return {name: _machine(content) for name, content in self.environments().items()}
+        return {name: machine_of(content) for name, content in self.environments().items()}
+
+    def check_cells(self, cells: Mapping[str, Mapping[str, Any]]) -> None:
+        """Check, before any cell is computed, that the records will stand beside those here.
+
+        Args:
+            cells: labels of the run's cells by key.
+
+        Raises:
+            RequestError: a label cannot be stored, or the folder has a record of the same labels
+                that was computed from something else.
+        """
+        check_recordable(cells, self.records(), self.path / "cells")
 
     def save(
         self, record: CellRecord, outcome: Outcome | None, images: CellImages | None = None
@@ -115,51 +128,47 @@ class RunFolder:
             StorageError: a file could not be written.
         """
         if images is not None:
-            self._save_images(record, images)
+            self._images.save(record, images)
         if outcome is not None:
-            labels = {"labels": dict(record.labels)}
-            write_artifact(self._outcome_path(record.key), outcome.to_arrays(), labels)
+            path = self._tree.path("cells", file_name(record.key, "safetensors"))
+            write_outcome(path, record, outcome)
             self._outcomes[record.key] = outcome
 
-        write_json(self._record_path(record.key), record.to_json())
+        CELLS.write(self._tree, "cells", file_name(record.key, "json"), content=record.to_json())
 
     def record(self, key: str) -> CellRecord | None:
         """The record of that key; None where it or its outcome is missing or damaged."""
         try:
-            record = read_record(self._record_path(key))
+            record = read_record(self._path("cells", key))
             if record.status == "ok":
                 self._load(record)
-        except (FileNotFoundError, ValueError, RequestError):
+        except (OSError, ValueError):
             return None
 
         return record
 
-    def records(self) -> Iterator[CellRecord]:
+    def records(self) -> list[CellRecord]:
         """All records, in the order in which the configuration lists the values of the axes.
 
         Raises:
-            RequestError: a record is damaged or of another version.
+            RequestError: a record is damaged, of another version, or the second of one cell.
         """
-        records = [read_record(path) for path in (self.path / "cells").glob("*.json")]
-        config = self.config()
-        axes = [axis for axis in LABELS if axis != "eps"]
-        listed = {axis: [str(value) for value in config.get(f"{axis}s", [])] for axis in axes}
+        records = []
+        for path in raw_files(self.path, "cells", "json"):
+            with damage_refused(path):
+                records.append(read_record(path))
+        check_distinct(records, self.path / "cells")
 
-        yield from sorted(records, key=lambda record: _record_order(record.labels, listed))
+        return in_order(records, self.config())
 
     def outcome(self, record: CellRecord) -> Outcome:
         """The raw outcome of an ok cell; its file is read once.
 
         Raises:
-            RequestError: the file is missing or damaged.
+            RequestError: the file is missing, damaged, or the outcome of another cell.
         """
-        try:
+        with damage_refused(self._path("cells", record.key, "safetensors")):
             return self._load(record)
-        except (FileNotFoundError, ValueError) as error:
-            path = self._outcome_path(record.key)
-            raise RequestError(
-                f"the outcome {path} is damaged ({error}): run the same `bench run` again"
-            ) from None
 
     def images(self, record: CellRecord) -> CellImages | None:
         """The first images of a cell, for pictures; None where the folder holds no sound ones.
@@ -171,38 +180,26 @@ class RunFolder:
         """
         if not record.adversarial_set:
             self.outcome(record)
-            return self._embedded_images.get(record.key)
-
-        of_set = self._stored_images(record.adversarial_set)
-        of_cell = self._stored_images(record.key)
         try:
-            return CellImages(of_set["clean"], of_set["adversarial"], of_cell["purified"])
-        except KeyError:
+            return self._sound_images(record)
+        except ValueError as damage:
+            logger.warning("damaged images: %s; their pictures are left out", damage)
             return None
 
-    def _stored_images(self, key: str) -> Tensors:
-        """The images of an adversarial set or of a cell; none where their file is not sound."""
-        if key not in self._images:
-            path = self._images_path(key)
-            self._images[key] = {}
-            try:
-                self._images[key] = read_artifact(path).tensors
-            except FileNotFoundError:
-                pass
-            except ValueError as damage:
-                logger.warning("damaged images %s: %s; their pictures are left out", path, damage)
-
-        return self._images[key]
-
     def save_timing(self, timing: Timing) -> None:
-        """Write the record of a timing."""
-        write_json(self._timing_path(timing.call.key), timing.to_json())
+        """Write the record of a timing.
+
+        Raises:
+            StorageError: the file could not be written.
+        """
+        name = file_name(timing.call.key, "json")
+        TIMINGS.write(self._tree, "latency", name, content=timing.to_json())
 
     def timing(self, key: str) -> Timing | None:
         """The timing of the call of that key; None where there is none, or a damaged one."""
         try:
-            return read_timing(self._timing_path(key))
-        except (FileNotFoundError, RequestError):
+            return read_timing(self._path("latency", key))
+        except (OSError, ValueError):
             return None
 
     def timings(self) -> list[Timing]:
@@ -211,72 +208,70 @@ class RunFolder:
         Raises:
             RequestError: a file is damaged or of another version.
         """
-        timings = [read_timing(path) for path in (self.path / "latency").glob("*.json")]
-        return sorted(timings, key=lambda timing: _timing_order(timing.call))
+        timings = []
+        for path in raw_files(self.path, "latency", "json"):
+            with damage_refused(path):
+                timings.append(read_timing(path))
 
-    def _save_images(self, record: CellRecord, images: CellImages) -> None:
-        """Write the images of an adversarial set once, and the purified images of this cell."""
-        of_set = self._images_path(record.adversarial_set)
-        if not of_set.is_file():
-            arrays = {"clean": images.clean, "adversarial": images.adversarial}
-            write_artifact(of_set, arrays, {"adversarial_set": record.adversarial_set})
+        return timings_in_order(timings)
 
-        of_cell = self._images_path(record.key)
-        write_artifact(of_cell, {"purified": images.purified}, {"labels": dict(record.labels)})
+    def _prepare(self) -> None:
+        """Check what lies in the folder before anything is computed, and set aside damaged files.
+
+        Raises:
+            RequestError: there is something that is no file of a run, or two records of one cell.
+            StorageError: a damaged file cannot be set aside.
+        """
+        check_layout(self.path)
+        check_writable(self.path)
+
+        set_aside_damaged(raw_files(self.path, "cells", "json"), self._check_cell)
+        set_aside_damaged(raw_files(self.path, "latency", "json"), read_timing)
+        self.records()
+
+    def _check_cell(self, path: Path) -> None:
+        """Check the files of a cell.
+
+        Raises:
+            ValueError: one of them is missing or damaged.
+            OSError: one of them cannot be read.
+        """
+        record = read_record(path)
+        if record.status != "ok":
+            return
+
+        try:
+            self._load(record)
+        except (FileNotFoundError, ValueError) as damage:
+            outcome = file_name(record.key, "safetensors")
+            raise Unreadable(f"its outcome {outcome}: {reason_of(damage)}") from None
+        self._sound_images(record)
 
     def _load(self, record: CellRecord) -> Outcome:
         """The outcome of a cell, from its file at the first call."""
         if record.key not in self._outcomes:
-            arrays = read_artifact(self._outcome_path(record.key)).tensors
-            self._outcomes[record.key] = Outcome.from_arrays(arrays)
-
-            embedded = CellImages.embedded_in(arrays)
+            path = self._path("cells", record.key, "safetensors")
+            outcome, embedded = read_outcome(path, record)
+            self._outcomes[record.key] = outcome
             if embedded is not None:
                 self._embedded_images[record.key] = embedded
 
         return self._outcomes[record.key]
 
-    def _timing_path(self, key: str) -> Path:
-        return self.path / "latency" / f"{key[:16]}.json"
+    def _sound_images(self, record: CellRecord) -> CellImages | None:
+        """The first images of a cell; None where the run was kept without images.
 
-    def _record_path(self, key: str) -> Path:
-        return self.path / "cells" / f"{key[:16]}.json"
+        Raises:
+            ValueError: they are damaged.
+        """
+        if record.adversarial_set:
+            images = self._images.load(record)
+        else:
+            images = self._embedded_images.get(record.key)
+        if images is not None:
+            images.check()
 
-    def _outcome_path(self, key: str) -> Path:
-        return self.path / "cells" / f"{key[:16]}.safetensors"
+        return images
 
-    def _images_path(self, key: str) -> Path:
-        return self.path / "images" / f"{key[:16]}.safetensors"
-
-
-def _is_something_else(path: Path) -> bool:
-    """Whether the path holds more than temporary files of a run that was killed at its start."""
-    if not path.exists():
-        return False
-    return not path.is_dir() or any(not is_partial(entry) for entry in path.iterdir())
-
-
-def _machine(environment: Mapping[str, Any]) -> str:
-    device = environment.get("device", {}).get("name", "unknown device")
-    return f"{device}, PyTorch {environment.get('packages', {}).get('torch', 'unknown')}"
-
-
-def _record_order(
-    labels: Mapping[str, Any], listed: Mapping[str, list[str]]
-) -> list[tuple[int, float, str]]:
-    """The sort key of a record: listed values in their order, then others by size or name."""
-    order = []
-    for axis, value in labels.items():
-        values = listed.get(axis, [])
-        index = values.index(str(value)) if str(value) in values else len(values)
-        size = float(value) if isinstance(value, (int, float)) else 0.0
-        order.append((index, size, str(value)))
-
-    return order
-
-
-def _timing_order(call: TimedCall) -> tuple[Any, ...]:
-    pipeline = call.pipeline
-    labels = (pipeline.dataset, pipeline.classifier, pipeline.defense)
-
-    return (*labels, call.engine, call.precision, call.target, call.batch_size, call.round)
+    def _path(self, folder: str, key: str, ending: str = "json") -> Path:
+        return self.path / folder / file_name(key, ending)

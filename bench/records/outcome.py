@@ -9,7 +9,24 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.records.arrays import CLASSES, DISTANCES, FLAGS, MINIMA, NORMS, PIXELS, check_array
+
 Array = NDArray[Any]
+
+_DOMAINS = {
+    "attacked": FLAGS,
+    "gradient_norm": NORMS,
+    "linf": DISTANCES,
+    "l2": DISTANCES,
+    "l1": DISTANCES,
+    "minimum_distance": MINIMA,
+}
+"""Values that an array may hold, by its name; any other array holds classes."""
+
+_MOST_IMAGES = 100
+_MOST_CHANNELS = 16
+_LONGEST_SIDE = 4096
+"""Largest number of images of a cell that are kept, and bounds of their shape."""
 
 _EARLIER_NAMES = {
     "longer_defended": "doubled_steps_defended",
@@ -79,35 +96,41 @@ class Outcome:
         """The outcome that a file holds, also one written by version 0.1.0.
 
         Raises:
-            ValueError: an array is missing or unknown, or has not the shape that the class states.
+            ValueError: an array is missing or unknown, or has not the shape, type or values that
+                the class states.
         """
         named = {_EARLIER_NAMES.get(name, name): array for name, array in arrays.items()}
         kept = {name: array for name, array in named.items() if name not in _IMAGES}
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(kept.keys() - known):
+            raise ValueError(f"there is no array '{unknown[0][:40]}' in an outcome")
 
-        # A TypeError comes from a missing or unknown array, or from one without a length.
         try:
             outcome = cls(**kept)
-            outcome._check_shapes()
         except TypeError as error:
             raise ValueError(f"not an outcome ({error})") from None
 
+        outcome._check_arrays()
         return outcome
 
-    def _check_shapes(self) -> None:
-        """Check that every array has the shape that the class states.
+    def _check_arrays(self) -> None:
+        """Check that every array has the shape, type and values that the class states.
 
         Raises:
-            ValueError: an array has another shape.
+            ValueError: an array has others.
         """
-        n = len(self.labels) if self.labels.ndim == 1 else -1
-        draws = len(self.adversarial_defended)
-
         for name, array in self.to_arrays().items():
-            if name.startswith("doubled_steps"):
-                continue
-            expected = (draws, n) if name.endswith("_defended") else (n,)
-            if array.shape != expected:
-                raise ValueError(f"array '{name}' has shape {array.shape} instead of {expected}")
+            domain = _DOMAINS.get(name, CLASSES)
+            check_array(name, array, self._shape(name, array), domain)
+
+    def _shape(self, name: str, array: Array) -> tuple[int, ...]:
+        """The shape that an array must have: one entry per image, and per draw of the defense."""
+        n = self.labels.shape[-1] if self.labels.ndim else 0
+        if name.startswith("doubled_steps") and array.ndim:
+            n = min(n, array.shape[-1])
+        draws = self.adversarial_defended.shape[:1]
+
+        return (*draws, n) if name.endswith("_defended") else (n,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +153,28 @@ class CellImages:
         if any(name not in arrays for name in _IMAGES):
             return None
         return cls(*(arrays[name] for name in _IMAGES))
+
+    def check(self) -> None:
+        """Check that the three arrays are a few images of one shape.
+
+        Raises:
+            ValueError: an array is something else.
+        """
+        shape = self.clean.shape
+        if len(shape) != 4:
+            raise ValueError(f"array 'clean' has {len(shape)} dimensions instead of 4")
+
+        count, channels, *sides = shape
+        fits = (
+            1 <= count <= _MOST_IMAGES
+            and 1 <= channels <= _MOST_CHANNELS
+            and all(1 <= side <= _LONGEST_SIDE for side in sides)
+        )
+        if not fits:
+            raise ValueError(f"array 'clean' has the shape {shape}, which is not of a few images")
+
+        for field in fields(self):
+            check_array(field.name, getattr(self, field.name), shape, PIXELS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+from pydantic import ConfigDict
+
+from bench.store.strict import STRICT, Count, SpecText
 
 
 @dataclass(frozen=True, order=True)
@@ -18,10 +22,12 @@ class Pipeline:
         seed: seed of the training; None where the number does not depend on it, as a latency.
     """
 
-    dataset: str
-    classifier: str
-    defense: str
-    seed: int | None = None
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    dataset: SpecText
+    classifier: SpecText
+    defense: SpecText
+    seed: Count | None = None
 
     @classmethod
     def of(cls, labels: Mapping[Any, Any]) -> Self:

@@ -1,64 +1,41 @@
-"""Record files: JSON objects of cells and timings, read from a run's folder."""
+"""Sealed JSON files of a run: records of cells and of timings, each named by its key."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
-from bench.errors import RequestError
-from bench.records.cell import CellRecord
-from bench.records.timing import Timing
+from bench.records.cell import EARLIER_SCHEMAS, SCHEMA, CellRecord
+from bench.records.layout import file_name
+from bench.records.timing import EARLIER_TIMING_SCHEMAS, TIMING_SCHEMA, Timing
+from bench.store.reading import MEBIBYTE, Unreadable
+from bench.store.sealed import SealedFormat
 
-T = TypeVar("T")
+CELLS = SealedFormat(SCHEMA, EARLIER_SCHEMAS, most=MEBIBYTE)
+TIMINGS = SealedFormat(TIMING_SCHEMA, EARLIER_TIMING_SCHEMAS, most=16 * MEBIBYTE)
 
 
 def read_record(path: Path) -> CellRecord:
-    """The record of a cell.
+    """The record of a cell, whose file is named by its key.
 
     Raises:
         FileNotFoundError: there is no such file.
-        RequestError: the file is damaged, of another version, or something else.
+        Unreadable: the file is damaged, of another version, or the record of another cell.
+        OSError: it cannot be read.
     """
-    return _parsed(path, CellRecord.from_json)
+    record = CellRecord.from_json(CELLS.read(path))
+    _check_name(path, record.key)
+
+    return record
 
 
 def read_timing(path: Path) -> Timing:
-    """The record of a timing.
+    """The record of a timing, whose file is named by its call; errors as in `read_record`."""
+    timing = Timing.from_json(TIMINGS.read(path))
+    _check_name(path, timing.call.key)
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        RequestError: the file is damaged, of another version, or something else.
-    """
-    return _parsed(path, Timing.from_json)
+    return timing
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        RequestError: the file is damaged, or holds something else than an object.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RequestError(
-            f"{path} is damaged ({error}): remove it and run the same command again"
-        ) from None
-    if not isinstance(content, dict):
-        raise RequestError(f"{path} does not hold a JSON object")
-
-    return content
-
-
-def _parsed(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
-    """The content of a file as a record; what `parse` refuses is an error that names the file."""
-    content = read_object(path)
-    try:
-        return parse(content)
-    except ValueError as error:
-        raise RequestError(f"{path}: {error}") from None
+def _check_name(path: Path, key: str) -> None:
+    if path.name != file_name(key, "json"):
+        raise Unreadable(f"it belongs under the name {file_name(key, 'json')}")

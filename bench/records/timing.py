@@ -7,16 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
-from bench.records.cell import Status
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from typing_extensions import TypedDict
+
+from bench.records.cell import EnvironmentId, Status
+from bench.records.labels import read_as
 from bench.records.pipeline import Pipeline
 from bench.store.keys import content_key
+from bench.store.strict import (
+    STRICT,
+    Count,
+    Fraction,
+    Name,
+    NonNegative,
+    Positive,
+    PositiveCount,
+    Text,
+    validated,
+)
 
-TIMING_SCHEMA = 3
+TIMING_SCHEMA = 4
 """Version of the files. 2: the first that was kept.
 3: engines, precisions, rounds, memory, agreement, conditions.
+4: sealed.
 """
+
+EARLIER_TIMING_SCHEMAS = (3,)
+"""Versions of files without a seal that are still read."""
 
 EAGER, FLOAT32 = "eager", "float32"
 """The engine and the precision that all others are compared with."""
@@ -26,6 +45,17 @@ BUSY = 0.3
 
 Target = Literal["purifier", "pipeline"]
 TARGETS: tuple[Target, ...] = ("purifier", "pipeline")
+
+
+class Conditions(TypedDict, total=False):
+    """The conditions of a measurement, see `Timing`; None for what the system does not report."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+
+    threads: PositiveCount
+    clock_mhz: NonNegative | None
+    busy_elsewhere: NonNegative | None
+    dtype: Name
 
 
 @dataclass(frozen=True)
@@ -43,13 +73,15 @@ class TimedCall:
             changes of the machine show as differences between rounds.
     """
 
-    pipeline: Pipeline
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    pipeline: Annotated[Pipeline, Field(validation_alias="labels")]
     target: Target
-    batch_size: int
-    engine: str
-    precision: str
-    device: str
-    round: int
+    batch_size: PositiveCount
+    engine: Name
+    precision: Name
+    device: Name
+    round: Count
 
     @property
     def key(self) -> str:
@@ -62,16 +94,6 @@ class TimedCall:
         del content["pipeline"]
 
         return {"labels": self.pipeline.labels(), **content}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The call that a file holds.
-
-        Raises:
-            KeyError, TypeError: the content is not that of a call.
-        """
-        parts = dict(content)
-        return cls(pipeline=Pipeline.of(parts.pop("labels")), **parts)
 
 
 @dataclass(frozen=True)
@@ -86,9 +108,11 @@ class Agreement:
         images: number of images that were compared.
     """
 
-    difference: float
-    alike: float
-    images: int
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    difference: NonNegative
+    alike: Fraction
+    images: PositiveCount
 
 
 @dataclass(frozen=True)
@@ -106,12 +130,14 @@ class Samples:
         memory_before: bytes in use just before the first counted call; None where unknown.
     """
 
-    seconds: tuple[float, ...]
-    device_seconds: tuple[float, ...]
-    warmup: int
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    seconds: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    device_seconds: tuple[NonNegative, ...]
+    warmup: Count
     stable: bool
-    peak_memory: int | None
-    memory_before: int | None
+    peak_memory: Count | None
+    memory_before: Count | None
 
 
 @dataclass(frozen=True)
@@ -134,15 +160,17 @@ class Timing:
         environment: id of the environment that it was measured in.
     """
 
-    call: TimedCall
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    call: Annotated[TimedCall, Field(validation_alias="subject")]
     status: Status
-    reason: str = ""
+    reason: Text = ""
     samples: Samples | None = None
     agreement: Agreement | None = None
-    flops_per_image: int | None = None
-    weight_bytes: int | None = None
-    conditions: Mapping[str, Any] = field(default_factory=dict)
-    environment: str = ""
+    flops_per_image: Count | None = None
+    weight_bytes: Count | None = None
+    conditions: Annotated[Mapping[str, Any], read_as(Conditions)] = field(default_factory=dict)
+    environment: EnvironmentId = ""
 
     def to_json(self) -> dict[str, Any]:
         """The record as a file holds it."""
@@ -152,35 +180,26 @@ class Timing:
         return {"schema": TIMING_SCHEMA, **content, "subject": self.call.to_json()}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> Timing:
         """The record that a file holds.
 
         Raises:
-            ValueError: the content is of another version, or not that of a timing.
+            Unreadable: the content is not that of a timing.
         """
-        parts = dict(content)
-        schema = parts.pop("schema", None)
-        if schema != TIMING_SCHEMA:
-            raise ValueError(f"schema {schema}; this version reads {TIMING_SCHEMA}")
-
-        try:
-            return cls(
-                call=TimedCall.from_json(parts.pop("subject")),
-                samples=_samples(parts.pop("samples")),
-                agreement=_agreement(parts.pop("agreement")),
-                **parts,
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a timing ({error})") from None
+        return validated(_TIMING, {key: content[key] for key in content if key != "schema"})
 
 
-def _samples(content: Mapping[str, Any] | None) -> Samples | None:
-    if content is None:
-        return None
-    times = {name: tuple(content[name]) for name in ("seconds", "device_seconds")}
+def _consistent(timing: Timing) -> Timing:
+    """The timing, which has samples or a reason, in accordance with its status."""
+    ok = timing.status == "ok"
+    if ok != (timing.samples is not None) or ok != (timing.reason == ""):
+        raise ValueError(f"status {timing.status} does not agree with its samples and reason")
 
-    return Samples(**{**content, **times})
+    samples = timing.samples
+    if samples and len(samples.device_seconds) not in (0, len(samples.seconds)):
+        raise ValueError("the two clocks have different numbers of times")
+
+    return timing
 
 
-def _agreement(content: Mapping[str, Any] | None) -> Agreement | None:
-    return None if content is None else Agreement(**content)
+_TIMING = TypeAdapter(Annotated[Timing, AfterValidator(_consistent)])

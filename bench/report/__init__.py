@@ -7,18 +7,27 @@ from collections.abc import Iterator
 import pandas as pd
 from rich.console import Console
 
+from bench.matplotlib_import import import_matplotlib
+
+import_matplotlib()  # the modules below import it too
+
+# ruff: noqa: E402
 from bench.records.folder import RunFolder
 from bench.report.contents import figures, tables
+from bench.report.drawing import save_figures
 from bench.report.report import Report
-from bench.report.writers import (
-    print_named_table,
-    save_figure,
-    table_console,
-    write_frame,
-    write_table,
-)
+from bench.report.writers import print_named_table, table_console, write_frame, write_table
+from bench.store.tree import Tree
 
-__all__ = ["Report", "figures", "print_tables", "table_console", "tables", "write_report"]
+__all__ = [
+    "Report",
+    "figures",
+    "print_tables",
+    "table_console",
+    "tables",
+    "write_report",
+    "write_tables",
+]
 
 _FRAMES = (
     "results",
@@ -43,14 +52,21 @@ def write_report(run: RunFolder) -> Report:
         RequestError: a raw file is damaged.
         StorageError: a file could not be written.
     """
+    report = write_tables(run)
+    save_figures(Tree(run.path), figures(report))
+
+    return report
+
+
+def write_tables(run: RunFolder) -> Report:
+    """Write all tables of a run into its folder, and return the report; errors as above."""
     report = Report.of(run)
+    tree = Tree(run.path)
 
     for name, frame in _frames(report):
-        write_frame(run.path / "tables", name, frame)
+        write_frame(tree, name, frame)
     for table in tables(report):
-        write_table(run.path / "tables", table)
-    for figure in figures(report):
-        save_figure(run.path / "plots", figure)
+        write_table(tree, table)
 
     return report
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from bench.report.accuracy.figures import accuracy_figures
 from bench.report.accuracy.tables import accuracy_tables
@@ -18,6 +20,14 @@ from bench.report.scaling.tables import scaling_tables
 from bench.report.worst_case.figures import worst_case_figures
 from bench.report.worst_case.tables import pair_tables, worst_case_tables
 from bench.report.writers import NamedFigure, NamedTable
+
+MOST_DEFENSES = 40
+"""Number of defenses at which figures are cut."""
+
+_FRAMES = ("results", "latency", "worst_case", "cross_attack", "scaling")
+"""Frames of a report that figures show."""
+
+logger = logging.getLogger("bench")
 
 _TABLES: tuple[Callable[[Report], Iterator[NamedTable]], ...] = (
     worst_case_tables,
@@ -48,6 +58,26 @@ def tables(report: Report) -> Iterator[NamedTable]:
 
 
 def figures(report: Report) -> Iterator[NamedFigure]:
-    """The figures of a report."""
+    """The figures of a report, of as many defenses as a figure can show."""
+    shown = for_figures(report)
+    if shown is not report:
+        logger.warning("figures show the first %d defenses; tables have them all", MOST_DEFENSES)
+
     for generator in _FIGURES:
-        yield from generator(report)
+        yield from generator(shown)
+
+
+def for_figures(report: Report) -> Report:
+    """The report with its first defenses alone, where a figure could not show all of them."""
+    names = list(dict.fromkeys([*report.results["defense"], *report.latency["defense"]]))
+    if len(names) <= MOST_DEFENSES:
+        return report
+
+    shown = set(names[:MOST_DEFENSES])
+    frames = {name: getattr(report, name) for name in _FRAMES}
+
+    return replace(
+        report,
+        cells=tuple(cell for cell in report.cells if cell.record.labels["defense"] in shown),
+        **{name: frame[frame["defense"].isin(shown)] for name, frame in frames.items()},
+    )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
-from shlex import quote
 from typing import Any
 
 import pandas as pd
 
 from bench.plugins.catalog import DATASETS
+from bench.report.escapes import (
+    markdown_code,
+    markdown_text,
+    python_text,
+    shell_word,
+)
 from bench.store.weights import Entry, Score
 
 
@@ -20,24 +26,31 @@ def model_card(networks: Sequence[Entry]) -> str:
         networks: entries of the folder, at least one.
     """
     first = networks[0]
-    datasets = dict.fromkeys(entry.dataset for entry in networks)
-    trained = pd.DataFrame([_network(entry, networks) for entry in networks])
     parts = {
-        "DATA": "\n".join(f"- `{name}`: {DATASETS.get(name, '')}" for name in datasets),
-        "NETWORKS": trained.to_markdown(index=False),
+        "DATA": "\n".join(_datasets(networks)),
+        "NETWORKS": _table([_network(entry, networks) for entry in networks]),
         "COMMANDS": "\n".join(_commands(networks)),
         "SCORES": _scores(networks),
         "REGISTRY": "DEFENSES" if first.family == "defense" else "CLASSIFIERS",
-        "SPEC": first.spec,
-        "FILE": first.file,
+        "SPEC": python_text(first.spec),
+        "FILE": python_text(first.file),
     }
 
     template = resources.files("bench.report") / "model_card.txt"
     card = template.read_text(encoding="utf-8")
-    for name, text in parts.items():
-        card = card.replace(f"@{name}@", text)
+    # In one pass, so that a name that looks like a place in the template stays as it is.
+    return re.sub("@([A-Z]+)@", lambda place: parts[place[1]], card)
 
-    return card
+
+def _datasets(networks: Sequence[Entry]) -> Iterator[str]:
+    """A line for each data set."""
+    for name in dict.fromkeys(entry.dataset for entry in networks):
+        yield f"- {markdown_code(name)}: {DATASETS.get(name, '')}"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as a Markdown table; their texts are Markdown."""
+    return str(pd.DataFrame(rows).to_markdown(index=False))
 
 
 def _network(entry: Entry, networks: Sequence[Entry]) -> dict[str, Any]:
@@ -45,16 +58,16 @@ def _network(entry: Entry, networks: Sequence[Entry]) -> dict[str, Any]:
     classifiers = [other.file for other in networks if other.digest == entry.against]
 
     return {
-        "file": entry.file,
+        "file": markdown_text(entry.file),
         "MB": f"{entry.size / 1e6:.2f}",
         "kind": f"{entry.role} {entry.family}".strip(),
-        "trained as": f"`{entry.spec}`",
-        "data set": entry.dataset,
+        "trained as": markdown_code(entry.spec),
+        "data set": markdown_text(entry.dataset),
         "seed": entry.seed,
-        "with the classifier": classifiers[0] if classifiers else "",
-        "device": entry.device,
+        "with the classifier": markdown_text(classifiers[0]) if classifiers else "",
+        "device": markdown_text(entry.device),
         "minutes": f"{entry.seconds / 60:.1f}",
-        "SHA-256 of the file": f"`{entry.sha256}`",
+        "SHA-256 of the file": markdown_code(entry.sha256),
     }
 
 
@@ -70,16 +83,17 @@ def _commands(networks: Sequence[Entry]) -> Iterator[str]:
             and (entry.dataset, entry.seed) == (classifier.dataset, classifier.seed)
             and entry.against in (None, classifier.digest)
         ]
-        defenses = quote(",".join(["none", *specs]))
-        data = f"--datasets {classifier.dataset} --seeds {classifier.seed} --data FOLDER"
-        networks_asked = f"--classifiers {quote(classifier.spec)} --defenses {defenses}"
+        dataset = shell_word(classifier.dataset)
+        defenses = shell_word(",".join(["none", *specs]))
+        data = f"--datasets {dataset} --seeds {classifier.seed} --data FOLDER"
+        networks_asked = f"--classifiers {shell_word(classifier.spec)} --defenses {defenses}"
         yield f"bench run {data} {networks_asked}"
 
 
 def _scores(networks: Sequence[Entry]) -> str:
     rows = [_score(entry, score) for entry in networks for score in entry.scores]
 
-    return pd.DataFrame(rows).to_markdown(index=False) if rows else "None measured."
+    return _table(rows) if rows else "None measured."
 
 
 def _score(entry: Entry, score: Score) -> dict[str, Any]:
@@ -88,14 +102,14 @@ def _score(entry: Entry, score: Score) -> dict[str, Any]:
     quantity = "clean accuracy" if score.images == "clean" else "robust accuracy"
 
     return {
-        "network": entry.file,
-        "classifier": score.classifier,
-        "defense": ", ".join(filter(None, (score.defense, *settings))),
+        "network": markdown_text(entry.file),
+        "classifier": markdown_text(score.classifier),
+        "defense": markdown_text(", ".join(filter(None, (score.defense, *settings)))),
         "quantity": quantity if score.defense else f"undefended {quantity}",
-        "test images": score.images,
+        "test images": markdown_text(score.images),
         "n": score.n,
         "draws": score.draws,
         "value": f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]",
         "verdict": score.verdict or "",
-        "measured on": score.machine,
+        "measured on": markdown_text(score.machine),
     }

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from bench.report.columns import NO_NORM, over_seeds, with_interval
+from bench.report.escapes import figure_text
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#F0E442")
 MARKERS = "osD^vP*X"
@@ -88,8 +89,13 @@ def legend(
         axes.legend(lines, labels)
         return
 
-    figure.set_figwidth(figure.get_figwidth() + 0.6 + 0.075 * max(len(label) for label in labels))
+    figure.set_figwidth(figure.get_figwidth() + 0.6 + 0.075 * longest_line(*labels))
     figure.legend(lines, labels, loc="outside right center", fontsize=9)
+
+
+def longest_line(*texts: str) -> int:
+    """The number of characters of the longest line of some texts, as a figure shows them."""
+    return max(len(line) for text in texts for line in figure_text(text).split("\n"))
 
 
 def trim(panels: NDArray[Any], used: int, columns: int, label: str) -> None:

@@ -1,23 +1,27 @@
-"""Writers: tables as CSV, Markdown, LaTeX and on the terminal, figures as PNG and SVG."""
+"""Writers: tables as CSV, Markdown, LaTeX and on the terminal."""
 
 from __future__ import annotations
 
-import io
-import re
 from dataclasses import dataclass
-from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench.progress import say
-from bench.store.atomic import write_bytes, write_text
+from bench.report.escapes import (
+    csv_text,
+    escaped,
+    latex_comment,
+    latex_rows,
+    latex_text,
+    markdown_note,
+    markdown_text,
+    terminal_text,
+)
+from bench.store.tree import Tree, file_stem
 
 _TITLE_COLUMNS = {
     *("dataset", "classifier", "attack", "eps", "threat", "norm", "seed", "seeds", "cells"),
@@ -32,8 +36,8 @@ _TEXT_COLUMNS = {
 }
 """Columns that the terminal aligns on the left."""
 
-_DPI = 150
-_NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9.=_-]+")
+MOST_ROWS = 2_000
+"""Number of rows at which a table for people is cut; its CSV file has them all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,38 +72,33 @@ class NamedFigure:
     figure: Figure
 
 
-def write_frame(folder: Path, name: str, frame: pd.DataFrame) -> None:
-    """Write a frame as CSV with every column, numbers with nine digits."""
-    write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.9g"))
+def write_frame(tree: Tree, name: str, frame: pd.DataFrame) -> None:
+    """Write a frame as CSV with every column, numbers with nine digits, into `tables`."""
+    text = escaped(frame, csv_text).to_csv(index=False, float_format="%.9g")
+
+    tree.write_text("tables", f"{file_stem(name)}.csv", text=text)
 
 
-def write_table(folder: Path, table: NamedTable) -> None:
-    """Write a table as Markdown and LaTeX, its notes below."""
-    markdown = table.frame.to_markdown(index=False, disable_numparse=True) + "\n"
-    latex = table.frame.to_latex(index=False, escape=True, float_format="%g")
-    notes = table.notes.splitlines()
+def write_table(tree: Tree, table: NamedTable) -> None:
+    """Write a table as Markdown and LaTeX, its notes below, into `tables`."""
+    stem = file_stem(table.name)
+    frame = table.frame[:MOST_ROWS]
+    notes = [*table.notes.splitlines(), *_cut(table.frame)]
 
-    write_text(folder / f"{table.name}.md", markdown + "".join(f"\n{line}\n" for line in notes))
-    write_text(folder / f"{table.name}.tex", latex + "".join(f"% {line}\n" for line in notes))
+    markdown = escaped(frame, markdown_text).to_markdown(index=False, disable_numparse=True)
+    below = "".join(f"\n{markdown_note(line)}\n" for line in notes)
+    tree.write_text("tables", f"{stem}.md", text=f"{markdown}\n{below}")
+
+    latex = escaped(frame, latex_text).to_latex(index=False, escape=False, float_format="%g")
+    below = "".join(f"% {latex_comment(line)}\n" for line in notes)
+    tree.write_text("tables", f"{stem}.tex", text=latex_rows(latex) + below)
 
 
-def save_figure(folder: Path, named: NamedFigure) -> None:
-    """Save a figure as PNG and SVG; the same figure gives the same bytes."""
-    figure = named.figure
-    png = io.BytesIO()
-    svg = io.BytesIO()
-
-    canvas = FigureCanvasAgg(figure)
-    figure.set_dpi(_DPI)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # a second layout would differ between the formats
-    canvas.print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    with mpl.rc_context({"svg.hashsalt": "purification-bench"}):
-        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
-
-    stem = _NOT_IN_FILE_NAMES.sub("-", named.name)
-    write_bytes(folder / f"{stem}.png", png.getvalue())
-    write_bytes(folder / f"{stem}.svg", svg.getvalue())
+def _cut(frame: pd.DataFrame) -> list[str]:
+    """A note on rows that are left out; nothing where all are shown."""
+    if len(frame) <= MOST_ROWS:
+        return []
+    return [f"the first {MOST_ROWS} of {len(frame)} rows; the CSV files have them all"]
 
 
 def table_console() -> Console:
@@ -121,22 +120,25 @@ def print_table(console: Console, title: str, frame: pd.DataFrame) -> None:
     shared = [
         name for name in frame.columns if name in _TITLE_COLUMNS and frame[name].nunique() == 1
     ]
-    rows = frame.drop(columns=shared)
+    rows = frame.drop(columns=shared)[:MOST_ROWS]
     labels = ", ".join(f"{name} {frame[name].iloc[0]}" for name in shared)
 
     table = Table(
-        title=Text(f"{title} ({labels})" if labels else title),
+        title=_shown(f"{title} ({labels})" if labels else title),
         title_justify="left",
         header_style="bold",
     )
     for name in rows.columns:
         left = name in _TEXT_COLUMNS
-        table.add_column(Text(str(name)), justify="left" if left else "right", overflow="fold")
+        table.add_column(_shown(name), justify="left" if left else "right", overflow="fold")
     for row in rows.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(_shown(value) for value in row))
 
     console.print(table)
+    for line in _cut(frame):
+        say(console, line)
 
 
-def _cell(value: object) -> Text:
-    return Text(f"{value:g}" if isinstance(value, float) else str(value))
+def _shown(value: object) -> Text:
+    """A value in the terminal's table; rich takes no markup from a `Text`."""
+    return Text(f"{value:g}" if isinstance(value, float) else terminal_text(str(value)))

@@ -47,6 +47,12 @@ class Cell:
         """The trained pipeline that is attacked."""
         return Pipeline(self.dataset, self.classifier.label, self.defense.label, self.seed)
 
+    @property
+    def steps(self) -> int | None:
+        """Number of steps of an iterative attack; None for any other."""
+        steps = self.attack.parameters.get("steps")
+        return steps if type(steps) is int else None
+
     def labels(self) -> dict[str, Any]:
         """The labels that name the cell in tables."""
         return {
@@ -100,7 +106,7 @@ class Cell:
             norm=attack.ball(),
             access=attack.access,
             minimum_norm=isinstance(attack, MinimumNorm),
-            steps=self.attack.parameters.get("steps"),
+            steps=self.steps,
             threat=threat.name,
             gradient=threat.gradient,
             sees_defense=threat.sees_defense,
@@ -116,8 +122,8 @@ class Cell:
         None where the attack has no steps or allows no more of them, and where the attacked model
         is not evaluated, so that there is nothing to compare.
         """
-        steps = self.attack.parameters.get("steps")
-        if not isinstance(steps, int) or "classifier" not in self.threat.kind.uses:
+        steps = self.steps
+        if steps is None or "classifier" not in self.threat.kind.uses:
             return None
 
         given = dict(self.attack.resolved.parameters)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.contracts import NonNegativeFloat, NonNegativeInt, PositiveInt
+from bench.contracts import NonNegativeInt, PositiveInt
 from bench.errors import RequestError, nearest
 from bench.latency.settings import LatencySettings
+from bench.run.budgets import Budget, Budgets
+from bench.spec import Spec
+from bench.store.reading import Unreadable, read_toml
+from bench.text import one_line
+
+LONGEST_NAME = 100
+"""Length in characters at which a name or value from a file is cut in a message."""
 
 
 class Restriction(BaseModel):
@@ -27,7 +33,7 @@ class Restriction(BaseModel):
 
     datasets: tuple[str, ...] | None = None
     attacks: tuple[str, ...] | None = None
-    eps: tuple[NonNegativeFloat, ...] | None = None
+    eps: tuple[Budget, ...] | None = None
 
     def allows(self, dataset: str, attack: Collection[str], eps: float) -> bool:
         """Whether a cell is in this part of the grid.
@@ -75,8 +81,8 @@ class RunConfig(BaseModel):
         default=("none", "convae", "puvae", "defensegan"), min_length=1
     )
     attacks: tuple[str, ...] = Field(default=("fgsm", "pgd"), min_length=1)
-    eps: tuple[NonNegativeFloat, ...] = Field(default=(0.1, 0.2, 0.3), min_length=1)
-    attack_eps: dict[str, Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)]] = {}
+    eps: Budgets = (0.1, 0.2, 0.3)
+    attack_eps: dict[str, Budgets] = {}
     threats: tuple[str, ...] = Field(default=("graybox",), min_length=1)
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
     only: dict[str, Restriction] = {}
@@ -97,18 +103,22 @@ class RunConfig(BaseModel):
         return self.attack_eps.get(label, self.attack_eps.get(name, self.eps))
 
 
+_TABLES: Mapping[str, type[BaseModel]] = {"latency": LatencySettings, "only": Restriction}
+"""Models of the tables inside a configuration, by key."""
+
+
 def read_file(path: Path) -> dict[str, Any]:
     """The content of a configuration file.
 
     Raises:
-        RequestError: the file cannot be read, or is not TOML.
+        RequestError: the file cannot be read, is too large, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except OSError as error:
-        raise RequestError(f"cannot read configuration {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"configuration {path} is not valid TOML: {error}") from None
+        raise RequestError(f"--config {path}: {error.strerror or error}") from None
+    except Unreadable as error:
+        raise RequestError(f"--config {path}: {one_line(str(error))}") from None
 
 
 def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: str) -> RunConfig:
@@ -123,7 +133,8 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
         source: name of the content in messages.
 
     Raises:
-        RequestError: a key is unknown, or a value has the wrong type or is out of range.
+        RequestError: a key is unknown, a value has the wrong type or is out of range, or the
+            command line gives budgets for an attack that is not in the run.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     merged = {**content, **given, **_merged_budgets(content, given)}
@@ -133,9 +144,32 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
         merged["latency"] = _merged_latency(content.get("latency", {}), given["latency"])
 
     try:
-        return RunConfig.model_validate(merged)
+        config = RunConfig.model_validate(merged)
     except ValidationError as error:
         raise RequestError(_first_fault(error, given, source)) from None
+
+    if "attack_eps" in given:
+        _check_attacks_of_budgets(given["attack_eps"], config.attacks)
+
+    return config
+
+
+def _check_attacks_of_budgets(named: Iterable[str], attacks: Iterable[str]) -> None:
+    """Check that the command line gives budgets only for attacks of the run.
+
+    A preset or file may hold budgets for others, which a command line left out.
+    """
+    specs = [Spec.parse(attack) for attack in attacks]
+    labels = [str(spec) for spec in specs]
+    known = {*labels, *(spec.name for spec in specs)}
+
+    for name in named:
+        if name not in known:
+            shown = one_line(name, LONGEST_NAME)
+            raise RequestError(
+                f"--eps {shown}=...: the run has no attack '{shown}' "
+                f"(its attacks: {one_line(', '.join(labels))}{nearest(name, known)})"
+            )
 
 
 def _merged_budgets(content: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,17 +205,39 @@ def _first_fault(error: ValidationError, given: Mapping[str, Any], source: str) 
     """The first fault in one line: the option or key, its value, and the reason."""
     fault = error.errors()[0]
     location = fault["loc"]
-    name = str(location[0])
+    key = _option(location, given) or f"{source}: {_path(location)}"
 
-    timing = given.get("latency", {})
-    if name == "latency" and len(location) > 1 and timing.get(location[1]) is not None:
-        given = timing
-        name = str(location[1])
-
-    option = "eps" if name == "attack_eps" else name.replace("_", "-")
-    key = f"--{option}" if name in given else f"{source}: {'.'.join(map(str, location))}"
     if fault["type"] == "extra_forbidden":
-        return f"{key}: there is no such key{nearest(name, RunConfig.model_fields)}"
+        table = _TABLES.get(str(location[0]), RunConfig) if len(location) > 1 else RunConfig
+        return f"{key}: there is no such key{nearest(str(location[-1]), table.model_fields)}"
 
-    reason = fault["msg"][0].lower() + fault["msg"][1:]
-    return f"{key} = {fault['input']!r}: {reason}"
+    reason = fault["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+    return f"{key} = {_shown(fault['input'])}: {reason[0].lower()}{reason[1:]}"
+
+
+def _option(location: Sequence[int | str], given: Mapping[str, Any]) -> str | None:
+    """The option that gave the value at a location; None where the content did."""
+    name = location[0]
+    value = given.get(str(name))
+
+    if isinstance(value, Mapping):
+        inner = location[1] if len(location) > 1 else None
+        value = value.get(inner)
+        name = "eps" if name == "attack_eps" else str(inner)
+
+    return None if value is None else f"--{str(name).replace('_', '-')}"
+
+
+def _path(location: Iterable[int | str]) -> str:
+    """The keys that lead to a place in a configuration, in one line."""
+    keys = (str(key) if str(key).isprintable() else ascii(key) for key in location)
+    return one_line(".".join(keys), LONGEST_NAME)
+
+
+def _shown(value: Any) -> str:
+    """A wrong value in a message, of any type and length."""
+    try:
+        return one_line(repr(value), LONGEST_NAME)
+    except (ValueError, RecursionError):
+        # Python refuses to write integers of thousands of digits, and what is nested too deeply.
+        return f"({type(value).__name__})"

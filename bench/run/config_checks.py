@@ -2,28 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from bench.contracts import Attack
 from bench.errors import RequestError, unknown
+from bench.latency.engines import engines_of, precisions_of
+from bench.plugins.catalog import DATASETS
 from bench.plugins.configured import Configured
-from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES
-from bench.run.config import RunConfig
+from bench.registry import REGISTRIES
+from bench.run.config import LONGEST_NAME, RunConfig
 from bench.spec import Spec
-from bench.stages.datasets import dataset_names
+from bench.stages.threats import THREATS
+from bench.text import one_line
+
+PluginNames = Mapping[str, Collection[str]]
+"""Names of the plugins that there are, by family."""
 
 
 def check_names(config: RunConfig) -> None:
-    """Check that all names of data sets and all names inside the tables are known.
+    """Check that every name in a configuration is known; all plugins must be imported.
 
     Raises:
         RequestError: a name is unknown.
     """
-    for dataset in config.datasets:
-        _check_dataset(dataset)
-    _check_parameters(config)
-    _check_attack_eps(config)
-    _check_only(config)
+    check_fixed_names(config)
+    check_plugin_names(config, REGISTRIES)
+
+
+def check_fixed_names(config: RunConfig) -> None:
+    """Check the names that no plugin adds to.
+
+    Raises:
+        RequestError: a data set, threat model, engine or precision is unknown.
+    """
+    restricted = [restriction.datasets or () for restriction in config.only.values()]
+    for datasets in (config.datasets, *restricted):
+        _check("dataset", datasets, DATASETS)
+    _check_specs("threat model", config.threats, THREATS)
+
+    engines_of(config.latency.engines)
+    precisions_of(config.latency.precisions)
+
+
+def check_plugin_names(config: RunConfig, plugins: PluginNames) -> None:
+    """Check the names of plugins, on the axes of the grid and inside the tables.
+
+    Args:
+        config: configuration to check.
+        plugins: names of the plugins that there are.
+
+    Raises:
+        RequestError: a plugin is unknown.
+    """
+    attacks = plugins["attack"]
+    _check_specs("classifier", config.classifiers, plugins["classifier"])
+    _check_specs("defense", config.defenses, plugins["defense"])
+    _check_specs("attack", config.attacks, attacks)
+
+    names = [name for family in plugins.values() for name in family]
+    _check("plugin under [parameters]:", config.parameters, names)
+    _check_specs("attack under [attack_eps]:", config.attack_eps, attacks)
+
+    restricted = [*plugins["classifier"], *plugins["defense"]]
+    _check_specs("classifier or defense under [only]:", config.only, restricted)
+    for restriction in config.only.values():
+        _check_specs("attack under [only]:", restriction.attacks or (), attacks)
 
 
 def check_attack_specs(config: RunConfig, attacks: Sequence[Configured[Attack]]) -> None:
@@ -34,8 +77,8 @@ def check_attack_specs(config: RunConfig, attacks: Sequence[Configured[Attack]])
     """
     labels = [attack.label for attack in attacks]
     for name in config.attack_eps:
-        if ":" in name and name not in labels:
-            raise unknown("attack that budgets are given for:", name, labels)
+        if ":" in name:
+            _check("attack that budgets are given for:", [name], labels)
 
 
 def check_budgets(attack: Configured[Attack], budgets: Sequence[float]) -> None:
@@ -51,31 +94,21 @@ def check_budgets(attack: Configured[Attack], budgets: Sequence[float]) -> None:
             raise RequestError(f"--eps {eps:g}: attack '{attack.label}' takes at most 1 ({unit})")
 
 
-def _check_dataset(name: str) -> None:
-    if name not in dataset_names():
-        raise unknown("dataset", name, dataset_names())
+def _check(kind: str, names: Collection[str], known: Collection[str]) -> None:
+    """Check that names are known; the message about one that is not calls it by its kind."""
+    for name in names:
+        if name not in known:
+            raise unknown(kind, one_line(name, LONGEST_NAME), known)
 
 
-def _check_parameters(config: RunConfig) -> None:
-    names = [name for registry in (DEFENSES, ATTACKS, CLASSIFIERS) for name in registry]
-    for name in config.parameters:
-        if name not in names:
-            raise unknown("plugin under [parameters]:", name, names)
+def _check_specs(kind: str, specs: Collection[str], known: Collection[str]) -> None:
+    """Check that the plugins of specs are known."""
+    _check(kind, [_name(spec) for spec in specs], known)
 
 
-def _check_attack_eps(config: RunConfig) -> None:
-    for name in config.attack_eps:
-        if Spec.parse(name).name not in ATTACKS:
-            raise unknown("attack in the budgets (--eps NAME=VALUE, [attack_eps]):", name, ATTACKS)
-
-
-def _check_only(config: RunConfig) -> None:
-    names = [*CLASSIFIERS, *DEFENSES]
-    for name, restriction in config.only.items():
-        if Spec.parse(name).name not in names:
-            raise unknown("classifier or defense under [only]:", name, names)
-        for dataset in restriction.datasets or ():
-            _check_dataset(dataset)
-        for attack in restriction.attacks or ():
-            if Spec.parse(attack).name not in ATTACKS:
-                raise unknown("attack under [only]:", attack, ATTACKS)
+def _name(spec: str) -> str:
+    """The name in a spec."""
+    try:
+        return Spec.parse(spec).name
+    except RequestError as error:
+        raise RequestError(one_line(str(error))) from None

@@ -50,7 +50,14 @@ class Runner:
         self._tasks = CellTasks(executor, context, config)
 
     def plan(self) -> Plan:
-        """The plan of the run; nothing is computed."""
+        """The plan of the run; nothing is computed.
+
+        Raises:
+            RequestError: a cell cannot be recorded in the folder.
+        """
+        cells = {self._tasks.cell_key(cell): cell.labels() for cell in self.grid.cells()}
+        self.folder.check_cells(cells)
+
         planner = Planner(self.grid, self._tasks, self.context)
         return planner.plan(lambda cell: self._recorded(cell) is not None)
 

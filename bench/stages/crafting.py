@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -12,6 +14,10 @@ from bench.geometry import Norm, distances, within
 from bench.plugins.configured import Configured
 from bench.plugins.faults import plugin_call
 from bench.stages.guard import check_ball, checked_images
+from bench.text import one_line
+
+_MOST_QUANTITIES = 100
+"""Number of quantities that an attack's description may have."""
 
 _NOISE_ROUNDS = 30
 """Number of times that noise is rescaled after clipping to [0, 1] has shortened it."""
@@ -38,7 +44,8 @@ def perturb(
 
     description = f"attack {attack.label}"
     with plugin_call(description):
-        output = attack.plugin.perturb(model, images.clone(), labels, eps)
+        # Copies, because an attack that works in place must not change the test images.
+        output = attack.plugin.perturb(model, images.clone(), labels.clone(), eps)
     adversarial = checked_images(description, output, images).detach()
 
     with plugin_call(description):
@@ -72,7 +79,7 @@ def minimise(
         return images.clone()
 
     with plugin_call(description):
-        output = plugin.minimise(model, images.clone(), labels)
+        output = plugin.minimise(model, images.clone(), labels.clone())
 
     return checked_images(description, output, images).detach()
 
@@ -134,11 +141,45 @@ def parameters_at_budget(attack: Configured[Attack], eps: float) -> dict[str, fl
     """The attack's own description of its parameters at a budget, as JSON values.
 
     Raises:
-        PluginFault: the attack raised an exception.
+        PluginFault: the attack raised an exception, or a name is not text, or a value is not
+            finite.
     """
-    with plugin_call(f"attack {attack.label}"):
+    description = f"attack {attack.label}"
+    with plugin_call(description):
         parameters = dict(attack.plugin.describe(eps))
+        if len(parameters) > _MOST_QUANTITIES:
+            raise PluginFault(f"{description} describes {len(parameters)} parameters at a budget")
+
         return {
-            name: value if isinstance(value, (int, str)) else float(value)
+            _described_name(name): _described_value(name, value)
             for name, value in parameters.items()
         }
+
+
+def _described_name(name: object) -> str:
+    """A name from an attack's description.
+
+    Raises:
+        TypeError: it is not text.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"describe() gives a name that is not text: {name!r}")
+    return one_line(name)
+
+
+def _described_value(name: str, value: object) -> float | int | str:
+    """A value from an attack's description.
+
+    Raises:
+        TypeError: it is neither a number nor text.
+        ValueError: it is not finite.
+    """
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, int):
+        return value
+
+    number = float(value)  # type: ignore[arg-type]  # raises for anything but a number
+    if not math.isfinite(number):
+        raise ValueError(f"describe() gives {name} = {number}, which is not finite")
+    return number

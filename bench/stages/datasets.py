@@ -6,10 +6,7 @@ sample, and they are also the first 1,000 of 2,000.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,18 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from bench.contracts import DataInfo
 from bench.errors import RequestError, unknown
 from bench.plugins.catalog import DATASETS
+from bench.stages.downloads import download
+from bench.stages.originals import ORIGINALS, OriginalSet
 
 _SHUFFLE_SEED = 0
 """Seed of the shuffle of the test set; another value would make it another benchmark."""
-
-logger = logging.getLogger("bench")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +86,8 @@ def load_dataset(name: str, folder: Path) -> Dataset:
     """The data set of that name, downloaded into `folder` if it is not there yet.
 
     Raises:
-        RequestError: the name is unknown, or the data set is not in the folder and cannot be
-            downloaded.
+        RequestError: the name is unknown, a file in the folder is not the original, or a file is
+            missing and cannot be downloaded.
     """
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
@@ -129,32 +125,39 @@ def _digits(name: str, _folder: Path) -> Dataset:
     return _dataset(name, (images[train], labels[train]), (images[test], labels[test]))
 
 
-def _torchvision(name: str, folder: Path) -> Dataset:
-    """MNIST or Fashion-MNIST through torchvision, which downloads and verifies it if need be."""
-    source = {
-        "mnist": torchvision.datasets.MNIST,
-        "fashion_mnist": torchvision.datasets.FashionMNIST,
-    }[name]
-    raw = folder / source.__name__ / "raw"
-    parts = []
+def _original(name: str, folder: Path) -> Dataset:
+    """MNIST or Fashion-MNIST, the original files only."""
+    return original_dataset(ORIGINALS[name], folder)
 
-    for train in (True, False):
-        try:
-            with (
-                contextlib.redirect_stdout(io.StringIO()),
-                contextlib.redirect_stderr(io.StringIO()),
-            ):
-                part = source(str(folder), train=train, download=True)
-        except (OSError, RuntimeError, ValueError, AssertionError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise RequestError(
-                f"dataset '{name}' is not complete in {raw} and cannot be downloaded ({reason}): "
-                "put its four .gz archives there and nothing else, or give another folder with "
-                "--data or BENCH_DATA"
-            ) from None
-        parts.append((part.data[:, None].float().div_(255.0), part.targets.long()))
 
-    return _dataset(name, parts[0], parts[1])
+def original_dataset(original: OriginalSet, folder: Path) -> Dataset:
+    """The data set of original files in `folder`; files that are not there are downloaded into it.
+
+    Args:
+        original: names and digests of the files.
+        folder: folder of all data sets.
+
+    Raises:
+        RequestError: a file is not the original, or is missing and cannot be downloaded.
+    """
+    arrays = original.arrays(folder)
+    missing = [file for file in original.files if file not in arrays]
+    if missing:
+        download(original, missing, folder)
+        arrays = original.arrays(folder)
+
+    train, test = (
+        (
+            torch.from_numpy(arrays[images][:, None].astype(np.float32)).div_(255.0),
+            torch.from_numpy(arrays[labels].astype(np.int64)),
+        )
+        for images, labels in (
+            (original.train_images, original.train_labels),
+            (original.test_images, original.test_labels),
+        )
+    )
+
+    return _dataset(original.dataset, train, test)
 
 
 def _dataset(name: str, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Dataset:
@@ -169,6 +172,5 @@ def _dataset(name: str, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor
 
 _LOADERS: dict[str, Callable[[str, Path], Dataset]] = {
     "digits": _digits,
-    "mnist": _torchvision,
-    "fashion_mnist": _torchvision,
+    **dict.fromkeys(ORIGINALS, _original),
 }

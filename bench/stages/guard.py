@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +36,7 @@ def checked_images(description: str, output: object, like: Tensor) -> Tensor:
             f"{description} returned values in [{low:.4g}, {high:.4g}], outside [0, 1]"
         )
 
+    # The result is a tensor of its own, whatever memory the plugin's output shares.
     return tensor.clamp(0, 1)
 
 
@@ -57,19 +60,28 @@ def _checked_tensor(
     description: str, output: object, shape: tuple[int, ...], like: Tensor
 ) -> Tensor:
     """The output as a finite float32 tensor of the given shape, on the device of `like`."""
-    if not isinstance(output, Tensor):
-        raise PluginFault(f"{description} returned {type(output).__name__} instead of a tensor")
-    if tuple(output.shape) != shape:
-        raise PluginFault(f"{description} returned shape {tuple(output.shape)} instead of {shape}")
-    if output.dtype != torch.float32 or output.device != like.device:
-        raise PluginFault(
-            f"{description} returned {output.dtype} on {output.device} "
-            f"instead of torch.float32 on {like.device}"
-        )
-    if not bool(torch.isfinite(output).all()):
-        raise PluginFault(f"{description} returned NaN or infinite values")
+    # A subclass of `Tensor` may run code of the plugin in every one of these operations.
+    with plugin_call(description):
+        if not isinstance(output, Tensor):
+            raise PluginFault(f"{description} returned {type(output).__name__} instead of a tensor")
 
-    return output
+        if output.layout != torch.strided:
+            raise PluginFault(f"{description} returned a tensor of layout {output.layout}")
+
+        tensor = output.as_subclass(Tensor)
+        if tuple(tensor.shape) != shape:
+            raise PluginFault(
+                f"{description} returned shape {tuple(tensor.shape)} instead of {shape}"
+            )
+        if tensor.dtype != torch.float32 or tensor.device != like.device:
+            raise PluginFault(
+                f"{description} returned {tensor.dtype} on {tensor.device} "
+                f"instead of torch.float32 on {like.device}"
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise PluginFault(f"{description} returned NaN or infinite values")
+
+    return tensor
 
 
 def check_ball(
@@ -113,6 +125,11 @@ class Guarded(nn.Module):
         self.description = description
         self.module = module
         self.classes = classes
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, which runs code of the plugin if its module overrides the method."""
+        with plugin_call(self.description):
+            return super().train(mode)
 
     def forward(self, images: Tensor) -> Tensor:
         """The module's output for images (n, c, h, w), checked."""

@@ -37,7 +37,9 @@ class DefendedClassifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of the images."""
         self.calls += 1
-        purified = self.purifier(images.clone()) if self.purifier else images
+        # A copy, because a module that works in place must not change the attacker's images.
+        inputs = images.clone()
+        purified = self.purifier(inputs) if self.purifier else inputs
         logits: Tensor = self.classifier(purified)
 
         # A term of value zero ties the logits to the images where the purifier has cut the graph.

@@ -25,7 +25,7 @@ MOST_SETTINGS = MEBIBYTE // 4
 _DEEPEST_KEY = 32
 """Number of parts of a dotted TOML key from which it is refused: their cost grows quadratically."""
 
-_KEY = r"(?:[A-Za-z0-9_-]+|\"[^\"\n]*\"|'[^'\n]*')"
+_KEY = r"(?:(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
 _DEEP_KEY = re.compile(rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY}){{{_DEEPEST_KEY}}}")
 
 

@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, model_validator
 
 from bench.errors import RequestError
+from bench.spec import Spec
 from bench.store.artifacts import read_artifact
 from bench.store.keys import artifact_key, content_key
 from bench.store.packaged import packaged_folder
-from bench.store.strict import Fraction, StrictModel, first_fault
+from bench.store.reading import MEBIBYTE, check_regular, read_json
+from bench.store.strict import (
+    Count,
+    Digest,
+    FilledText,
+    Fraction,
+    Name,
+    NonNegative,
+    PositiveCount,
+    SpecText,
+    StrictModel,
+    Text,
+    validated,
+)
 
 KIND = "network"
 """Kind of the artifacts that hold trained networks."""
 
 MANIFEST = "manifest.json"
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+MOST_MANIFEST = 16 * MEBIBYTE
+"""Largest size of a manifest in bytes."""
+
+MOST_WEIGHTS = 4096 * MEBIBYTE
+"""Largest size of a file of weights in bytes."""
+
+PluginName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")]
 
 
 class Score(StrictModel):
@@ -43,18 +62,18 @@ class Score(StrictModel):
         machine: device and PyTorch version of the evaluation.
     """
 
-    classifier: str
-    defense: str | None
-    settings: dict[str, Any]
-    images: Annotated[str, Field(min_length=1)]
-    n: Annotated[int, Field(gt=0)]
-    draws: Annotated[int, Field(gt=0)]
+    classifier: SpecText
+    defense: SpecText | None
+    settings: dict[Name, Any]
+    images: FilledText
+    n: PositiveCount
+    draws: PositiveCount
     value: Fraction
     low: Fraction
     high: Fraction
     verdict: Literal["ok", "suspect", "invalid"] | None
-    reasons: list[str]
-    machine: str
+    reasons: list[Text]
+    machine: Text
 
     @property
     def subject_key(self) -> str:
@@ -86,21 +105,27 @@ class Entry(StrictModel):
         scores: accuracies that runs measured.
     """
 
-    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+\.safetensors$")]
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}\.safetensors$")]
     sha256: Digest
-    size: int
+    size: Annotated[Count, Field(le=MOST_WEIGHTS)]
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     digest: Digest
     family: Literal["classifier", "defense"]
     role: Literal["", "substitute"]
-    name: str
-    spec: str
-    dataset: str
-    seed: int
+    name: PluginName
+    spec: SpecText
+    dataset: PluginName
+    seed: Count
     against: Digest | None
-    device: str
-    seconds: float
+    device: Annotated[str, Field(pattern=r"^[a-z]{1,20}$")]
+    seconds: NonNegative
     scores: list[Score]
+
+    @model_validator(mode="after")
+    def _of_one_plugin(self) -> Self:
+        if Spec.parse(self.spec).name != self.name:
+            raise ValueError(f"the spec {self.spec[:80]} is not of the plugin {self.name}")
+        return self
 
 
 class Manifest(StrictModel):
@@ -123,17 +148,18 @@ class Manifest(StrictModel):
         """
         path = folder / MANIFEST
         try:
-            return cls.model_validate_json(_upgraded(path.read_text(encoding="utf-8")))
+            return validated(_MANIFEST, _upgraded(read_json(path, MOST_MANIFEST)))
         except FileNotFoundError:
             raise RequestError(
                 f"{folder} holds no weights: it has no {MANIFEST}, which `bench export` writes"
             ) from None
         except OSError as error:
             raise RequestError(f"cannot read {path}: {error.strerror or error}") from None
-        except UnicodeDecodeError as error:
-            raise RequestError(f"{path} is not UTF-8: {error.reason}") from None
-        except ValidationError as error:
-            raise RequestError(f"{path}: {first_fault(error)}") from None
+        except ValueError as fault:
+            raise RequestError(f"{path}: {fault}") from None
+
+
+_MANIFEST = TypeAdapter(Manifest)
 
 
 @dataclass(frozen=True)
@@ -185,8 +211,13 @@ def check_file(folder: Path, entry: Entry) -> None:
     """
     path = folder / entry.file
     try:
-        artifact = read_artifact(path)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        size = check_regular(path, MOST_WEIGHTS)
+        if size != entry.size:
+            raise ValueError(f"they have {size} bytes instead of {entry.size}")
+
+        artifact = read_artifact(path, MOST_WEIGHTS)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise RequestError(
             f"the weights {path} are missing: {folder / MANIFEST} names them"
@@ -213,21 +244,26 @@ def _check_digest(path: Path, name: str, of_file: str, of_manifest: str) -> None
         )
 
 
-def _upgraded(text: str) -> str:
-    """The text of a manifest of version 1 as version 2; any other text unchanged.
+def _upgraded(content: Any) -> Any:
+    """The content of a manifest of version 1 as version 2; any other content unchanged.
 
-    A text that is not a manifest at all is left to the validation.
+    What has not the form of a manifest is left as it is, for the validation to name.
     """
-    try:
-        content = json.loads(text)
-        if content["version"] != 1:
-            return text
-        for network in content["networks"]:
-            for score in network["scores"]:
-                level, _, reasons = (score["verdict"] or "").partition(": ")
+    if not isinstance(content, dict) or content.get("version") != 1:
+        return content
+
+    for network in _list(content, "networks"):
+        for score in _list(network, "scores"):
+            verdict = score.get("verdict") if isinstance(score, dict) else None
+            if isinstance(score, dict) and (verdict is None or isinstance(verdict, str)):
+                level, _, reasons = (verdict or "").partition(": ")
                 score["verdict"] = level or None
                 score["reasons"] = reasons.split("; ") if reasons else []
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return text
 
-    return json.dumps({**content, "version": 2})
+    return {**content, "version": 2}
+
+
+def _list(content: Any, key: str) -> list[Any]:
+    """The list under a key; empty for anything else."""
+    value = content.get(key) if isinstance(content, dict) else None
+    return value if isinstance(value, list) else []

@@ -25,7 +25,7 @@ from bench.machine.devices import choose_device, device_name
 
 HERE = Path(__file__).parent
 DEFENSES = "none,convae,puvae,defensegan:steps=200"
-BENCH = [sys.executable, "-c", "from bench.cli import main; main()"]
+BENCH = [sys.executable, "-c", "from bench.entry import main; main()"]
 
 
 def main() -> None:

@@ -57,13 +57,13 @@ class Made:
                     },
                 }
             ),
-            data=changes.get("data", "images"),
+            data=content_key({"images": changes.get("data", "images")}),
             n=changes.get("n", 20),
             status=changes.get("status", "ok"),
             reason=changes.get("reason", ""),
             parameters=changes.get("parameters", {}),
             networks={},
-            environment="environment",
+            environment="0123456789ab",
             adversarial_set=changes.get("adversarial_set", content_key({"of": labels})),
         )
 

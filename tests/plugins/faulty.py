@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,7 +100,20 @@ class Careless(Defense):
 class BrokenAttack(Attack):
     """An attack that breaks its contract in a chosen way."""
 
-    how: Literal["ball", "raises", "nan", "range", "nothing"] = "ball"
+    how: Literal[
+        "ball", "raises", "nan", "range", "nothing", "in_place",
+        "infinite", "number_as_name", "list", "many", "text",
+    ] = "ball"  # fmt: skip
+
+    def describe(self, eps: float) -> Mapping[str, float | int | str]:
+        descriptions = {
+            "infinite": {"step": float("inf")},
+            "number_as_name": {1: 2},
+            "list": {"steps": [1, 2]},
+            "many": {str(number): number for number in range(1_000)},
+            "text": {"\x1b[31mstep\n": "\x1b[2Jsmall"},
+        }
+        return descriptions.get(self.how, {})  # type: ignore[return-value]
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
         match self.how:
@@ -111,8 +125,36 @@ class BrokenAttack(Attack):
                 return images * float("nan")
             case "range":
                 return images - 0.5 * eps - 0.01
+            case "in_place":
+                labels.zero_()
+                return images.add_(0.5 * eps).clamp_(0, 1)
             case _:
                 return images
+
+
+@register_classifier("in_place")
+@dataclass(frozen=True)
+class InPlace(Classifier):
+    """The nearest mean image of the classes, by a module that shifts its input in place."""
+
+    def build(self, data: DataInfo) -> nn.Module:
+        class Net(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.linear = nn.Linear(data.shape[1] * data.shape[2], data.classes)
+
+            def forward(self, images: Tensor) -> Tensor:
+                return self.linear(images.sub_(0.5).flatten(1))
+
+        return Net()
+
+    def fit(self, module: nn.Module, context: FitContext) -> None:
+        images, labels = next(context.batches(500, epochs=1))
+        means = torch.stack([images[labels == label].mean(dim=0) for label in labels.unique()])
+        centered = means.flatten(1) - 0.5
+        with torch.no_grad():
+            module.linear.weight.copy_(centered)
+            module.linear.bias.copy_(-0.5 * (centered**2).sum(dim=1))
 
 
 @register_classifier("constant")

@@ -9,7 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.report.columns import NO_NORM
-from bench.report.plotting import PANELS, eps_label, legend, line_over_eps, style, trim
+from bench.report.plotting import (
+    PANELS,
+    eps_label,
+    legend,
+    line_over_eps,
+    longest_line,
+    style,
+    trim,
+)
 from bench.report.report import Report
 from bench.report.writers import NamedFigure
 
@@ -81,7 +89,7 @@ def _threat_panels(rows: pd.DataFrame, title: str) -> Figure:
         for threat, threat_rows in defense_rows.groupby("threat", sort=False):
             line_over_eps(axes, threat_rows, str(threat), style(threats.index(threat)))
         axes.set(ylim=(-0.02, 1.02))
-        axes.set_title(defense, fontsize=min(9.0, 320 / len(defense)))
+        axes.set_title(defense, fontsize=min(9.0, 320 / longest_line(defense)))
         axes.grid(alpha=0.3)
 
     norm = rows["norm"].iloc[0]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from bench.report.columns import over_seeds
 from bench.report.cross_attack.tables import attack_titles
-from bench.report.plotting import label_cells
+from bench.report.plotting import label_cells, longest_line
 from bench.report.report import Report
 from bench.report.writers import NamedFigure
 
@@ -42,7 +42,7 @@ def _heat_map(rows: pd.DataFrame, title: str) -> Figure:
         [[accuracies.get((defense, test), np.nan) for test in tests] for defense in trainings]
     )
 
-    longest = max(len(title) for title in trainings.values())
+    longest = longest_line(*trainings.values())
     size = (1.6 + 0.085 * longest + 0.75 * len(tests), 2.2 + 0.5 * len(trainings))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()

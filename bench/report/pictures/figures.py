@@ -95,7 +95,7 @@ def _over_eps(cells: Sequence[EvaluatedCell], title: str) -> Figure:
     attacked = [adversarial(cell, f"eps {cell.eps:g}") for cell in cells]
     changes = _on_one_scale([perturbation(cell) for cell in cells])
     originals = original(cells[0])
-    images = min(_IMAGES, len(originals.images))
+    images = min(_IMAGES, *(len(strip.images) for strip in (originals, *attacked)))
     width = max(0.9 * (len(cells) + 1) + 1.0, title_width(title))
     figure = Figure(figsize=(width, 1.8 * images + 0.6), layout="compressed")
     grid = figure.subplots(2 * images, len(cells) + 1, squeeze=False)

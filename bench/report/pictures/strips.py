@@ -13,9 +13,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bench.analysis.outcomes import EvaluatedCell
+from bench.report.plotting import longest_line
 
 _COLUMNS = 8
 """Largest number of images in a strip of a figure."""
+
+_LONGEST_SIDE = 256
+"""Number of pixels from which the sides of an image are drawn with every second pixel or fewer."""
 
 _FRAME: dict[str, Any] = {"fill": False, "edgecolor": "#D55E00", "linewidth": 1.8}
 
@@ -92,7 +96,7 @@ def purifications(cells: Sequence[EvaluatedCell], attacked: Strip, label: str) -
 def strips_figure(strips: Sequence[Strip], title: str) -> Figure:
     """A figure with a row for each strip."""
     columns = min(_COLUMNS, len(strips[0].images))
-    longest = max(len(line) for strip in strips for line in strip.label.splitlines())
+    longest = longest_line(*(strip.label for strip in strips))
     margin = max(1.8, 0.4 + 0.085 * longest)
     width = max(1.0 * columns + margin, title_width(title))
     figure = Figure(figsize=(width, 1.05 * len(strips) + 0.4), layout="compressed")
@@ -107,20 +111,21 @@ def strips_figure(strips: Sequence[Strip], title: str) -> Figure:
 
 def title_width(title: str) -> float:
     """The width of a title in inches."""
-    return 0.3 + 0.085 * len(title)
+    return 0.3 + 0.085 * longest_line(title)
 
 
 def draw_strip(axes: Axes, strip: Strip, columns: int) -> None:
     """Draw the first images of a strip, with a blank column between two.
 
-    Grey images are drawn in grey, differences in two colors, and the misclassified are framed.
+    Images of three channels are drawn in color, others by the mean of their channels: in grey, or
+    differences in two colors. The misclassified are framed.
     """
     images = strip.images[:columns]
     low, high = strip.scale
     padded = np.pad(images, [(0, 0), (0, 0), (0, 0), (0, 1)], constant_values=np.nan)
     joined = np.concatenate(list(padded), axis=2)[..., :-1]
     colored = np.moveaxis((np.nan_to_num(joined, nan=high) - low) / (high - low), 0, -1)
-    pixels = joined[0] if len(joined) == 1 else colored
+    pixels = colored if len(joined) == 3 else joined.mean(axis=0)
 
     colors = "gray" if low == 0 else "RdBu_r"
     axes.imshow(pixels, cmap=colors, vmin=low, vmax=high, interpolation="nearest")
@@ -134,7 +139,8 @@ def draw_strip(axes: Axes, strip: Strip, columns: int) -> None:
 
 
 def _pixels(cell: EvaluatedCell, name: str) -> NDArray[Any]:
-    """Stored images (n, channels, height, width), in [0, 1]."""
+    """Stored images (n, channels, height, width) in [0, 1], of pixels that a figure can show."""
     images: NDArray[Any] = getattr(cell.images, name)
+    step = -(-max(images.shape[-2:]) // _LONGEST_SIDE)  # rounded up
 
-    return images.astype(np.float32) / 255
+    return images[..., ::step, ::step].astype(np.float32) / 255

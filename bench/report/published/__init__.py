@@ -6,22 +6,25 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.report.drawing import save_figures
 from bench.report.published.comparison import PublishedComparison
 from bench.report.published.figures import published_figures
 from bench.report.published.tables import published_tables
-from bench.report.writers import print_named_table, save_figure, write_frame, write_table
+from bench.report.writers import print_named_table, write_frame, write_table
+from bench.store.tree import Tree
 
 __all__ = ["PublishedComparison", "print_published", "write_published"]
 
 
 def write_published(run: Path, comparison: PublishedComparison) -> None:
     """Write tables and figures into the run's folder, beside those of the run itself."""
+    tree = Tree(run)
     for name, frame in comparison.frames().items():
-        write_frame(run / "tables", f"against_{comparison.name}_{name}", frame)
+        write_frame(tree, f"against_{comparison.name}_{name}", frame)
     for table in published_tables(comparison):
-        write_table(run / "tables", table)
-    for figure in published_figures(comparison):
-        save_figure(run / "plots", figure)
+        write_table(tree, table)
+
+    save_figures(tree, published_figures(comparison))
 
 
 def print_published(console: Console, comparison: PublishedComparison) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from bench.report.contents import for_figures
 from bench.report.published.comparison import PublishedComparison
 from bench.report.published.curve_figures import curve_figures
 from bench.report.published.pictures import recreated_figures
@@ -17,6 +19,7 @@ _FIGURES: tuple[Callable[[PublishedComparison], Iterator[NamedFigure]], ...] = (
 
 
 def published_figures(comparison: PublishedComparison) -> Iterator[NamedFigure]:
-    """The figures of a comparison."""
+    """The figures of a comparison, of as many defenses as a figure can show."""
+    shown = replace(comparison, report=for_figures(comparison.report))
     for generator in _FIGURES:
-        yield from generator(comparison)
+        yield from generator(shown)

@@ -5,15 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from bench.errors import RequestError, unknown
 from bench.store.packaged import packaged_folder
-from bench.store.strict import Fraction, StrictModel, first_fault
+from bench.store.reading import MEBIBYTE, read_json
+from bench.store.strict import (
+    FilledText,
+    Fraction,
+    NonNegative,
+    Positive,
+    StrictModel,
+    Text,
+    validated,
+)
 
-Budget = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Text = Annotated[str, Field(min_length=1)]
+MOST_FIGURES = 4 * MEBIBYTE
+"""Largest size in bytes of a file of published figures."""
 
 Scale = Literal["[0, 1]", "[-1, 1]", "unstated"]
 
@@ -31,13 +39,13 @@ class Source(StrictModel):
         note: remark on all its figures; empty for none.
     """
 
-    title: Text
-    authors: Text
-    venue: Text
+    title: FilledText
+    authors: FilledText
+    venue: FilledText
     arxiv: Annotated[str, Field(pattern=r"^\d{4}\.\d{4,5}$")] | None
-    code: Annotated[str, Field(pattern=r"^https://")] | None
-    read: Text
-    note: str
+    code: Annotated[str, Field(pattern=r"^https://", max_length=1000)] | None
+    read: FilledText
+    note: Text
 
 
 class PublishedFigure(StrictModel):
@@ -64,23 +72,23 @@ class PublishedFigure(StrictModel):
         note: remark on this figure; empty for none.
     """
 
-    source: Text
-    table: Text | None
-    dataset: Text
-    classifier: Text | None
-    defense: Text
-    attack: Text | None
+    source: FilledText
+    table: FilledText | None
+    dataset: FilledText
+    classifier: FilledText | None
+    defense: FilledText
+    attack: FilledText | None
     norm: Literal["linf", "l2", "l1"] | None
-    epsilon: Text | None
-    eps: Budget | None
+    epsilon: FilledText | None
+    eps: NonNegative | None
     scale: Scale
-    threat_printed: Text | None
+    threat_printed: FilledText | None
     threat: Literal["noise", "transfer", "graybox", "query", "bpda", "whitebox"] | None
     accuracy: Fraction | None
-    latency_s: Seconds | None
-    device: Text | None
+    latency_s: Positive | None
+    device: FilledText | None
     evidence: Literal["verified", "summary"]
-    note: str
+    note: Text
 
     @property
     def clean(self) -> bool:
@@ -152,28 +160,23 @@ def read_published(name: str) -> tuple[str, Publication]:
         RequestError: there is no such file, or it does not have that form.
     """
     if name.endswith(".json"):
-        return Path(name).stem, _parse(name, _text(Path(name)))
+        return Path(name).stem, _read(Path(name))
     if name not in published_names():
         raise unknown("published figures", name, published_names())
 
-    file = f"{name}.json"
-    return name, _parse(file, (packaged_folder("published") / file).read_text(encoding="utf-8"))
+    return name, _read(packaged_folder("published") / f"{name}.json")
 
 
-def _text(path: Path) -> str:
+_PUBLICATION = TypeAdapter(Publication)
+
+
+def _read(path: Path) -> Publication:
+    """The checked content of a file; a fault is reported in one line."""
     try:
-        return path.read_text(encoding="utf-8")
+        return validated(_PUBLICATION, read_json(path, MOST_FIGURES))
     except OSError as error:
         raise RequestError(
             f"cannot read published figures {path}: {error.strerror or error}"
         ) from None
-    except UnicodeDecodeError as error:
-        raise RequestError(f"published figures {path} are not UTF-8: {error.reason}") from None
-
-
-def _parse(source: str, text: str) -> Publication:
-    """The checked content of a file; a fault is reported in one line."""
-    try:
-        return Publication.model_validate_json(text)
-    except ValidationError as error:
-        raise RequestError(f"published figures {source}: {first_fault(error)}") from None
+    except ValueError as fault:
+        raise RequestError(f"published figures {path}: {fault}") from None

@@ -245,7 +245,15 @@ BAD = {
     "negative eps": (["--eps", "-0.1"], "--eps = '-0.1'", "greater than or equal to 0"),
     "infinite eps": (["--attacks", "ddn", "--eps", "inf"], "--eps = 'inf'", "finite number"),
     "eps of no attack": (["--eps", "0.1,=0.2"], "--eps =0.2", "there is no attack before the '='"),
-    "eps of a wrong attack": (["--eps", "fsgm=0.1"], "--eps NAME=VALUE", "did you mean 'fgsm'"),
+    "eps of a wrong attack": (["--eps", "fsgm=0.1"], "--eps fsgm=...", "did you mean 'fgsm'"),
+    "eps of no attack of the run": (["--eps", "0.1,cw=1"], "--eps cw=...", "fgsm, pgd"),
+    "eps by zero": (["--eps", "0.1,8/0"], "--eps = '8/0'", "such as 8/255"),
+    "eps alike": (["--eps", "0.1,0.1000000001"], "0.1 and 0.1000000001", "printed as 0.1"),
+    "engine": (["--engines", "egaer"], "unknown engine 'egaer'", "did you mean 'eager'"),
+    "weights twice": (["--pretrained", "--weights", "."], "--pretrained or --weights", "not both"),
+    "no weights": (["--weights", "."], ". holds no weights", "manifest.json"),
+    "backend": (["--device", "mps"], "--device mps", "use --device cpu"),
+    "huge": (["--n", "9" * 30], f"--n = '{'9' * 30}'", "less than or equal"),
     "eps of a spec": (
         ["--attacks", "pgd:norm=l2", "--eps", "0.1,pgd:nrm=l2=2"],
         "pgd:nrm=l2",
@@ -265,7 +273,8 @@ BAD = {
     "both": (["--preset", "quick", "--config", "x.toml"], "--preset or --config", "not both"),
     "plugin": (["--plugin", "absent.py"], "absent.py", "does not exist"),
     "module": (["--plugin", "no_such_module"], "no_such_module", "neither a file nor a module"),
-    "cache": (["--cache", "file/cache"], "cache folder file/cache", "cannot be made"),
+    "cache": (["--cache", "file/cache"], "--cache file/cache", "Not a directory"),
+    "file as cache": (["--cache", "file"], "--cache file", "it is a file, not a folder"),
     "out": (["--out", "."], ". exists", "--out"),
     "option": (["--defense", "none"], "--defense", "--defenses"),
 }
@@ -290,6 +299,35 @@ def test_a_bad_request_is_one_line_and_exit_code_2(  # type: ignore[no-untyped-d
     assert done.out == ""
     assert not list((tmp_path / "own-cache").rglob("*"))
     assert not Path("results").exists()
+
+
+NAMES = {
+    "data set": 'datasets = ["{}"]',
+    "defense": 'defenses = ["{}"]',
+    "parameter in a spec": 'defenses = ["convae:{}=1"]',
+    "threat model": 'threats = ["{}"]',
+    "engine": '[latency]\nengines = ["{}"]',
+    "plugin under parameters": '[parameters."{}"]\nwidth = 1',
+    "parameter": '[parameters.cnn]\n"{}" = 1',
+    "value of a parameter": '[parameters.cnn]\nwidth = "{}"',
+    "attack of budgets": '[attack_eps]\n"{}" = [0.1]',
+    "restricted plugin": '[only."{}"]\neps = [0.1]',
+    "data set of a restriction": '[only.cnn]\ndatasets = ["{}"]',
+    "key": '"{}" = 1',
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize(
+    "name", [r"x\n\nerror: y", r"\u001b[2J\u001b]0;title\u0007\u202ex", "x" * 5000]
+)
+def test_a_name_from_a_file_is_shown_in_one_line(bench, kind: str, name: str) -> None:  # type: ignore[no-untyped-def]
+    Path("mine.toml").write_text(NAMES[kind].replace("{}", name))
+    done = bench("run", "--config", "mine.toml")
+    assert done.code == 2
+    (line,) = done.err.splitlines()
+    assert line.isprintable()
+    assert len(line) < 2100
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

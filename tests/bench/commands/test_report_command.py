@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,13 @@ def test_a_wrong_name_is_told_before_anything_is_written(run: Path) -> None:
     with pytest.raises(RequestError, match="did you mean 'paper'"):
         report(run, strict=False, against="papre")
     assert not (run / "tables").exists()
+
+
+def test_a_report_removes_what_a_killed_process_left(run: Path) -> None:
+    left = [run / "cells" / ".a.json.x1.partial", run / "tables" / ".b.csv.x2.partial"]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+        os.utime(path, (1e9, 1e9))  # so old that no process can be writing it
+    assert report(run, strict=False) == 0
+    assert not any(path.exists() for path in left)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bench.commands.request import Request, Resources, budgets, configuration
+from bench.commands.request import Request, Resources, budgets, check_request, configuration
 from bench.errors import RequestError
+from bench.run.config import RunConfig
 
 
 def test_budgets_may_name_their_attack() -> None:
@@ -20,17 +23,21 @@ def test_budgets_may_name_their_attack() -> None:
     assert budgets(None) == {"eps": None, "attack_eps": None}
 
 
-def request(tmp_path: Path, eps: str | None, **scalars: str) -> Any:
+def request(
+    tmp_path: Path, eps: str | None, attacks: str | None = None, **scalars: str
+) -> RunConfig:
     path = tmp_path / "mine.toml"
     path.write_text("eps = [0.05]\n[attack_eps]\nfgsm = [0.2]\npgd = [0.3]\n")
     resources = Resources(device="cpu", data=None, cache=None, out=None)
-    return configuration(Request({"eps": eps}, scalars, {}, None, path, (), resources))[1]
+    return configuration(
+        Request({"eps": eps, "attacks": attacks}, scalars, {}, None, path, (), resources)
+    )[1]
 
 
 def test_named_budgets_alone_leave_the_presets_others(tmp_path: Path) -> None:
-    config = request(tmp_path, "pgd=0.1,pgd=0.15,jpeg:x=[a,b]=1")
+    config = request(tmp_path, "pgd=0.1,pgd=0.15,fgsm:x=[a,b]=1", "fgsm:x=[a,b],pgd")
     assert config.eps == (0.05,)
-    assert config.attack_eps == {"fgsm": (0.2,), "pgd": (0.1, 0.15), "jpeg:x=[a,b]": (1.0,)}
+    assert config.attack_eps == {"fgsm": (0.2,), "pgd": (0.1, 0.15), "fgsm:x=[a,b]": (1.0,)}
     config = request(tmp_path, "0.1,pgd=0.15")
     assert (config.eps, config.attack_eps) == ((0.1,), {"pgd": (0.15,)})
     assert request(tmp_path, None).attack_eps == {"fgsm": (0.2,), "pgd": (0.3,)}
@@ -41,3 +48,87 @@ def test_named_budgets_alone_leave_the_presets_others(tmp_path: Path) -> None:
 def test_a_budget_that_is_no_number_is_refused(tmp_path: Path, eps: str) -> None:
     with pytest.raises(RequestError, match="--eps = "):
         request(tmp_path, eps)
+
+
+WITHOUT_TORCH = """
+import shlex
+import sys
+
+from bench.cli import run_command
+
+for line in sys.stdin.read().splitlines():
+    sys.argv = ["bench", *shlex.split(line)]
+    assert run_command() == 2, line
+    assert "torch" not in sys.modules, line
+"""
+
+
+def test_a_wrong_request_is_answered_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "wrong.toml").write_text("epsilon = 3")
+    requests = [
+        "run --preset foo",
+        "run --config wrong.toml",
+        "run --config absent.toml",
+        "run --n many",
+        "run --eps 8/0",
+        "run --eps 0.1,pdg=0.2",
+        "run --eps 0.1,0.1000000001",
+        "run --pretrained --weights .",
+        "run --weights wrong.toml",
+        "run --device mps",
+        "run --plugin absent.py",
+        "run --out wrong.toml",
+        "run --defenses convea",
+        "run --attacks pdg:steps=3",
+        "run --classifiers cn",
+        "run --datasets digit",
+        "run --threats gray",
+        "run --engines egaer",
+        "run --precisions float",
+        "latency --preset foo",
+        "latency --rounds 0",
+        "latency --engines egaer",
+        "latency --defenses convea",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH],
+        input="\n".join(requests),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("error: ") == len(done.stderr.splitlines()) == len(requests)
+
+
+HIDDEN = """
+from dataclasses import dataclass
+
+from torch import nn
+
+from bench.contracts import DataInfo, Defense
+from bench.registry import register_defense
+
+
+@dataclass(frozen=True)
+class Hidden(Defense):
+    'A defense whose registration cannot be read from the source.'
+
+    def build(self, data: DataInfo) -> nn.Module:
+        return nn.Identity()
+
+
+globals()["register_" + "defense"]("hidden_name")(Hidden)
+"""
+
+
+def test_a_plugin_from_outside_is_known_after_its_import(tmp_path: Path) -> None:
+    path = tmp_path / "hidden.py"
+    path.write_text(HIDDEN)
+    resources = Resources(device="cpu", data=None, cache=None, out=None)
+    axes = {"defenses": "hidden_name"}
+    check_request(Request(axes, {}, {}, None, None, (str(path),), resources))
+    with pytest.raises(RequestError, match="unknown defense 'hidden_name'"):
+        check_request(Request(axes, {}, {}, None, None, (), resources))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 import time
@@ -23,8 +24,7 @@ with {how}(torch.device("cpu")):
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
 def holder(how: str) -> subprocess.Popen[str]:
@@ -56,7 +56,7 @@ def test_one_waits_for_the_other_to_end(
         assert time.perf_counter() - start > 1
     process.wait()
     timer.wait()
-    assert "waiting for another process" in caplog.text
+    assert f"waiting for another process (pid {process.pid}, since " in caplog.text
 
 
 def test_workers_share_a_device_and_other_devices_are_free() -> None:
@@ -66,3 +66,24 @@ def test_workers_share_a_device_and_other_devices_are_free() -> None:
         pass
     assert time.perf_counter() - start < 1
     process.communicate("")
+
+
+def test_each_of_several_users_of_a_device_is_named(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level("INFO", "bench")
+    processes = [holder("shared_use"), holder("shared_use")]
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    stale = tmp_path / "purification-bench" / f"cpu.db.{killed.pid}-0.holder"
+    stale.write_text(f'{{"pid": {killed.pid}, "host": "{platform.node()}", "since": 0}}')
+    numbers = " ".join(str(process.pid) for process in processes)
+    timer = subprocess.Popen(["sh", "-c", f"sleep 0.7; kill -9 {numbers}"])
+    with exclusive_use(torch.device("cpu")):
+        (note,) = tmp_path.rglob("*.holder")  # those of killed processes are gone
+    timer.wait()
+    for process in processes:
+        process.wait()
+        assert f"pid {process.pid}, since " in caplog.text
+    assert f"pid {killed.pid}," not in caplog.text
+    assert not note.exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import (
@@ -109,6 +109,7 @@ def test_a_request_error_of_a_plugin_is_made_clean() -> None:
     assert_clean(str(caught.value))
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=2_000))
 def test_any_message_becomes_one_clean_line(message: str) -> None:
     with pytest.raises(PluginFault) as caught, plugin_call("x"):

@@ -1,7 +1,11 @@
-"""The images of a run: stored once per adversarial set, and never needed."""
+"""The folder of a run: its images, one record of each cell, and environments by digest."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,8 @@ import numpy as np
 import pytest
 
 from bench.analysis.outcomes import evaluated_cells
+from bench.errors import RequestError
+from bench.records import folder as folder_module
 from bench.records.folder import RunFolder
 from bench.report import write_report
 
@@ -57,3 +63,131 @@ def test_a_report_leaves_out_the_pictures_of_lost_images(
     assert {path.name: path.read_bytes() for path in (run / "tables").iterdir()} == tables
     assert not list((run / "plots").glob("images_*.png"))
     assert ("damaged images" in caplog.text) == (damage != "removed")
+
+
+def test_images_that_lack_their_counterpart_are_told(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder.open(run)
+    record = folder.records()[0]
+    lost = run / "images" / f"{record.key[:16]}.safetensors"
+    lost.unlink()
+    assert folder.images(record) is None
+    assert f"{lost} is missing" in caplog.text
+
+
+def test_damaged_images_are_made_again_with_their_cells(run: Path, made: Any) -> None:
+    shared = run / "images" / f"{'1' * 16}.safetensors"
+    shared.write_bytes(b"")
+    folder = RunFolder.create(run, {"defenses": ["a", "b", "c"]})
+    assert [record.labels["defense"] for record in folder.records()] == ["c"]
+
+    folder.save(made.record("a", adversarial_set="1" * 64), made.outcome([1] * 20), made.images())
+    assert folder.images(folder.records()[0]) is not None
+    assert RunFolder.open(run).images(folder.records()[0]) is not None
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_damaged(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    before = sorted(run.rglob("*"))
+    monkeypatch.setattr(folder_module, "read_record", failing)
+    with pytest.raises(RequestError, match=r"json cannot be read: Permission denied"):
+        RunFolder.create(run, {"defenses": ["a", "b", "c"]})
+    assert sorted(run.rglob("*")) == before
+
+
+def test_two_records_of_one_cell_are_refused(run: Path, made: Any, tmp_path: Path) -> None:
+    other = RunFolder.create(tmp_path / "other", {"defenses": ["a"]})
+    record = replace(made.record("a"), key="0" * 64)
+    other.save(record, made.outcome(np.ones(20)))
+    for path in (other.path / "cells").iterdir():
+        shutil.copy(path, run / "cells")
+
+    for read in (
+        lambda: RunFolder.open(run).records(),
+        lambda: RunFolder.create(run, {"defenses": ["a", "b", "c"]}),
+    ):
+        with pytest.raises(RequestError, match=r"0{16}\.json and .*json are records of the same"):
+            read()
+
+
+def test_a_cell_that_was_computed_from_something_else_is_refused(run: Path, made: Any) -> None:
+    folder = RunFolder.open(run)
+    cells = {record.key: record.labels for record in folder.records()}
+    folder.check_cells(cells)
+    folder.check_cells({"0" * 64: made.record("new").labels})
+    with pytest.raises(RequestError, match="computed from other data or by another version"):
+        folder.check_cells({"0" * 64: made.record("a").labels})
+
+
+@pytest.mark.parametrize("change", [{"defense": "x" * 10_001}, {"seed": 2**70}, {"dataset": "a b"}])
+def test_labels_that_could_not_be_read_back_are_refused(
+    run: Path, made: Any, change: dict[str, Any]
+) -> None:
+    with pytest.raises(RequestError, match=f"cannot be recorded: {next(iter(change))}"):
+        RunFolder.open(run).check_cells({"0" * 64: {**made.record("a").labels, **change}})
+
+
+def test_a_damaged_environment_of_this_machine_is_written_again(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder.open(run)
+    here, elsewhere = {"device": {"name": "here"}}, {"device": {"name": "elsewhere"}}
+    names = [folder.save_environment(environment) for environment in (here, elsewhere)]
+    for name in names:
+        path = run / "environments" / f"{name}.json"
+        path.write_text(path.read_text().replace("here", "hare"))
+    assert folder.machines() == {}
+    assert caplog.text.count("damaged environment") == 2
+
+    assert folder.save_environment(here) == names[0]
+    assert folder.machines() == {names[0]: "here, PyTorch unknown"}
+
+
+@pytest.mark.parametrize("name", ["cells", "latency", "images", "environments", "cells/link.json"])
+def test_a_run_is_not_continued_through_a_link(run: Path, tmp_path: Path, name: str) -> None:
+    target = tmp_path / "elsewhere"
+    if name == "cells/link.json":
+        link = next((run / "cells").glob("*.json"))
+        link.rename(target)
+    else:
+        link = run / name
+        link.rename(target) if link.exists() else target.mkdir()
+    link.symlink_to(target)
+
+    with pytest.raises(RequestError, match=f"{link} is a link"):
+        RunFolder.create(run, {"defenses": ["a", "b", "c"]})
+    assert len(RunFolder.open(run).records()) == 3
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda path: path.mkdir(),
+        lambda path: path.write_text("[]"),
+        lambda path: path.write_text("{}"),
+        lambda path: path.write_text(json.dumps({"schema": 1, "defenses": []})),
+    ],
+)
+def test_something_else_than_a_configuration_is_refused(
+    run: Path, odd: Callable[[Path], object]
+) -> None:
+    (run / "config.json").unlink()
+    odd(run / "config.json")
+    before = sorted(run.rglob("*"))
+    for read in (lambda: RunFolder.open(run), lambda: RunFolder.create(run, {})):
+        with pytest.raises(RequestError, match=r"config\.json is damaged|config\.json cannot be"):
+            read()
+    assert sorted(run.rglob("*")) == before
+
+
+def test_the_configuration_is_compared_without_its_seal(run: Path) -> None:
+    stored = json.loads((run / "config.json").read_text())
+    assert set(stored) == {"defenses", "schema", "seal"}
+    RunFolder.create(run, {"defenses": ["a", "b", "c"]})
+    with pytest.raises(RequestError, match="of another configuration"):
+        RunFolder.create(run, {"defenses": ["a", "b"]})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from bench.errors import RequestError
 from bench.run.config import read_file, resolve
+from bench.run.config_checks import check_names
 from bench.run.grid import Grid
 from bench.run.presets import preset_names, read_preset
 
@@ -50,7 +53,18 @@ def test_a_budget_in_another_norm_may_exceed_one() -> None:
     ("content", "given", "message"),
     [
         ({"defences": ["none"]}, {}, "x: defences: there is no such key; did you mean 'defenses'"),
-        ({"latency": {"calls": 3}}, {}, r"x: latency\.calls: there is no such key"),
+        (
+            {"latency": {"rownds": 3}},
+            {},
+            r"x: latency\.rownds: there is no such key; did you mean 'rounds'",
+        ),
+        ({"only": {"cnn": {"attack": []}}}, {}, "there is no such key; did you mean 'attacks'"),
+        ({"eps": 0.1}, {}, r"x: eps = 0\.1: input should be a list"),
+        ({"n": 2**63}, {}, "x: n = 9223372036854775808: input should be less than"),
+        ({"attack_eps": {"pgd": [-1]}}, {"attack_eps": {"fgsm": ("1",)}}, r"x: attack_eps\.pgd"),
+        ({"attack_eps": {"pgd": [1]}}, {"attack_eps": {"fgsm": ("y",)}}, "--eps = 'y'"),
+        ({}, {"latency": {"rounds": "0"}}, "--rounds = '0'"),
+        ({"latency": {"rounds": 0}}, {"latency": {"warmup": "1"}}, r"x: latency\.rounds = 0"),
         ({"eps": [0.1, -2]}, {}, r"x: eps\.1 = -2: input should be greater than or equal to 0"),
         ({"n": 0}, {}, "x: n = 0: input should be greater than or equal to 1"),
         ({"datasets": []}, {}, "x: datasets"),
@@ -77,7 +91,7 @@ def test_what_is_wrong_is_named(
         ),
         (
             {"attack_eps": {"fgms": [0.1]}},
-            r"attack in the budgets \(--eps NAME.*did you mean 'fgsm'",
+            r"attack under \[attack_eps\]: 'fgms'.*did you mean 'fgsm'",
         ),
         ({"parameters": {"convae": {"stesp": 1}}}, "did you mean 'steps'"),
         ({"threats": ["greybox"]}, "did you mean 'graybox'"),
@@ -95,7 +109,7 @@ def test_a_file_must_be_there_and_toml(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="is not valid TOML"):
         read_file(tmp_path / "bad.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(RequestError, match="is not valid TOML"):
+    with pytest.raises(RequestError, match="it is not UTF-8"):
         read_file(tmp_path / "binary.toml")
 
 
@@ -154,3 +168,72 @@ def test_twice_the_steps_is_the_same_attack_otherwise() -> None:
     longer = pgd.with_doubled_steps()
     assert longer is not None
     assert longer.attack.parameters == {**pgd.attack.parameters, "steps": 14}
+
+
+LONG = 200_000
+HOSTILE = {
+    "key of many parts": ".".join("a" * (LONG // 2)) + " = 1",
+    "key of many parts with spaces": "a ." * (LONG // 3) + "a = 1",
+    "key of many quoted parts": '"a".' * (LONG // 4) + "b = 1",
+    "key of many lines": "\n".join(".".join(["a"] * 30 + [f"k{i}"]) + " = 1" for i in range(2500)),
+    "long key": "a" * LONG + " = 1",
+    "word": "a" * LONG,
+    "quotes": '"' * LONG,
+    "dots": "." * LONG,
+    "spaces in a key": "a" + " " * LONG + ".b = 1",
+    "nested lists": "defenses = " + "[" * LONG,
+    "deep list": "defenses = " + "[" * 300 + "]" * 300,
+    "nested tables": "x = " + "{a=" * (LONG // 3),
+    "many tables": "[[a]]\n" * (LONG // 6),
+    "long integer": "n = " + "9" * LONG,
+    "long hexadecimal integer": "n = 0x" + "f" * LONG,
+    "long hexadecimal budget": "eps = [0x" + "f" * LONG + "]",
+    "long number": "eps = [" + "9" * LONG + ".0]",
+    "long fraction": 'eps = ["' + "1" * LONG + '/1"]',
+    "slashes": 'eps = ["' + "/" * LONG + '"]',
+    "long name": 'defenses = ["' + "a" * LONG + '"]',
+    "long spec": 'defenses = ["none:' + "a" * LONG + '"]',
+    "long data set": 'datasets = ["' + "a b " * (LONG // 4) + '"]',
+    "long attack of budgets": '[attack_eps]\n"' + "a" * LONG + '" = [0.1]',
+    "long restriction": '[only."' + "a" * LONG + '"]',
+    "long parameters": "[parameters." + "a" * LONG + "]",
+    "date": "n = 2020-01-01",
+    "escape codes in a key": '"\\u001b]0;title\\u0007" = 1',
+    "escape codes in a name": 'datasets = ["\\u001b[31mdigits\\u202e"]',
+    "line break in a name": 'attacks = ["fgsm\\nerror: no"]',
+    "line break in an attack of budgets": '[attack_eps]\n"fgsm\\nx" = [0.1]',
+    "not a number": "eps = [nan]",
+    "table for a list": "[eps]\na = 1",
+    "unfinished text": 'x = """' + "a\n" * (LONG // 2),
+    "large file": "#" * (LONG * 2),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_is_refused_in_one_short_line_within_a_second(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(HOSTILE[kind])
+    start = time.process_time()
+    with pytest.raises(RequestError) as refused:
+        check_names(resolve(read_file(path), {}, "x.toml"))
+    assert time.process_time() - start < 1
+    message = str(refused.value)
+    assert message.isprintable()
+    assert len(message) < 500 + len(str(path))
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "link to a device"])
+def test_a_configuration_is_a_regular_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.toml"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path = Path("/dev/zero")
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(RequestError, match=f"--config {path}: it is a .*, not a regular file"):
+        read_file(path)

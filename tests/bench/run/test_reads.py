@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.records import folder as folder_module
+from bench.records import array_files as array_files_module
 from bench.store import artifacts as artifacts_module
 
 
@@ -19,13 +19,13 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
     counted: Counter[Path] = Counter()
     real = artifacts_module.read_artifact
 
-    def counting(path: Path) -> artifacts_module.Artifact:
-        artifact = real(path)
+    def counting(path: Path, *limits: int) -> artifacts_module.Artifact:
+        artifact = real(path, *limits)
         counted[path] += 1
         return artifact
 
     monkeypatch.setattr(artifacts_module, "read_artifact", counting)
-    monkeypatch.setattr(folder_module, "read_artifact", counting)
+    monkeypatch.setattr(array_files_module, "read_artifact", counting)
     return counted
 
 

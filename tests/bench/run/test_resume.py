@@ -53,7 +53,7 @@ def undisturbed(undisturbed_run: Path) -> pd.DataFrame:
 
 
 def command(config: Path) -> list[str]:
-    start = "from bench.cli import main; main()"
+    start = "from bench.entry import main; main()"
     return [sys.executable, "-c", start, "run", "--config", str(config), "--out", "out"]
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -53,44 +51,6 @@ def test_an_unknown_name_suggests() -> None:
     assert dataset_names() == ["digits", "fashion_mnist", "mnist"]
     with pytest.raises(RequestError, match="did you mean 'mnist'"):
         load_dataset("mnits", Path())
-
-
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
-def test_absent_data_without_network_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    from torchvision.datasets import mnist
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("no network here")
-
-    monkeypatch.setattr(mnist, "download_and_extract_archive", refuse)
-    with pytest.raises(
-        RequestError,
-        match=r"dataset .* cannot be downloaded \(.*\): put its four .gz archives there",
-    ):
-        load_dataset(name, tmp_path)
-
-
-def _idx(path: Path, array: np.ndarray) -> None:
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(
-        size.to_bytes(4, "big") for size in array.shape
-    )
-    path.write_bytes(header + array.tobytes())
-    path.with_name(path.name + ".gz").write_bytes(gzip.compress(header + array.tobytes()))
-
-
-def test_files_of_the_mnist_format_are_read(tmp_path: Path) -> None:
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for part, n in (("train", 20), ("t10k", 12)):
-        _idx(raw / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (n, 28, 28)).astype(np.uint8))
-        _idx(raw / f"{part}-labels-idx1-ubyte", (np.arange(n) % 10).astype(np.uint8))
-    data = load_dataset("mnist", tmp_path)
-    assert (len(data.train), len(data.test), data.info.classes) == (20, 12, 10)
-    assert float(data.train.images.max()) <= 1
-    assert sorted(data.test.labels.tolist()) == sorted(i % 10 for i in range(12))
 
 
 def test_every_listed_data_set_can_be_loaded() -> None:

@@ -25,11 +25,41 @@ IMAGES = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
         (IMAGES + float("inf"), "NaN or infinite"),
         (IMAGES + 1, r"outside \[0, 1\]"),
         (IMAGES - 1e-4 - IMAGES.min(), r"outside \[0, 1\]"),
+        (IMAGES.to_sparse(), "returned a tensor of layout torch.sparse_coo"),
+        (IMAGES.to("meta"), "returned torch.float32 on meta"),
+        (torch.nested.nested_tensor([IMAGES[0]]), "defense x (raised RuntimeError|returned)"),
+        (IMAGES.bool(), "returned torch.bool"),
+        (IMAGES.to(torch.complex64), "returned torch.complex64"),
+        ([IMAGES], "returned list"),
     ],
 )
 def test_what_is_no_image_is_a_fault(output: object, message: str) -> None:
     with pytest.raises(PluginFault, match=message):
         checked_images("defense x", output, IMAGES)
+
+
+class Disguised(torch.Tensor):
+    """A tensor whose operations are the plugin's code."""
+
+    @classmethod
+    def __torch_function__(cls, *_: object, **__: object) -> object:
+        raise SystemExit(0)
+
+
+def test_a_tensor_that_runs_code_is_a_plain_tensor_or_a_fault() -> None:
+    plain = checked_images("x", IMAGES.as_subclass(torch.nn.Buffer), IMAGES)
+    assert type(plain) is torch.Tensor
+    with pytest.raises(PluginFault, match="x raised SystemExit: 0"):
+        checked_images("x", IMAGES.as_subclass(Disguised), IMAGES)
+    with pytest.raises(PluginFault, match="x raised SystemExit: 0"):
+        checked_logits("x", torch.zeros(3, 10).as_subclass(Disguised), IMAGES, 10)
+
+
+def test_the_checked_images_share_no_memory_with_the_output() -> None:
+    output = IMAGES.clone()
+    checked = checked_images("x", output, IMAGES)
+    output.zero_()
+    assert torch.equal(checked, IMAGES)
 
 
 def test_float_rounding_is_forgiven_and_removed() -> None:

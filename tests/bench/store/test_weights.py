@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
 import shutil
@@ -27,6 +28,7 @@ from bench.run.grid import Grid
 from bench.run.plan import Plan
 from bench.run.presets import read_preset
 from bench.store.artifacts import ArtifactStore, read_artifact, write_artifact
+from bench.store.keys import artifact_key
 from bench.store.weights import MANIFEST, Manifest, Weights, pretrained
 
 COMMAND = ("--defenses", "none,convae,jpeg", "--eps", "0.1,0.3")
@@ -361,10 +363,13 @@ def test_an_export_beside_a_damaged_network_writes_nothing(
 def test_a_folder_of_something_else_is_left_alone(bench: Callable[..., Any], run: Path) -> None:
     Path("mine").mkdir()
     (Path("mine") / "README.md").write_text("mine")
-    for other in ("mine", "mine/README.md"):
+    for other, message in (
+        ("mine", "is no folder of weights"),
+        ("mine/README.md", "it is a file, not a folder"),
+    ):
         done = bench("export", "out", other)
         assert done.code == 2
-        assert "is no folder of weights" in done.err
+        assert message in done.err
     assert (Path("mine") / "README.md").read_text() == "mine"
 
 
@@ -424,14 +429,41 @@ def _damaged(folder: Path, name: str) -> None:
 
 def _of_another_type(folder: Path, name: str) -> None:
     save_file({"x": torch.zeros(2, dtype=torch.bfloat16)}, folder / name)
+    _describe(folder, name)
+
+
+def _of_another_size(folder: Path, name: str) -> None:
+    with (folder / name).open("ab") as file:
+        file.write(b"x")
+
+
+def _sparse(folder: Path, name: str) -> None:
+    with (folder / name).open("wb") as file:
+        file.truncate(2**40)
+
+
+def _pipe(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+
+
+def _folder(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).mkdir()
 
 
 def _without_identity(folder: Path, name: str) -> None:
     artifact = read_artifact(folder / name)
     write_artifact(folder / name, artifact.tensors, {**artifact.meta, "identity": None})
+    _describe(folder, name)
+
+
+def _describe(folder: Path, name: str) -> None:
+    """State the size and the digest of a file in the manifest as they are now."""
     manifest = json.loads((folder / MANIFEST).read_text())
     (entry,) = (entry for entry in manifest["networks"] if entry["file"] == name)
-    entry["sha256"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    content = (folder / name).read_bytes()
+    entry.update(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
@@ -445,6 +477,21 @@ def _of_another_form(folder: Path, _name: str) -> None:
 
 def _version_1_without_scores(folder: Path, _name: str) -> None:
     (folder / MANIFEST).write_text('{"version": 1, "networks": [{}]}')
+
+
+def _version_1_with_a_fault(folder: Path, _name: str) -> None:
+    content = json.loads((folder / MANIFEST).read_text())
+    content["networks"][0]["scores"][0]["verdict"] = 5
+    (folder / MANIFEST).write_text(json.dumps({**content, "version": 1}))
+
+
+def _deep(folder: Path, _name: str) -> None:
+    (folder / MANIFEST).write_text("[" * 10**6)
+
+
+def _endless(folder: Path, _name: str) -> None:
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).symlink_to("/dev/zero")
 
 
 def _no_json(folder: Path, _name: str) -> None:
@@ -470,8 +517,15 @@ def _unlisted(folder: Path, _name: str) -> None:
         (_without_identity, "were trained as something else"),
         (_missing, "are missing"),
         (_of_another_form, r"manifest\.json: version = 3: input should be 2"),
-        (_version_1_without_scores, r"manifest\.json: version = 1: input should be 2"),
-        (_no_json, r"manifest\.json: invalid JSON"),
+        (_version_1_without_scores, r"manifest\.json: networks\.0\.file: field required"),
+        (_version_1_with_a_fault, r"manifest\.json: networks\.0\.scores\.0\.verdict = 5"),
+        (_no_json, r"manifest\.json: it is not JSON"),
+        (_deep, r"manifest\.json: it is nested too deeply"),
+        (_endless, r"manifest\.json: it is a device, not a regular file"),
+        (_of_another_size, r"are damaged: they have \d+ bytes instead of \d+"),
+        (_sparse, r"are damaged: it has 1099511627776 bytes"),
+        (_pipe, "are damaged: it is a pipe"),
+        (_folder, "are damaged: it is a folder"),
         (_unlisted, "holds no weights"),
         (_swapped, "were trained as something else"),
     ],
@@ -484,6 +538,64 @@ def test_weights_that_are_not_what_the_manifest_says_are_refused(
     change(folder, name)
     with pytest.raises(RequestError, match=message):
         Weights.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("file", "../x.safetensors"),
+        ("file", ".safetensors"),
+        ("file", "x" * 300 + ".safetensors"),
+        ("size", -1),
+        ("size", 2**40),
+        ("seconds", -1.0),
+        ("seconds", "1"),
+        ("name", "$(id)"),
+        ("name", "convae"),
+        ("spec", "cnn:width"),
+        ("spec", "x" * 10_001),
+        ("dataset", "digits; rm"),
+        ("dataset", ""),
+        ("seed", -1),
+        ("seed", True),
+        ("device", "cpu\x1b[2J"),
+        ("family", "attack"),
+        ("scores", [{}]),
+        ("more", 1),
+    ],
+)
+def test_an_entry_with_a_fault_is_named(tmp_path: Path, key: str, value: Any) -> None:
+    content = json.loads((pretrained() / MANIFEST).read_text())
+    index = next(i for i, entry in enumerate(content["networks"]) if entry["name"] == "cnn")
+    content["networks"][index][key] = value
+    (tmp_path / MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(RequestError, match=rf"manifest\.json: networks\.{index}") as error:
+        Manifest.read(tmp_path)
+    assert len(str(error.value)) < 1000
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("classifier", "a/b"),
+        ("defense", ""),
+        ("images", ""),
+        ("n", 0),
+        ("draws", 1.0),
+        ("value", 1.1),
+        ("verdict", "fine"),
+        ("reasons", "none"),
+        ("machine", "x" * 10_001),
+        ("settings", {"a b": 1}),
+    ],
+)
+def test_a_score_with_a_fault_is_named(tmp_path: Path, key: str, value: Any) -> None:
+    content = json.loads((pretrained() / MANIFEST).read_text())
+    content["networks"][0]["scores"][0][key] = value
+    (tmp_path / MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(RequestError, match=rf"networks\.0\.scores\.0\.{key}"):
+        Manifest.read(tmp_path)
 
 
 def test_a_manifest_of_version_1_is_read(tmp_path: Path) -> None:
@@ -516,7 +628,7 @@ def test_given_artifacts_go_before_the_folders_and_are_never_written(tmp_path: P
     entry = min(Manifest.read(pretrained()).networks, key=lambda each: each.size)
     path = shutil.copy(pretrained() / entry.file, tmp_path / "given.safetensors")
     store = ArtifactStore(tmp_path / "cache", {"network": {entry.key: Path(path)}})
-    key = entry.key + 32 * "0"
+    key = artifact_key("network", read_artifact(Path(path)).meta["identity"])
     artifact, cached = store.get_or_make("network", key, lambda: pytest.fail("made"))
     assert cached
     assert artifact.digest == store.digest("network", key) == entry.digest

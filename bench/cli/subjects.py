@@ -1,0 +1,89 @@
+"""The runs, plugins and folders that a command works on, with the options about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import option
+from bench.cli.paths import path_of_figures, path_of_folder, path_of_plugin
+
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a run.", callback=path_of_folder)
+]
+ReferenceRun = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN_A", help="Folder of the run that is the reference.", callback=path_of_folder
+    ),
+]
+ComparedRun = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN_B",
+        help="Folder of another run on the same test images.",
+        callback=path_of_folder,
+    ),
+]
+FailBelow = Annotated[
+    float | None,
+    typer.Option(
+        "--fail-below",
+        metavar="POINTS",
+        min=0,
+        help="Largest loss of clean or robust accuracy that is allowed, in percentage points. Exit "
+        "code 1 if a cell of RUN_B lost more, is missing, failed or became invalid.",
+        show_default=False,
+    ),
+]
+Against = Annotated[
+    str | None,
+    option(
+        "--against",
+        "NAME",
+        "Published figures to show beside those of the run: paper, defensegan, puvae, or a file "
+        "whose name ends in .json.",
+        path_of_figures,
+    ),
+]
+CheckedPlugin = Annotated[
+    str,
+    typer.Argument(
+        metavar="PLUGIN",
+        help="Python file or module with plugins, or a plugin's name or spec.",
+        callback=path_of_plugin,
+    ),
+]
+NewFamily = Annotated[
+    str, typer.Argument(metavar="FAMILY", help="Kind of plugin: defense, attack or classifier.")
+]
+NewName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the plugin, such as my_defense.")
+]
+ExportPretrained = Annotated[
+    bool,
+    typer.Option(
+        "--pretrained",
+        help="Trained networks of the package, where export looks for networks besides the cache.",
+    ),
+]
+ExportWeights = Annotated[
+    Path | None,
+    option(
+        "--weights",
+        "FOLDER",
+        "Folder of weights that the run was started with, where export looks for networks besides "
+        "the cache.",
+        path_of_folder,
+    ),
+]
+ExportFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        help="Folder of weights to write to; networks that it already holds are kept.",
+        callback=path_of_folder,
+    ),
+]

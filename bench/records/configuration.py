@@ -1,0 +1,99 @@
+"""The configuration of a run, which its folder belongs to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from bench.errors import RequestError
+from bench.records.damage import damage_refused
+from bench.records.layout import is_something_else
+from bench.store.reading import MEBIBYTE, Unreadable
+from bench.store.sealed import SealedFormat
+from bench.store.strict import Count, NonNegative, Text, validated
+from bench.store.tree import Tree
+
+CONFIGURATION = SealedFormat(1, (None,), most=MEBIBYTE)
+"""The form of a run's configuration. Without a version: before the file was sealed."""
+
+FILE = "config.json"
+
+_ELSEWHERE = "choose another folder with --out"
+
+
+class _Axes(BaseModel):
+    """The axes of a configuration, which order the tables; other keys may stand beside these."""
+
+    model_config = ConfigDict(strict=True)
+
+    datasets: list[Text] = []
+    classifiers: list[Text] = []
+    defenses: list[Text] = []
+    attacks: list[Text] = []
+    eps: list[NonNegative] = []
+    threats: list[Text] = []
+    seeds: list[Count] = []
+
+
+_AXES = TypeAdapter(_Axes)
+
+
+def read_configuration(run: Path) -> dict[str, Any]:
+    """The configuration of a run, without version and seal.
+
+    Raises:
+        RequestError: there is none, or its file is damaged.
+    """
+    path = run / FILE
+    with damage_refused(path, "restore it, or start the run again in another folder"):
+        try:
+            return _read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise RequestError(f"{run} is not a run's folder (it has no {FILE})") from None
+
+
+def claim(tree: Tree, config: Mapping[str, Any]) -> None:
+    """Make a folder that of a run with this configuration, unless it is already.
+
+    Raises:
+        RequestError: the folder holds a run of another configuration, or something else, or the
+            configuration could not be read back.
+        StorageError: the folder cannot be written.
+    """
+    stored = json.loads(json.dumps(config))
+    try:
+        validated(_AXES, stored)
+    except Unreadable as fault:
+        raise RequestError(f"the configuration of this run cannot be stored: {fault}") from None
+
+    with damage_refused(tree.root / FILE, _ELSEWHERE):
+        exists = (tree.root / FILE).exists()
+        foreign = not exists and is_something_else(tree.root)
+    if foreign:
+        raise RequestError(f"{tree.root} exists and is not a run's folder: {_ELSEWHERE}")
+
+    if not exists:
+        CONFIGURATION.write(tree, FILE, content=stored)
+    elif read_configuration(tree.root) != stored:
+        raise RequestError(f"{tree.root} holds a run of another configuration: {_ELSEWHERE}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The configuration in a file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Unreadable: the file is damaged, or holds something else.
+        OSError: it cannot be read.
+    """
+    content = CONFIGURATION.read(path)
+    is_sealed = content.pop("schema", None) is not None
+    if not is_sealed and not set(_Axes.model_fields) <= set(content):
+        raise Unreadable("it is not the configuration of a run")
+    validated(_AXES, content)
+
+    return content

@@ -1,0 +1,95 @@
+"""The images of a run: stored once per adversarial set and once per cell, and never needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.records.array_files import (
+    read_adversarial_set,
+    read_purified,
+    write_adversarial_set,
+    write_purified,
+)
+from bench.records.cell import CellRecord
+from bench.records.layout import file_name
+from bench.records.outcome import CellImages
+from bench.store.artifacts import Tensors
+from bench.store.tree import Tree
+
+
+class ImageFiles:
+    """Reads and writes the first images of cells, for pictures.
+
+    Args:
+        tree: folder of the run.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._sets: dict[str, Tensors] = {}
+
+    def save(self, record: CellRecord, images: CellImages) -> None:
+        """Write the images of an adversarial set, unless sound ones are there, and of the cell.
+
+        Raises:
+            StorageError: a file could not be written.
+        """
+        digest = record.adversarial_set
+        try:
+            stored = self._of_set(digest)
+        except ValueError:
+            stored = None
+        if stored is None:
+            write_adversarial_set(self._writable(digest), digest, images)
+
+        write_purified(self._writable(record.key), record, images)
+
+    def load(self, record: CellRecord) -> CellImages | None:
+        """The first images of a cell; None where the run was kept without images.
+
+        Raises:
+            ValueError: a file is damaged, or is missing while its counterpart is there.
+        """
+        of_set = self._of_set(record.adversarial_set)
+        path = self._path(record.key)
+        of_cell = _read(path, lambda: read_purified(path, record))
+        if of_set is None and of_cell is None:
+            return None
+
+        if of_set is None or of_cell is None:
+            lost = self._path(record.adversarial_set) if of_set is None else path
+            raise ValueError(f"{lost} is missing")
+
+        return CellImages(of_set["clean"], of_set["adversarial"], of_cell["purified"])
+
+    def _of_set(self, digest: str) -> Tensors | None:
+        """The images of an adversarial set, whose file is read once; None where there is none."""
+        if digest not in self._sets:
+            path = self._path(digest)
+            tensors = _read(path, lambda: read_adversarial_set(path, digest))
+            if tensors is None:
+                return None
+            self._sets[digest] = tensors
+
+        return self._sets[digest]
+
+    def _path(self, key: str) -> Path:
+        return self._tree.root / "images" / file_name(key, "safetensors")
+
+    def _writable(self, key: str) -> Path:
+        return self._tree.path("images", file_name(key, "safetensors"))
+
+
+def _read(path: Path, read: Callable[[], Tensors]) -> Tensors | None:
+    """What a file of images holds; None where there is no file.
+
+    Raises:
+        ValueError: the file is damaged; the text names it.
+    """
+    try:
+        return read()
+    except FileNotFoundError:
+        return None
+    except ValueError as damage:
+        raise ValueError(f"{path}: {damage}") from None
