@@ -31,7 +31,7 @@ def test_sound_cells_are_recorded_and_faulty_ones_fail_with_one_line(
         "--attacks", ",".join(["fgsm", *FAULTY_ATTACKS]),
     )  # fmt: skip
 
-    assert done.code == 1
+    assert done.code == 1, done.err
     assert "Traceback" not in done.err + done.out
     assert "\x1b" not in done.err + done.out
 
@@ -46,6 +46,6 @@ def test_sound_cells_are_recorded_and_faulty_ones_fail_with_one_line(
             assert any(reason in record["reason"] for reason in reasons), record["reason"]
             assert_clean(record["reason"])
 
-    assert states == {"ok": {"ok"}, "failed": {"failed"}}
+    assert states == {"ok": {"ok"}, "failed": {"failed"}}, done.err
     assert len(list((out / "cells").glob("*.json"))) == 6 * 3
     assert "16 of 18 cells failed" in done.err
