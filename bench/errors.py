@@ -9,7 +9,7 @@ EXIT_REQUEST = 2
 EXIT_INTERRUPTED = 130
 
 LONGEST_NAME = 100
-"""Length in characters at which an unknown name is cut in a message."""
+"""Length in characters at which a name or a value is cut in a message."""
 
 
 class BenchError(Exception):

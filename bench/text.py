@@ -11,6 +11,9 @@ import unicodedata
 LONGEST_REASON = 300
 """Length in characters at which the message of someone else's code is cut."""
 
+LONGEST_LINE = 1000
+"""Length in characters at which a whole line about a fault is cut."""
+
 _ESCAPE_SEQUENCE = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # operating system command, such as a window title
     r"|[\x1b]\[[0-?]*[ -/]*[@-~]"  # control sequence, such as a color

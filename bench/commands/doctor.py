@@ -13,9 +13,7 @@ from bench.errors import RequestError
 from bench.machine.devices import choose_device
 from bench.machine.environment import describe_environment
 from bench.progress import say
-
-_DOWNLOADED = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
-"""Data sets that are downloaded, with the folders that torchvision gives them."""
+from bench.stages.originals import ORIGINALS
 
 
 def doctor(data: Path | None, cache: Path | None) -> None:
@@ -43,9 +41,16 @@ def _machine() -> Iterator[tuple[str, str]]:
 
 
 def _data_sets(folder: Path) -> Iterator[tuple[str, str]]:
-    for dataset, subfolder in _DOWNLOADED.items():
-        is_there = any((folder / subfolder / "raw").glob("*-ubyte*"))
-        yield f"data {dataset}", f"{'found' if is_there else 'not found'} in {folder}"
+    for name, original in ORIGINALS.items():
+        try:
+            count = len(original.arrays(folder))
+        except RequestError as error:
+            yield f"data {name}", str(error)
+            continue
+
+        missing = len(original.files) - count
+        state = f"{missing} of its {len(original.files)} files missing" if missing else "complete"
+        yield f"data {name}", f"{state} in {original.raw_folder(folder)}"
 
 
 def _cache(option: Path | None) -> tuple[str, str]:

@@ -15,10 +15,7 @@ from bench.progress import say
 from bench.records.cell import CellRecord
 from bench.report import table_console, write_report, write_tables
 from bench.report.columns import title_of
-from bench.text import one_line
-
-_LONGEST_FAILURE = 1000
-"""Length in characters at which the line of a failed cell is cut; the tables have all of it."""
+from bench.text import LONGEST_LINE, one_line
 
 
 def run(request: Request, strict: bool = False, latency: bool = True) -> int:
@@ -61,7 +58,7 @@ def _run_cells(prepared: PreparedRun, messages: Console) -> list[CellRecord]:
         records.append(record)
         if record.status == "failed":
             line = f"failed: {title_of(record.labels)}: {record.reason}"
-            say(messages, one_line(line, _LONGEST_FAILURE))
+            say(messages, one_line(line, LONGEST_LINE))
 
     return records
 

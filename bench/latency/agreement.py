@@ -71,7 +71,8 @@ class AgreementCheck:
         expected = self._eager_output(workload, batch_size)
         try:
             outputs = self._output(workload, batch_size, mode)
-            return agreement_of(outputs, expected, f"{workload.description} ({mode})")
+            with plugin_call(workload.description):
+                return agreement_of(outputs, expected, f"{workload.description} ({mode})")
         except UnusableOutput as fault:
             return fault
         except PluginFault as fault:

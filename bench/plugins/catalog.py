@@ -22,6 +22,10 @@ DATASETS = {
     "fashion_mnist": (
         "articles of clothing, 28x28, through torchvision (arXiv:1708.07747; MIT license)"
     ),
+    "npz": (
+        "images of your own, npz:file=PATH: arrays x_train, y_train, x_test and y_test, images as "
+        "uint8 or in [0, 1]"
+    ),
 }
 """The data sets with their descriptions; `bench.stages.datasets` loads them."""
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from bench.contracts import Plugin
 from bench.errors import RequestError, unknown
 from bench.plugins.code import code_identity, digest_of_file
+from bench.plugins.declarations import check_declarations
 from bench.plugins.faults import plugin_request
 from bench.plugins.parameters import (
     Json,
@@ -103,8 +104,7 @@ def configure(
 
     given = {**overrides.get(spec.name, {}), **dict(spec.parameters)}
     plugin = _instance(cls, description, given)
-    if not isinstance(cls.version, int):
-        raise RequestError(f"{description}: version must be an integer, not {cls.version!r}")
+    check_declarations(description, plugin)
     plugin, nested = _with_configured_specs(plugin, overrides)
 
     hints = parameter_hints(cls)

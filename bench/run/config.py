@@ -9,15 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.contracts import NonNegativeInt, PositiveInt
-from bench.errors import RequestError, nearest
+from bench.errors import LONGEST_NAME, RequestError, nearest
 from bench.latency.settings import LatencySettings
 from bench.run.budgets import Budget, Budgets
 from bench.spec import Spec
 from bench.store.reading import Unreadable, read_toml
 from bench.text import one_line
-
-LONGEST_NAME = 100
-"""Length in characters at which a name or value from a file is cut in a message."""
 
 
 class Restriction(BaseModel):

@@ -10,7 +10,7 @@ from bench.latency.engines import engines_of, precisions_of
 from bench.plugins.catalog import DATASETS
 from bench.plugins.configured import Configured
 from bench.registry import REGISTRIES
-from bench.run.config import LONGEST_NAME, RunConfig
+from bench.run.config import RunConfig
 from bench.spec import Spec
 from bench.stages.threats import THREATS
 from bench.text import one_line
@@ -37,7 +37,7 @@ def check_fixed_names(config: RunConfig) -> None:
     """
     restricted = [restriction.datasets or () for restriction in config.only.values()]
     for datasets in (config.datasets, *restricted):
-        _check("dataset", datasets, DATASETS)
+        _check_specs("dataset", datasets, DATASETS)
     _check_specs("threat model", config.threats, THREATS)
 
     engines_of(config.latency.engines)
@@ -98,7 +98,7 @@ def _check(kind: str, names: Collection[str], known: Collection[str]) -> None:
     """Check that names are known; the message about one that is not calls it by its kind."""
     for name in names:
         if name not in known:
-            raise unknown(kind, one_line(name, LONGEST_NAME), known)
+            raise unknown(kind, name, known)
 
 
 def _check_specs(kind: str, specs: Collection[str], known: Collection[str]) -> None:

@@ -18,6 +18,7 @@ from bench.run.cell import Cell
 from bench.run.cell_tasks import CellTasks
 from bench.run.config import RunConfig
 from bench.stages.context import DamagedArtifact, TaskContext
+from bench.text import LONGEST_LINE, one_line
 
 logger = logging.getLogger("bench")
 
@@ -90,7 +91,7 @@ class LatencySweep:
         except NotApplicable as reason:
             return Timing(call, "skipped", str(reason))
         except PluginFault as fault:
-            return Timing(call, "failed", str(fault))
+            return Timing(call, "failed", one_line(str(fault), LONGEST_LINE))
 
     def _timed(self, stopwatch: Stopwatch, call: TimedCall) -> Timing:
         """The timing of a call, whose networks are trained, loaded or made again first."""

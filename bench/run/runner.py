@@ -22,6 +22,7 @@ from bench.stages.context import TaskContext
 from bench.stages.crafting import parameters_at_budget
 from bench.stages.executor import Executor
 from bench.stages.references import CellNetworks
+from bench.text import LONGEST_LINE, one_line
 
 
 class Runner:
@@ -103,7 +104,7 @@ class Runner:
         except NotApplicable as error:
             status, reason = "skipped", str(error)
         except PluginFault as fault:
-            status, reason = "failed", str(fault)
+            status, reason = "failed", one_line(str(fault), LONGEST_LINE)
 
         record = CellRecord(
             key=self._tasks.cell_key(cell),

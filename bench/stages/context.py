@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench.contracts import DataInfo, Defense
-from bench.errors import StorageError
+from bench.errors import PluginFault, StorageError
 from bench.plugins.faults import plugin_call
 from bench.progress import Reporter
 from bench.spec import Spec
 from bench.stages.datasets import Dataset, Split, load_dataset
 from bench.stages.guard import Guarded
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef
-from bench.store.artifacts import Artifact, ArtifactStore, Tensors
+from bench.store.artifacts import Artifact, ArtifactStore, Tensors, digest_of
 
 
 class DamagedArtifact(StorageError):
@@ -48,7 +52,8 @@ class TaskContext:
         self.data = data
         self.progress = progress
         self._splits: dict[SplitRef, Split] = {}
-        self._networks: dict[tuple[str, Spec, DataInfo], nn.Module] = {}
+        self._networks: dict[tuple[str, Spec, DataInfo], _Loaded] = {}
+        self._used: set[tuple[str, Spec, DataInfo]] = set()
         self._references: dict[tuple[str, int | None], SplitRef] = {}
 
     def dataset(self, name: str) -> Dataset:
@@ -92,10 +97,51 @@ class TaskContext:
             with plugin_call(reference.description):
                 module = reference.plugin.plugin.build(reference.info)
                 load_weights(module, artifact)
-                module = module.to(self.device).requires_grad_(False).eval()
-            self._networks[key] = module
+                module = module.to(self.device)
+                module.requires_grad_(False)
+                module.eval()
+                self._networks[key] = _Loaded(module, reference.description, _state_of(module))
 
-        return self._networks[key]
+        self._used.add(key)
+        return self._networks[key].module
+
+    @contextmanager
+    def networks_unchanged(self) -> Iterator[None]:
+        """Check that the block leaves the networks that it uses as they are.
+
+        Attacks and trainings are given networks that other cells use too. One that has changed is
+        loaded again for them.
+
+        Raises:
+            PluginFault: the weights, the mode or the hooks of a network have changed.
+        """
+        self._used.clear()
+        try:
+            yield
+        except Exception:
+            self._drop_changed()
+            raise
+
+        changed = self._drop_changed()
+        if changed:
+            raise PluginFault(
+                f"a plugin changed the weights, the mode or the hooks of {' and '.join(changed)} "
+                "while the task ran, although other cells use it too"
+            )
+
+    def _drop_changed(self) -> list[str]:
+        """Forget the networks in use that have changed; returns their descriptions."""
+        changed = []
+        for key in self._used:
+            loaded = self._networks[key]
+            with plugin_call(loaded.description):
+                unchanged = _state_of(loaded.module) == loaded.state
+            if not unchanged:
+                del self._networks[key]
+                changed.append(loaded.description)
+
+        self._used.clear()
+        return changed
 
     def checked_network(self, reference: NetworkRef) -> Guarded:
         """The trained network with every output checked, for evaluation.
@@ -131,6 +177,32 @@ class TaskContext:
             raise StorageError(f"{description} {event} the cache: start the command again")
 
         return artifact
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A network in memory.
+
+    Attributes:
+        module: frozen module, in evaluation mode.
+        description: name of the network in messages.
+        state: its state when it was loaded, see `_state_of`.
+    """
+
+    module: nn.Module
+    description: str
+    state: tuple[Any, ...]
+
+
+def _state_of(module: nn.Module) -> tuple[Any, ...]:
+    """The weights of a module as a digest, and the mode and the hooks of its layers."""
+    layers = [
+        (layer.training, len(layer._forward_hooks), len(layer._forward_pre_hooks))
+        for layer in module.modules()
+    ]
+    frozen = not any(parameter.requires_grad for parameter in module.parameters())
+
+    return digest_of(weights_of(module)), layers, frozen
 
 
 def _part(dataset: Dataset, n: int | None) -> Split:

@@ -161,8 +161,9 @@ class Craft(Task):
             name: context.network(network) if network else nn.Identity()
             for name, network in self._networks().items()
         }
-        model = surrogate(networks["purifier"], networks["classifier"], networks["substitute"])
-        model = model.eval()
+        with plugin_call(self._description):
+            model = surrogate(networks["purifier"], networks["classifier"], networks["substitute"])
+            model.eval()
         model.eot = self.eot  # type: ignore[assignment]
 
         return model

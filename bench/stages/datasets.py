@@ -20,8 +20,13 @@ from torch.nn.functional import interpolate
 from bench.contracts import DataInfo
 from bench.errors import RequestError, unknown
 from bench.plugins.catalog import DATASETS
+from bench.spec import Spec
 from bench.stages.downloads import download
+from bench.stages.npz import read_npz
 from bench.stages.originals import ORIGINALS, OriginalSet
+
+OWN = "npz"
+"""Name of the data sets of one's own, which a file holds."""
 
 _SHUFFLE_SEED = 0
 """Seed of the shuffle of the test set; another value would make it another benchmark."""
@@ -83,26 +88,28 @@ class Dataset:
 
 
 def load_dataset(name: str, folder: Path) -> Dataset:
-    """The data set of that name, downloaded into `folder` if it is not there yet.
+    """The data set of a name or spec, such as `mnist` or `npz:file=images.npz`.
+
+    Args:
+        name: name of a published data set, or the spec of images of one's own.
+        folder: folder of the published data sets; what is missing there is downloaded into it.
 
     Raises:
-        RequestError: the name is unknown, a file in the folder is not the original, or a file is
+        RequestError: the name is unknown, the spec is wrong, a file is not the original, or one is
             missing and cannot be downloaded.
     """
-    if name not in DATASETS:
-        raise unknown("dataset", name, DATASETS)
+    spec = Spec.parse(name)
+    if spec.name not in DATASETS:
+        raise unknown("dataset", spec.name, DATASETS)
+    if spec.name != OWN and spec.parameters:
+        raise RequestError(f"dataset '{spec.name}' has no parameters: '{name}'")
 
     return _load(name, folder)
 
 
-def dataset_names() -> list[str]:
-    """The names that `load_dataset` accepts, sorted."""
-    return sorted(DATASETS)
-
-
 @lru_cache(maxsize=4)
 def _load(name: str, folder: Path) -> Dataset:
-    return _LOADERS[name](name, folder)
+    return _LOADERS[Spec.parse(name).name](name, folder)
 
 
 def _digits(name: str, _folder: Path) -> Dataset:
@@ -170,7 +177,20 @@ def _dataset(name: str, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor
     return Dataset(name, info, Split.of(*train), Split.of(images[order], labels[order]))
 
 
+def _own(name: str, _folder: Path) -> Dataset:
+    """Images of one's own, see `bench.stages.npz`."""
+    parameters = dict(Spec.parse(name).parameters)
+    for parameter in parameters:
+        if parameter != "file":
+            raise unknown(f"parameter of dataset '{OWN}':", parameter, ["file"])
+    if "file" not in parameters:
+        raise RequestError(f"dataset '{OWN}' needs a file: write {OWN}:file=PATH")
+
+    return _dataset(name, *read_npz(Path(parameters["file"])))
+
+
 _LOADERS: dict[str, Callable[[str, Path], Dataset]] = {
     "digits": _digits,
+    OWN: _own,
     **dict.fromkeys(ORIGINALS, _original),
 }

@@ -52,20 +52,21 @@ class LocalExecutor:
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
-        self._failed: dict[str, PluginFault] = {}
+        self._failed: dict[str, str] = {}
         self._unread: dict[str, Task] = {}
 
     def artifact(self, task: Task) -> Artifact:
         """See `Executor.artifact`. A failure is remembered for the run and never cached."""
         if task.key in self._failed:
-            raise self._failed[task.key]
+            raise PluginFault(self._failed[task.key])
 
         try:
             artifact, _ = self._context.store.get_or_make(
                 task.kind, task.key, lambda: self._run(task)
             )
         except PluginFault as fault:
-            self._failed[task.key] = fault
+            # The exception itself would keep its frames alive, and with them tensors of the device.
+            self._failed[task.key] = str(fault)
             raise
 
         return artifact
@@ -91,7 +92,8 @@ class LocalExecutor:
         """Run the task; inputs that turn out to be damaged are made again first."""
         while True:
             try:
-                with shared_use(self._context.device), recorded() as reads:
+                unchanged = self._context.networks_unchanged()
+                with shared_use(self._context.device), recorded() as reads, unchanged:
                     result = task.run(self._context)
             except DamagedArtifact as damage:
                 self.repair(damage)

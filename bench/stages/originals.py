@@ -147,7 +147,7 @@ class OriginalSet:
     def _remedy(self, file: OriginalFile, faults: dict[str, str]) -> str:
         return (
             f"put the original {file.archive} there, or remove {' and '.join(faults)}, so that the "
-            f"original is downloaded; images of your own cannot be called {self.dataset}"
+            "original is downloaded; `bench list` says how to use images of your own (npz)"
         )
 
 

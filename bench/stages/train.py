@@ -80,7 +80,8 @@ class Train(Task):
 
         quality = {}
         if isinstance(self.plugin.plugin, Classifier):
-            quality = check_classifier(self.description, module, fit_context)
+            with seeded(context.device, self.key, "check"):
+                quality = check_classifier(self.description, module, fit_context)
 
         with plugin_call(self.description):
             weights = weights_of(module)
@@ -138,11 +139,15 @@ def fitted(
         with torch.enable_grad():
             plugin.fit(module, context)
 
-    for name, tensor in module.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise PluginFault(f"{description} did not train: {name} has NaN or infinite weights")
+        for name, tensor in module.state_dict().items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise PluginFault(
+                    f"{description} did not train: {name} has NaN or infinite weights"
+                )
+        module.eval()
+        module.requires_grad_(False)
 
-    return module.eval().requires_grad_(False)
+    return module
 
 
 def check_classifier(

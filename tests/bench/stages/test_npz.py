@@ -134,9 +134,9 @@ def test_a_data_set_of_ones_own_is_loaded_by_its_spec(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("npz", "data set 'npz' needs a file: write npz:file=PATH"),
-        ("npz:path=x", "unknown parameter of data set 'npz': 'path' .choose from: file"),
-        ("digits:file=x", "data set 'digits' has no parameters"),
+        ("npz", "dataset 'npz' needs a file: write npz:file=PATH"),
+        ("npz:path=x", "unknown parameter of dataset 'npz': 'path' .choose from: file"),
+        ("digits:file=x", "dataset 'digits' has no parameters"),
         ("digit", "unknown dataset 'digit'.*did you mean 'digits'"),
     ],
 )

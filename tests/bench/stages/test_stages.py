@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,17 +152,25 @@ def test_a_defense_without_the_classifier_serves_all_of_them(
     ],
 )
 def test_a_failing_network_fails_once_with_its_reason(
-    context: TaskContext, tiny_config: RunConfig, cells: list[Cell], plugins, spec: str, reason: str
-) -> None:  # type: ignore[no-untyped-def]
+    context: TaskContext,
+    tiny_config: RunConfig,
+    cells: list[Cell],
+    plugins: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spec: str,
+    reason: str,
+) -> None:
     import_plugin(str(plugins / "faulty.py"))
-    tasks = CellTasks(LocalExecutor(context), context, tiny_config)
+    executor = LocalExecutor(context)
+    tasks = CellTasks(executor, context, tiny_config)
     cell = swapped(cells[0], defense=configure(DEFENSES, spec))
     reasons = []
     for _ in range(2):
         with pytest.raises(PluginFault, match=reason) as caught:
             tasks.result(cell, tasks.networks(cell))
-        reasons.append(caught.value)
-    assert reasons[0] is reasons[1]
+        reasons.append(str(caught.value))
+        monkeypatch.setattr(executor, "_run", lambda _: pytest.fail("run again"))
+    assert reasons[0] == reasons[1]
 
 
 def test_a_classifier_at_chance_did_not_train(tasks: CellTasks, cells: list[Cell], plugins) -> None:  # type: ignore[no-untyped-def]
@@ -281,3 +290,59 @@ def test_a_classifier_without_gradient_is_marked_not_fatal(context: TaskContext)
     flat = torch.nn.Flatten()
     norms = gradient_norms("classifier x", lambda x: flat(x)[:, :10].detach(), images, labels)  # type: ignore[arg-type]
     assert norms.tolist() == [0, 0, 0, 0]
+
+
+def _scale(module: Any) -> None:
+    next(module.parameters()).data.mul_(2)
+
+
+def _train_mode(module: Any) -> None:
+    module.train()
+
+
+def _hook(module: Any) -> None:
+    module.register_forward_hook(lambda *_: None)
+
+
+def _require_gradients(module: Any) -> None:
+    module.requires_grad_(True)
+
+
+@pytest.mark.parametrize("change", [_scale, _train_mode, _hook, _require_gradients])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_network_that_a_task_changes_is_the_tasks_fault_and_loaded_again(
+    context: TaskContext, tasks: CellTasks, cells: list[Cell], change: Any, fails: bool
+) -> None:
+    """Attacks and trainings are given the networks that other cells use."""
+    reference = tasks.networks(cells[0]).classifier
+    before = {
+        name: tensor.clone() for name, tensor in context.network(reference).state_dict().items()
+    }
+
+    def task() -> None:
+        with context.networks_unchanged():
+            change(context.network(reference))
+            if fails:
+                raise ZeroDivisionError
+
+    message = "changed the weights, the mode or the hooks of classifier cnn"
+    with pytest.raises(
+        ZeroDivisionError if fails else PluginFault, match=None if fails else message
+    ):
+        task()
+
+    module = context.network(reference)
+    assert not module.training
+    assert not module._forward_hooks
+    assert not any(parameter.requires_grad for parameter in module.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+
+
+def test_a_network_that_is_left_alone_stays_in_memory(
+    context: TaskContext, tasks: CellTasks, cells: list[Cell]
+) -> None:
+    reference = tasks.networks(cells[0]).classifier
+    with context.networks_unchanged():
+        module = context.network(reference)
+        module(torch.rand(2, 1, 28, 28))
+    assert context.network(reference) is module
