@@ -1,7 +1,7 @@
 """The entry of the program, which catches signals before anything else is imported.
 
-Every end of a command passes here: an interruption, a closed pipe, a full disk under the output,
-and whatever nobody caught, also while the command line itself is imported.
+Every command ends here, also by an interruption, a closed pipe, a full disk under the output, or
+an exception that nothing else caught, even while the command line itself is imported.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> NoReturn:
         interruptions.received = True  # the results are complete: nothing is left to clean up
     except Interrupted:
         code = EXIT_INTERRUPTED
-        _tell(_interrupted())
+        _write_line(_interrupted())
 
     written = [_close(stream) for stream in (sys.stdout, sys.stderr)]
     sys.exit(code if all(written) else code or EXIT_FAILED)
@@ -114,20 +114,20 @@ def _show_everything() -> None:
 
 
 def _report(error: BaseException) -> None:
-    """Report an uncaught exception in one line, and whole where `--traceback` is given."""
+    """Report an uncaught exception in one line, after its traceback where that is asked for."""
     if "--traceback" in sys.argv[1:]:
         import traceback
 
         from bench.text import visible
 
-        _tell(visible("".join(traceback.format_exception(error)).rstrip()))
+        _write_line(visible("".join(traceback.format_exception(error)).rstrip()))
 
     try:
         from bench.failures import described
 
-        _tell(f"error: {described(error)}")
+        _write_line(f"error: {described(error)}")
     except (ImportError, MemoryError):  # so little memory is left that nothing can be imported
-        _tell(f"error: {type(error).__name__}: there is too little memory to start")
+        _write_line(f"error: {type(error).__name__}: there is too little memory to start")
 
 
 def _interrupted() -> str:
@@ -139,7 +139,7 @@ def _interrupted() -> str:
     return f"interrupted; to continue, run the same command again: {command}"
 
 
-def _tell(line: str) -> None:
+def _write_line(line: str) -> None:
     """Write a line to standard error, if it can be written at all."""
     if sys.stderr is None:
         return
@@ -148,7 +148,7 @@ def _tell(line: str) -> None:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
     except OSError:
-        pass  # there is nowhere left to say so
+        pass  # there is nowhere left to report it
 
 
 def _close(stream: TextIO | None) -> bool:

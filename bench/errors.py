@@ -8,9 +8,6 @@ EXIT_FAILED = 1
 EXIT_REQUEST = 2
 EXIT_INTERRUPTED = 130
 
-LONGEST_NAME = 100
-"""Length in characters at which a name or a value is cut in a message."""
-
 
 class BenchError(Exception):
     """Base class of the errors that this package raises; the message is one line for the user."""
@@ -58,7 +55,7 @@ def unknown(what: str, name: str, allowed: Iterable[str]) -> RequestError:
         name: name that was given.
         allowed: names that exist.
     """
-    from bench.text import one_line  # loaded when it is needed, for the reason above
+    from bench.text import LONGEST_NAME, one_line  # loaded when needed, for the reason above
 
     names = sorted(allowed)
     shown = one_line(name, LONGEST_NAME)

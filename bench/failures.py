@@ -1,13 +1,30 @@
-"""Uncaught exceptions as one line for the user, with the remedy where it is known."""
+"""Exceptions of any kind as one line for the user, with the remedy where it is known."""
 
 from __future__ import annotations
 
 import errno
+import logging
+import re
 
-from bench.text import one_line
+from bench.errors import Interrupted
+from bench.text import LONGEST_NAME, one_line
+
+_LONGEST_READ = 100_000
+"""Number of characters of a message that are read."""
 
 _UNLOADABLE = ("failed to map segment", "cannot allocate memory")
 """Parts of the messages with which a shared library cannot be loaded for lack of memory."""
+
+_OUT_OF_MEMORY = re.compile(
+    r"DefaultCPUAllocator: (?:can't allocate|not enough) memory"
+    r"|\b(?:CUDA|HIP|MPS|XPU)\b[\w :]{0,20}\bout of memory\b"
+    r"|\bCU\w+_STATUS_ALLOC_FAILED\b"
+    r"|\bCannot allocate memory \(12\)"
+)
+"""Messages of a `RuntimeError` with which PyTorch and its libraries report used-up memory."""
+
+tracebacks = logging.getLogger("bench.traceback")
+"""Log of the exceptions that are shown as one line, with their tracebacks, for `--traceback`."""
 
 
 def described(error: BaseException) -> str:
@@ -16,41 +33,56 @@ def described(error: BaseException) -> str:
     Args:
         error: exception of any kind, also `SystemExit`.
     """
-    message = one_line(_message_of(error))
-    if _is_out_of_memory(error):
-        cause = one_line(_with_type(error, message), 100)
+    line = message_line(error)
+    if is_out_of_memory(error):
         return (
-            f"memory is used up ({cause}): raise the limit that `ulimit -v` shows, or try a "
-            "smaller --batch-size"
+            f"memory is used up ({one_line(named(error), LONGEST_NAME)}): raise the limit that "
+            "`ulimit -v` shows, or try a smaller --batch-size"
         )
     if isinstance(error, ModuleNotFoundError):
-        return f"{message}: the installation is not complete, install purification-bench again"
+        return f"{line}: the installation is not complete, install purification-bench again"
     if isinstance(error, SystemExit):
-        return f"code that the command ran tried to end it (SystemExit: {message or 0})"
-    if isinstance(error, OSError) and error.strerror:
-        where = one_line(str(error.filename)) if error.filename else "input or output failed"
-        return f"{where}: {error.strerror}"
+        return f"code that the command ran tried to end it (SystemExit: {line or 0})"
+    if isinstance(error, OSError) and one_line(str(error.strerror or "")):
+        where = one_line(str(error.filename or "")) or "input or output failed"
+        return f"{where}: {one_line(str(error.strerror))}"
 
-    return f"unexpected {_with_type(error, message)}; `bench --traceback` shows where"
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, ImportError):
-        return any(part in _message_of(error).lower() for part in _UNLOADABLE)
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-
-    return isinstance(error, MemoryError)
+    return f"unexpected {named(error)}; `bench --traceback` shows where"
 
 
-def _message_of(error: BaseException) -> str:
-    """The message of an exception, whose own method may raise too."""
+def named(error: BaseException) -> str:
+    """The type and the message of an exception in one line."""
+    name = one_line(type(error).__name__, LONGEST_NAME)
+    line = message_line(error)
+
+    return f"{name}: {line}" if line else name
+
+
+def message_line(error: BaseException) -> str:
+    """The message of an exception in one line; empty if it has none."""
+    return one_line(message_of(error))
+
+
+def message_of(error: BaseException) -> str:
+    """The beginning of the message of an exception, whose own method may raise too."""
     try:
-        return str(error)
-    except Exception as second:  # noqa: BLE001 - a fault in the report of a fault
+        return str(error)[:_LONGEST_READ]
+    except Interrupted:
+        raise
+    except BaseException as second:  # noqa: BLE001 - a fault in the report of a fault
         return f"(its message cannot be shown: {type(second).__name__})"
 
 
-def _with_type(error: BaseException, message: str) -> str:
-    name = one_line(type(error).__name__, 60)
-    return f"{name}: {message}" if message else name
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception reports that the memory of the host or of the device is used up."""
+    if isinstance(error, ImportError):
+        return any(part in message_of(error).lower() for part in _UNLOADABLE)
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, RuntimeError):
+        # Most of these errors have no type of their own. The one that has is found by its name,
+        # because this module is free of torch.
+        is_named = type(error).__name__ == "OutOfMemoryError"
+        return is_named or bool(_OUT_OF_MEMORY.search(message_of(error)))
+
+    return isinstance(error, MemoryError)

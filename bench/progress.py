@@ -25,7 +25,7 @@ _LINE_EVERY_S = 15.0
 
 
 def say(console: Console, text: str) -> None:
-    """Print text as it is, without line breaks of its own and without what a terminal obeys.
+    """Print text as it is, without added line breaks and without codes that a terminal obeys.
 
     Names may contain brackets, which are no markup here, and codes that move the cursor.
 
@@ -38,7 +38,7 @@ def say(console: Console, text: str) -> None:
     except (OSError, SystemExit) as error:
         if not console.stderr:
             raise
-        # A message that cannot be shown spoils no result; a log that nobody reads has no purpose.
+        # A message that cannot be shown spoils no result; a log without a reader has no purpose.
         if isinstance(error, SystemExit):
             raise Interrupted from None
 

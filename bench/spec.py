@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import RequestError
+from bench.text import LONGEST_NAME, one_line
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 """Names of plugins and of parameters."""
@@ -40,15 +41,17 @@ class Spec:
         """
         head, *rest = _split(text, ":")
         if not NAME.fullmatch(head):
-            raise RequestError(f"'{text}' is not a spec: write NAME or NAME:PARAMETER=VALUE:...")
+            raise RequestError(
+                f"'{_shown(text)}' is not a spec: write NAME or NAME:PARAMETER=VALUE:..."
+            )
 
         parameters: dict[str, str] = {}
         for part in rest:
             key, equals, value = part.partition("=")
             if not equals or not NAME.fullmatch(key):
-                raise RequestError(f"'{part}' in '{text}' is not PARAMETER=VALUE")
+                raise RequestError(f"'{_shown(part)}' in '{_shown(text)}' is not PARAMETER=VALUE")
             if key in parameters:
-                raise RequestError(f"parameter '{key}' is given twice in '{text}'")
+                raise RequestError(f"parameter '{_shown(key)}' is given twice in '{_shown(text)}'")
             parameters[key] = _unwrap(value)
 
         return cls(head, tuple(parameters.items()))
@@ -82,7 +85,7 @@ def split_list(text: str) -> list[str]:
     """
     items = [item.strip() for item in _split(text, ",")]
     if not all(items):
-        raise RequestError(f"'{text}' has an empty item: write a comma-separated list")
+        raise RequestError(f"'{_shown(text)}' has an empty item: write a comma-separated list")
 
     return items
 
@@ -106,9 +109,14 @@ def _split(text: str, separator: str) -> list[str]:
             start = index + 1
 
     if depth != 0:
-        raise RequestError(f"'{text}' has an unbalanced square bracket")
+        raise RequestError(f"'{_shown(text)}' has an unbalanced square bracket")
 
     return [*parts, text[start:]]
+
+
+def _shown(text: str) -> str:
+    """A text in a message, which may be of any length and hold line breaks."""
+    return one_line(text, LONGEST_NAME)
 
 
 def _wrap(value: str) -> str:
@@ -129,7 +137,7 @@ def _unwrap(value: str) -> str:
 
     if _RESERVED.search(value):
         raise RequestError(
-            f"the value '{value}' contains one of ': , = [ ]': put it in square brackets"
+            f"the value '{_shown(value)}' contains one of ': , = [ ]': put it in square brackets"
         )
 
     return value

@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
-LONGEST_REASON = 300
-"""Length in characters at which the message of someone else's code is cut."""
+LONGEST_NAME = 100
+"""Length in characters at which a name or a value is cut in a message."""
 
-LONGEST_LINE = 1000
-"""Length in characters at which a whole line about a fault is cut."""
+LONGEST_REASON = 300
+"""Length in characters at which the message of foreign code is cut."""
+
+LONGEST_LINE = 2000
+"""Length in characters at which a line about a fault is cut, with its names and its reason."""
 
 _ESCAPE_SEQUENCE = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # operating system command, such as a window title

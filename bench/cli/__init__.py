@@ -18,17 +18,15 @@ import typer
 from rich.console import Console
 
 import bench
-from bench.cli.tracebacks import show_tracebacks, tracebacks
+from bench.cli.tracebacks import show_tracebacks
 from bench.errors import EXIT_FAILED, EXIT_REQUEST, BenchError, RequestError
+from bench.failures import tracebacks
 from bench.machine.memory_limit import try_loading_first
 from bench.progress import say
-from bench.text import one_line
+from bench.text import LONGEST_LINE, one_line
 
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 """The class of all wrong uses of a command; typer names only its subclass in public."""
-
-_LONGEST_ERROR = 2000
-"""Length in characters at which the message of an error is cut."""
 
 _FIRST = ("run", "list", "report")
 """Commands that the help names before the others."""
@@ -59,7 +57,7 @@ def root_command(
             "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
-    whole: Annotated[
+    show_traceback: Annotated[
         bool,
         typer.Option(
             "--traceback", callback=show_tracebacks, help="Show the tracebacks of faults."
@@ -122,7 +120,7 @@ def run_command() -> int:
     except BenchError as error:
         if error.__cause__ is not None:
             tracebacks.debug("%s, caused by:", type(error).__name__, exc_info=error.__cause__)
-        say(Console(stderr=True), f"error: {one_line(str(error), _LONGEST_ERROR)}")
+        say(Console(stderr=True), f"error: {one_line(str(error), LONGEST_LINE)}")
         return EXIT_REQUEST if isinstance(error, RequestError) else EXIT_FAILED
 
 

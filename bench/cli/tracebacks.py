@@ -1,14 +1,14 @@
-"""The option `--traceback`: faults of foreign code shown whole, besides their one line.
+"""The option `--traceback`: the tracebacks of foreign code's faults, besides their one line.
 
-Whoever turns an exception of foreign code into one line also logs it with `exc_info` at the level
-DEBUG of the logger `bench.traceback`, which shows nothing unless the option is given.
+Code that turns an exception of foreign code into one line also logs it with `exc_info`, at the
+level DEBUG of the logger `tracebacks`, which shows nothing unless the option is given.
 """
 
 from __future__ import annotations
 
 import logging
 
-tracebacks = logging.getLogger("bench.traceback")
+from bench.failures import tracebacks
 
 
 def show_tracebacks(wanted: bool) -> bool:

@@ -9,7 +9,9 @@ from bench.errors import RequestError, unknown
 from bench.plugins.catalog import is_file_name, list_plugins, plugin_source
 from bench.plugins.discovery import discover
 from bench.plugins.source import plugins_in
+from bench.progress import say
 from bench.spec import Spec
+from bench.text import visible
 
 
 def check(plugin: str) -> int:
@@ -25,13 +27,13 @@ def check(plugin: str) -> int:
     failed = 0
 
     for family, spec in _plugins(plugin):
-        console.print(f"{family} {spec}", style="bold", markup=False)
+        console.print(visible(f"{family} {spec}"), style="bold", markup=False, emoji=False)
         for description, reason in conformance(family, spec):
             failed += bool(reason)
             result = f"FAIL {description}  {reason}" if reason else f"ok   {description}"
-            console.print(f"  {result}", markup=False)
+            say(console, f"  {result}")
 
-    console.print(f"{failed} checks failed" if failed else "all checks passed")
+    say(console, f"{failed} checks failed" if failed else "all checks passed")
     return 1 if failed else 0
 
 

@@ -83,12 +83,12 @@ def _print(output: Console, title: str, comparison: Comparison) -> None:
 
 
 def _differences(cells: Sequence[Mapping[str, Any]], common: pd.DataFrame) -> str:
-    """The values that the common cells lack, such as `defense puvae`, or else whole labels."""
+    """The values that the common cells lack, such as `defense puvae`, or else all labels."""
     known = {axis: set(common[axis]) for axis in LABELS}
     differences: dict[str, None] = {}
     for labels in cells:
         new = [f"{axis} {labels[axis]}" for axis in LABELS if labels[axis] not in known[axis]]
-        whole = " ".join(str(labels[axis]) for axis in LABELS)
-        differences.update(dict.fromkeys(new or [whole]))
+        all_labels = " ".join(str(labels[axis]) for axis in LABELS)
+        differences.update(dict.fromkeys(new or [all_labels]))
 
     return ", ".join(differences)

@@ -59,9 +59,9 @@ def _cache(option: Path | None) -> tuple[str, str]:
     except RequestError as error:
         if option is not None:
             raise
-        return "cache", str(error)  # a fact about this machine, which the doctor is there to tell
+        return "cache", str(error)  # `doctor` reports this instead of failing
 
     paths = folder.rglob("*.safetensors") if folder.is_dir() else ()
-    sizes = [path.stat().st_size for path in paths]
+    sizes = [path.stat().st_size for path in paths if path.is_file()]
 
     return "cache", f"{len(sizes)} artifacts, {sum(sizes) / 2**20:.1f} MiB in {folder}"

@@ -14,6 +14,7 @@ from bench.plugins.packages import FAMILIES
 from bench.plugins.source import PluginInfo
 from bench.run.presets import preset_names, preset_summary
 from bench.stages.threats import PARAMETERS, THREATS, ThreatKind
+from bench.text import one_line
 
 
 def show(plugins: tuple[str, ...]) -> None:
@@ -54,7 +55,8 @@ def _plugin_table(title: str, plugins: Iterable[PluginInfo]) -> Table:
         parameters = ", ".join(
             f"{name}={default}" if default else name for name, default in info.parameters
         )
-        table.add_row(Text(info.name), Text(info.summary), Text(parameters))
+        texts = (info.name, info.summary, parameters)
+        table.add_row(*(Text(one_line(text, len(text))) for text in texts))
 
     return table
 

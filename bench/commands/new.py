@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib import resources
 from pathlib import Path
 
 from rich.console import Console
 
-from bench.commands.folders import checked_path
 from bench.errors import RequestError, unknown
 from bench.plugins.packages import FAMILIES
-from bench.store.atomic import write_text
-from bench.text import one_line
+from bench.store.tree import Tree
+from bench.text import LONGEST_NAME, one_line
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
 def new(family: str, name: str) -> None:
@@ -26,20 +28,22 @@ def new(family: str, name: str) -> None:
         RequestError: the family is unknown, the name cannot be registered, or the file exists.
     """
     if family not in FAMILIES:
-        raise unknown("plugin family", one_line(family, 60), FAMILIES)
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise unknown("plugin family", family, FAMILIES)
+    if not _NAME.fullmatch(name):
         raise RequestError(
-            f"'{one_line(name, 60)}' cannot be a plugin's name: "
-            "use lower-case letters, digits and underscores"
+            f"'{one_line(name, LONGEST_NAME)}' cannot be a plugin's name: "
+            "use at most 100 lower-case letters, digits and underscores, a letter first"
         )
-    path = checked_path("NAME", Path(f"{name}.py"))
-    if path.exists():
+    path = Path(f"{name}.py")
+    if os.path.lexists(path):
         raise RequestError(f"{path} exists already: choose another name or remove it")
 
     template = resources.files("bench") / "templates" / f"{family}.txt"
     class_name = "".join(part.capitalize() for part in name.split("_"))
     text = template.read_text(encoding="utf-8")
-    write_text(path, text.replace("@NAME@", name).replace("@CLASS@", class_name))
+    Tree(Path()).write_text(
+        path.name, text=text.replace("@NAME@", name).replace("@CLASS@", class_name)
+    )
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"Wrote {path}. Next:\n  bench check ./{path}")

@@ -1,9 +1,11 @@
-"""The preparation of a run: its request is checked as a whole, then its folder is opened."""
+"""The preparation of a run: every part of its request is checked, then its folder is opened."""
 
 from __future__ import annotations
 
+import glob
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from bench.commands.folders import RUNS, cache_folder, data_folder
+from bench.commands.paths import checked_folder
 from bench.commands.request import Request, Resources, configuration
 from bench.errors import RequestError
 from bench.machine.devices import choose_device, device_name
@@ -57,7 +60,7 @@ class PreparedRun:
 
 
 def prepare(request: Request, messages: Console, command: str = "") -> PreparedRun:
-    """Check a request as a whole and open its folder.
+    """Check every part of a request and open its folder.
 
     Args:
         request: options of the command.
@@ -88,7 +91,8 @@ def prepare(request: Request, messages: Console, command: str = "") -> PreparedR
 
     title = f"{command}-{name}" if command else name
     default = RUNS / f"{title}-{content_key(resolved)[:8]}"
-    folder = open_folder(request.resources.out or default, {"preset": name, **resolved}, title)
+    path = request.resources.out or checked_folder("--out", default)
+    folder = open_folder(path, {"preset": name, **resolved}, title)
     runner = Runner(grid, config, context, LocalExecutor(context), folder)
     environment = folder.save_environment(describe_environment(context.device))
     device = f"{context.device} ({device_name(context.device)})"
@@ -117,14 +121,24 @@ def open_folder(path: Path, config: Mapping[str, Any], title: str) -> RunFolder:
             "folder with --out"
         )
 
-    siblings = sorted(RUNS.glob(f"{title}-*"), key=lambda sibling: sibling.stat().st_mtime)
-    for sibling in reversed(siblings if earlier is None else []):
+    for sibling in _siblings(title) if earlier is None else []:
         stored = _stored_configuration(sibling)
         if stored is not None and (changed := changed_code(stored, config)):
             logger.info("changed since the run in %s: %s", sibling, "; ".join(changed))
             break
 
     return RunFolder.create(path, config)
+
+
+def _siblings(title: str) -> list[Path]:
+    """The folders of earlier runs whose names begin with a title, the latest first."""
+    found = []
+    for path in RUNS.glob(f"{glob.escape(title)}-*"):
+        # A link may lead nowhere, and another process may remove a folder at any moment.
+        with suppress(OSError):
+            found.append((path.stat().st_mtime, path))
+
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def _stored_configuration(path: Path) -> dict[str, Any] | None:

@@ -78,12 +78,12 @@ def _is_complete(prepared: PreparedRun, records: Sequence[CellRecord], messages:
     folder = prepared.folder
     cells = len(list(prepared.runner.grid.cells()))
     failed = sum(record.status == "failed" for record in records)
-    recorded = {record.key for record in records if folder.record(record.key) is not None}
+    recorded = sum(folder.record(record.key) is not None for record in records)
 
     if failed:
         say(messages, f"{failed} of {cells} cells failed; the same command tries them again")
-    if len(recorded) < cells:
-        missing = f"{cells - len(recorded)} of {cells} cells have no record in {folder.path}"
+    if recorded < cells:
+        missing = f"{cells - recorded} of {cells} cells have no record in {folder.path}"
         say(messages, f"{missing}; the same command tries them again")
 
-    return not failed and len(recorded) == cells
+    return not failed and recorded == cells

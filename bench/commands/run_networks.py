@@ -169,30 +169,25 @@ def _scores(
     record = cell.record
     outcome = cell.outcome
     labels = record.labels
-    machine = machines.get(record.environment, "unknown")
     images = f"{labels['attack']} {labels['eps']:g}, {labels['threat']}"
-    classifier = str(labels["classifier"])
 
+    common: dict[str, Any] = {
+        "classifier": str(labels["classifier"]),
+        "defense": None,
+        "settings": {},
+        "n": record.n,
+        "draws": 1,
+        "machine": machines.get(record.environment, "unknown"),
+    }
     if role == "defense":
-        common = {
-            "classifier": classifier,
+        common |= {
             "defense": str(labels["defense"]),
             "settings": _settings(record.parameters.get("defense", {}), trained),
-            "n": record.n,
             "draws": len(outcome.adversarial_defended),
-            "machine": machine,
         }
         yield _score(clean_accuracy(outcome), "clean", None, common)
         yield _score(robust_accuracy(outcome), images, verdict, common)
     elif role == "classifier":
-        common = {
-            "classifier": classifier,
-            "defense": None,
-            "settings": {},
-            "n": record.n,
-            "draws": 1,
-            "machine": machine,
-        }
         yield _score(undefended_clean_accuracy(outcome), "clean", None, common)
         if record.properties.threat == "graybox":
             yield _score(undefended_robust_accuracy(outcome), images, None, common)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bench.errors import RequestError, nearest
-from bench.text import one_line
+from bench.errors import RequestError, unknown
 
 CHOICES = ("auto", "cpu", "cuda")
 """Kinds of device; `cuda` may be followed by an index, as in `cuda:1`."""
@@ -45,9 +44,6 @@ def parse_device(name: str) -> DeviceName:
             "only; use --device cpu"
         )
     if kind not in CHOICES or (indexed and kind != "cuda"):
-        raise RequestError(
-            f"unknown device '{one_line(name, 60)}' (choose from: {', '.join(CHOICES)}, cuda:N"
-            f"{nearest(name, CHOICES)})"
-        )
+        raise unknown("device", name, (*CHOICES, "cuda:N"))
 
     return DeviceName(kind, index)

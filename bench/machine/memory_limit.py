@@ -1,6 +1,6 @@
 """The loading of PyTorch where the memory of a process is limited, as by `ulimit -v`.
 
-Within a range of limits PyTorch ends the whole process while it is loaded, without an exception. A
+Within a range of limits PyTorch ends the process while it is loaded, without an exception. A
 copy of the process loads it first there, so that this becomes an error like any other.
 """
 

@@ -19,12 +19,16 @@ from bench.plugins.imports import imported_files, module_name
 from bench.plugins.origins import is_builtin_plugin, is_installed, is_outside
 from bench.plugins.reads import Reads
 from bench.plugins.released import is_released
+from bench.store.reading import check_regular
 
 CODE = ("source", "code", "distributions")
 """Parts of a plugin's identity that describe its code."""
 
 IMPORT_READS = Reads()
 """The files that were opened while plugins were imported."""
+
+_identities: dict[type, dict[str, Any]] = {}
+"""The identities that were asked for, so that they stay those of the code that was imported."""
 
 
 def code_identity(cls: type) -> dict[str, Any]:
@@ -69,15 +73,15 @@ def _code_identity(cls: type) -> dict[str, Any]:
 
 
 def digest_of_file(path: Path) -> str:
-    """The SHA-256 digest of a file.
+    """The SHA-256 digest of a regular file of any size.
 
     Raises:
         OSError: the file cannot be read.
+        Unreadable: it is not a regular file.
     """
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-_identities: dict[type, dict[str, Any]] = {}
+    check_regular(path, sys.maxsize)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass
@@ -164,7 +168,7 @@ def _is_as_released(path: Path) -> bool:
 
 
 def _name(path: Path, module: str | None, source: Path) -> str:
-    """The name of a file, wherever its folder lies."""
+    """A name of a file that does not depend on where its folder lies."""
     if is_builtin_plugin(path):
         return f"{path.parent.name}/{path.name}"
     if path.is_relative_to(source.parent):

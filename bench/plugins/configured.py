@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from bench.contracts import Plugin
 from bench.errors import RequestError, unknown
+from bench.failures import message_line
 from bench.plugins.code import code_identity, digest_of_file
 from bench.plugins.declarations import check_declarations
 from bench.plugins.faults import plugin_request
@@ -24,7 +25,7 @@ from bench.plugins.parameters import (
 )
 from bench.registry import REGISTRIES, Registry
 from bench.spec import Spec
-from bench.text import one_line
+from bench.store.reading import Unreadable
 
 P = TypeVar("P", bound=Plugin, covariant=True)
 Q = TypeVar("Q", bound=Plugin)
@@ -95,13 +96,17 @@ def configure(
 
     Raises:
         RequestError: a name or parameter is unknown, a value has the wrong type or is out of range,
-            or a file cannot be read.
+            a file cannot be read, or the plugin raises.
     """
     spec = Spec.parse(spec) if isinstance(spec, str) else spec
-    overrides = overrides or {}
     cls = registry.get(spec.name)
     description = f"{registry.family} '{spec.name}'"
+    with plugin_request(description):
+        return _configured(cls, description, spec, overrides or {})
 
+
+def _configured(cls: type[P], description: str, spec: Spec, overrides: Overrides) -> Configured[P]:
+    """The configured plugin of a class; errors are those of the plugin, or as in `configure`."""
     given = {**overrides.get(spec.name, {}), **dict(spec.parameters)}
     plugin = _instance(cls, description, given)
     check_declarations(description, plugin)
@@ -138,11 +143,10 @@ def _instance(cls: type[Q], description: str, given: Mapping[str, Any]) -> Q:
             raise unknown(f"parameter of {description}:", name, hints)
         values[name] = typed_value(description, name, hints[name], value)
 
-    with plugin_request(description):
-        try:
-            return cls(**values)
-        except (TypeError, ValueError) as error:
-            raise RequestError(f"{description}: {one_line(str(error))}") from None
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"{description}: {message_line(error)}") from None
 
 
 def _with_configured_specs(plugin: Q, overrides: Overrides) -> tuple[Q, dict[str, Json]]:
@@ -173,19 +177,15 @@ def _declared_files(plugin: Plugin, description: str) -> dict[Path, str]:
     """The digests of the files that a plugin declares, in their order.
 
     Raises:
-        RequestError: a file cannot be read, or the plugin raises.
+        RequestError: a file cannot be read.
     """
-    with plugin_request(description):
-        paths = [Path(path) for path in plugin.files()]
-
     digests = {}
-    for path in paths:
+    for path in map(Path, plugin.files()):
         try:
             digests[path] = digest_of_file(path)
-        except OSError as error:
-            raise RequestError(
-                f"{description}: cannot read {path}: {error.strerror or error}"
-            ) from None
+        except (OSError, Unreadable) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise RequestError(f"{description}: cannot read {path}: {reason}") from None
 
     return digests
 

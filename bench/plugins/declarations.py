@@ -16,10 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.contracts import Access, Attack, Defense, MinimumNorm, Network, Norm, Plugin
 from bench.errors import RequestError
 from bench.plugins.faults import plugin_request
-from bench.text import one_line
-
-_LONGEST_VALUE = 60
-"""Length in characters at which a wrong value is cut in messages."""
+from bench.text import LONGEST_NAME, one_line
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def _check(description: str, name: str, declaration: _Declaration, value: object
         _adapter(declaration.hint).validate_python(value, strict=is_strict)
     except ValidationError:
         raise RequestError(
-            f"{description}: {name} is {one_line(repr(value), _LONGEST_VALUE)} "
+            f"{description}: {name} is {one_line(repr(value), LONGEST_NAME)} "
             f"(allowed: {declaration.allowed})"
         ) from None
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from bench.plugins.origins import installation_folder
 
@@ -24,9 +24,13 @@ def distribution_of(path: Path) -> Distribution | None:
     folder = installation_folder(path)
     if folder is None:
         return None
-    top = path.relative_to(folder).parts[0].partition(".")[0]
+    below = path.relative_to(folder)
+    candidates = _distributions(folder).get(_top(below), [])
+    # Several distributions may share a namespace package; the lists of files are long to search.
+    if len(candidates) <= 1:
+        return next(iter(candidates), None)
 
-    return _distributions(folder).get(top)
+    return next((found for found in candidates if _has(found, below)), None)
 
 
 def is_needed(found: Distribution) -> bool:
@@ -70,13 +74,23 @@ def _contents(found: Distribution) -> Iterator[bytes]:
 
 
 @cache
-def _distributions(folder: Path) -> dict[str, Distribution]:
+def _distributions(folder: Path) -> dict[str, list[Distribution]]:
     """The distributions in a folder by the names of their packages and modules."""
-    return {
-        file.parts[0].partition(".")[0]: found
-        for found in distributions(path=[str(folder)])
-        for file in found.files or ()
-    }
+    by_name: dict[str, list[Distribution]] = {}
+    for found in distributions(path=[str(folder)]):
+        for name in {_top(file) for file in found.files or ()}:
+            by_name.setdefault(name, []).append(found)
+
+    return by_name
+
+
+def _top(path: PurePath) -> str:
+    """The name of the package or module that a file below the folder belongs to."""
+    return path.parts[0].partition(".")[0]
+
+
+def _has(found: Distribution, below: Path) -> bool:
+    return any(file.as_posix() == below.as_posix() for file in found.files or ())
 
 
 @cache

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import logging
-import re
 import signal
 import traceback
 from collections.abc import Iterator
@@ -18,33 +15,14 @@ from bench.errors import (
     RequestError,
     StorageError,
 )
+from bench.failures import is_out_of_memory, message_line, message_of, named, tracebacks
 from bench.plugins.process_state import kept_process_state
-from bench.text import one_line
-
-_LONGEST_TYPE = 60
-"""Length in characters at which the name of an exception's type is cut."""
-
-_LONGEST_READ = 100_000
-"""Number of characters of a message that are looked at."""
-
-_LONGEST_OWN = 2_000
-"""Length in characters up to which a message of the harness itself is shown uncut."""
+from bench.text import LONGEST_LINE, one_line
 
 _MOST_MEMBERS = 100
 """Number of exceptions of a group that are looked at."""
 
-_OUT_OF_MEMORY = re.compile(
-    r"DefaultCPUAllocator: (?:can't allocate|not enough) memory"
-    r"|\b(?:CUDA|HIP|MPS|XPU)\b[\w :]{0,20}\bout of memory\b"
-    r"|\bCU\w+_STATUS_ALLOC_FAILED\b"
-    r"|\bCannot allocate memory \(12\)"
-)
-"""Messages of a `RuntimeError` with which PyTorch and its libraries report used-up memory."""
-
 _REMEDY = "; try a smaller --batch-size, or in training a smaller batch_size of the plugin"
-
-tracebacks = logging.getLogger("bench.traceback")
-"""The logger that every exception shown as one line goes to, for `--traceback`."""
 
 
 @contextmanager
@@ -108,11 +86,11 @@ def raised(error: BaseException) -> str:
     frames that it left are released, since the exception would keep them.
     """
     members = _with_members(error)
-    first = f", first {_named(members[1])}" if len(members) > 1 else ""
-    text = f"raised {_named(error)}{first}"
+    first = f", first {named(members[1])}" if len(members) > 1 else ""
+    text = f"raised {named(error)}{first}"
     _log(error)
 
-    if not any(map(_is_out_of_memory, members)):
+    if not any(map(is_out_of_memory, members)):
         return text
     for member in members:
         traceback.clear_frames(member.__traceback__)
@@ -120,39 +98,19 @@ def raised(error: BaseException) -> str:
 
 
 def _log(error: BaseException) -> None:
-    tracebacks.debug("shown as one line: %s", _named(error), exc_info=error)
+    tracebacks.debug("shown as one line: %s", named(error), exc_info=error)
 
 
 def _logged_line(error: BaseException) -> str:
     """The message of an exception in one line; the exception is logged with its traceback."""
     _log(error)
-    return _line(error)
-
-
-def _named(error: BaseException) -> str:
-    """Type and message of an exception in one line."""
-    return f"{one_line(type(error).__name__, _LONGEST_TYPE)}: {_line(error)}"
-
-
-def _line(error: BaseException) -> str:
-    """The message of an exception in one line."""
-    return one_line(_message(error)) or "(no message)"
-
-
-def _message(error: BaseException) -> str:
-    """The beginning of the message of an exception, whose own method may raise too."""
-    try:
-        return str(error)[:_LONGEST_READ]
-    except Interrupted:
-        raise
-    except BaseException as second:  # noqa: BLE001 - a fault in the report of a fault
-        return f"(its message cannot be shown: {type(second).__name__})"
+    return message_line(error) or "(no message)"
 
 
 def _is_clean(error: BaseException) -> bool:
     """Whether the message can be shown as it is."""
-    message = _message(error)
-    return one_line(message, _LONGEST_OWN) == message
+    message = message_of(error)
+    return one_line(message, LONGEST_LINE) == message
 
 
 def _is_by_user(error: BaseException) -> bool:
@@ -169,15 +127,3 @@ def _with_members(error: BaseException) -> list[BaseException]:
             members.extend(member.exceptions)
 
     return members
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    if isinstance(error, RuntimeError):
-        # Most of these errors have no type of their own. The one that has is found by its name,
-        # because this module is free of torch.
-        is_named = type(error).__name__ == "OutOfMemoryError"
-        return is_named or bool(_OUT_OF_MEMORY.search(_message(error)))
-
-    return isinstance(error, MemoryError)

@@ -47,9 +47,9 @@ def _is_outside(text: str) -> bool:
 
 @cache
 def _own_folders() -> tuple[Path, ...]:
-    """The folders of Python's library and of this package."""
+    """The folders of Python's library, of its programs, `bench` among them, and of this package."""
     paths = sysconfig.get_paths()
-    library = {Path(paths[name]) for name in ("stdlib", "platstdlib")}
+    library = {Path(paths[name]) for name in ("stdlib", "platstdlib", "scripts")}
 
     return (*library, *(ROOT / package for package in ("bench", *FAMILIES.values())))
 

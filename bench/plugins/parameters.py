@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.contracts import OmittedAt, SpecOf
 from bench.errors import RequestError
 from bench.spec import Spec, split_list
-from bench.text import one_line
+from bench.text import LONGEST_NAME, one_line
 
 Json = Any
 
@@ -97,7 +97,7 @@ def json_value(value: Any) -> Json:
 
 def _shown(value: Any) -> str:
     """A value in a message, of which the reason must stay visible."""
-    return one_line(str(value), 100)
+    return one_line(str(value), LONGEST_NAME)
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:

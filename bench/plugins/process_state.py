@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -44,6 +44,11 @@ class _Setting:
         except (OSError, RuntimeError) as error:
             return error
 
+    def restore(self, value: Any) -> None:
+        """Set the value again if it has changed, unless it could not be read."""
+        if not isinstance(value, Exception) and self.value() != value:
+            self.write(value)
+
 
 @contextmanager
 def kept_process_state() -> Iterator[None]:
@@ -56,12 +61,11 @@ def kept_process_state() -> Iterator[None]:
     settings = (*_process_settings(), *(_torch_settings() if "torch" in sys.modules else ()))
     before = [setting.value() for setting in settings]
 
-    try:
-        yield
-    finally:
+    # The stack restores all of them, also where one cannot be restored and raises.
+    with ExitStack() as stack:
         for setting, value in zip(settings, before, strict=True):
-            if not isinstance(value, Exception) and setting.value() != value:
-                setting.write(value)
+            stack.callback(setting.restore, value)
+        yield
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,8 @@ _WRITES = os.O_WRONLY | os.O_RDWR
 """Flags of a file that is opened for more than reading."""
 
 
-@dataclass
+# Compared by identity, so that the end of one recording never removes another that is equal.
+@dataclass(eq=False)
 class Reads:
     """The files that were opened while a block ran.
 
@@ -90,7 +91,7 @@ def _add(arguments: tuple[Any, ...], frame: FrameType | None) -> None:
             reads.written.add(path)
     elif is_outside(path):
         reader, while_importing = _reader(frame)
-        # A library that reads its settings when it is first imported is not the user's doing.
+        # A library may read its settings when it is imported; these are no data of the plugin.
         if path.suffix == ".py" or not while_importing:
             for reads in _active:
                 reads.by_reader.setdefault(reader, {}).setdefault(path)

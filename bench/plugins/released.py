@@ -1,8 +1,8 @@
 """The built-in plugins as they were released, by the digests of their files.
 
 A built-in plugin has a `version` in place of its code in its identity, so that a reworded comment
-leaves stored networks valid. A file that someone has changed since is told by its digest, and its
-code then counts like that of any other plugin. `make release-plugins` accepts the present files,
+leaves stored networks valid. A file that someone has changed since has another digest, and its code
+then counts like that of any other plugin. `make release-plugins` accepts the present files,
 after a change that alters no result, or one with a new `version`.
 """
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from bench.errors import RequestError
 from bench.records.damage import damage_refused
-from bench.records.layout import is_something_else
+from bench.records.layout import holds_other_files
 from bench.store.reading import MEBIBYTE, Unreadable
 from bench.store.sealed import SealedFormat
 from bench.store.strict import Count, NonNegative, Text, validated
@@ -57,7 +57,7 @@ def read_configuration(run: Path) -> dict[str, Any]:
 
 
 def claim(tree: Tree, config: Mapping[str, Any]) -> None:
-    """Make a folder that of a run with this configuration, unless it is already.
+    """Write the configuration of a run to its folder, or check that it is the one there.
 
     Raises:
         RequestError: the folder holds a run of another configuration, or something else, or the
@@ -72,7 +72,7 @@ def claim(tree: Tree, config: Mapping[str, Any]) -> None:
 
     with damage_refused(tree.root / FILE, _ELSEWHERE):
         exists = (tree.root / FILE).exists()
-        foreign = not exists and is_something_else(tree.root)
+        foreign = not exists and holds_other_files(tree.root)
     if foreign:
         raise RequestError(f"{tree.root} exists and is not a run's folder: {_ELSEWHERE}")
 

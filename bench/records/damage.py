@@ -11,7 +11,7 @@ from bench.errors import RequestError, StorageError
 
 logger = logging.getLogger("bench")
 
-MADE_AGAIN = "run the same `bench run` again, which makes it anew"
+MADE_AGAIN = "run the same `bench run` again, which makes it again"
 
 
 @contextmanager

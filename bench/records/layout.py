@@ -41,7 +41,7 @@ def raw_files(run: Path, folder: str, ending: str) -> list[Path]:
     return [path for path in _checked(run, folder) if path.suffix == f".{ending}"]
 
 
-def is_something_else(path: Path) -> bool:
+def holds_other_files(path: Path) -> bool:
     """Whether the path holds more than temporary files of a run that was killed at its start.
 
     Raises:

@@ -22,7 +22,7 @@ from bench.text import one_line, visible
 LONGEST_CELL = 1_000
 """Length in characters at which a text in a table for people is cut."""
 
-LONGEST_LINE = 120
+LONGEST_FIGURE_LINE = 120
 """Length in characters at which a line of text in a figure is cut."""
 
 MOST_LINES = 12
@@ -113,18 +113,18 @@ def terminal_text(text: str) -> str:
 def figure_text(text: str) -> str:
     """The text in a figure, without math, cut to at most `MOST_LINES` lines."""
     lines = visible(text).splitlines()
-    shown = [one_line(line, LONGEST_LINE) for line in lines[:MOST_LINES]]
+    shown = [one_line(line, LONGEST_FIGURE_LINE) for line in lines[:MOST_LINES]]
 
     return _NOT_IN_XML.sub("�", "\n".join(shown)).replace("$", r"\$")
 
 
 def shell_word(text: str) -> str:
-    """The text in one line, whole, as a single word of a shell command."""
+    """The uncut text as a single word of a shell command, in one line."""
     return shlex.quote(one_line(text, len(text)))
 
 
 def python_text(text: str) -> str:
-    """The text, whole, as a string of Python code in one line."""
+    """The uncut text as a string of Python code, in one line."""
     return json.dumps(visible(text), ensure_ascii=False)
 
 

@@ -10,12 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.plugins.catalog import DATASETS
-from bench.report.escapes import (
-    markdown_code,
-    markdown_text,
-    python_text,
-    shell_word,
-)
+from bench.report.escapes import markdown_code, markdown_text, python_text, shell_word
 from bench.store.weights import Entry, Score
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_CODE = ("version", "source", "code", "distributions", "files", "observed", "built", "read")
+_CODE = ("version", "source", "code", "distributions", "files", "observed")
 """Parts of a plugin's identity that are no parameters."""
 
 
@@ -33,6 +33,7 @@ def changed_code(earlier: Mapping[str, Any], present: Mapping[str, Any]) -> list
 
 
 def _without_code(value: Any) -> Any:
+    """The value without the parts of plugins' identities that `_CODE` names."""
     if isinstance(value, list | tuple):
         return [_without_code(item) for item in value]
     if not isinstance(value, Mapping):
@@ -60,9 +61,9 @@ def _changed_parts(before: Any, present: Any) -> Iterator[str]:
     yield from _changed_names(before.get("distributions"), present.get("distributions"))
     if before.get("files") != present.get("files"):
         yield "a file that it declares"
-    for part in ("observed", "built", "read"):
-        if before.get(part) != present.get(part):
-            yield "a file that it loads"
+    if before.get("observed") != present.get("observed"):
+        yield "a file that it loads"
+
     parameters = before.get("parameters", {})
     for name, value in present.get("parameters", {}).items():
         yield from _changed_parts(parameters.get(name), value)
@@ -71,5 +72,9 @@ def _changed_parts(before: Any, present: Any) -> Iterator[str]:
 
 def _changed_names(before: Any, present: Any) -> Iterator[str]:
     """The names of the entries that only one of two lists of code has; a name comes first."""
-    entries = [{tuple(entry) for entry in listed or ()} for listed in (before, present)]
-    yield from sorted({str(entry[0]) for entry in entries[0] ^ entries[1]})
+    # The earlier list is from a file, which may hold anything.
+    old, new = (listed if isinstance(listed, list) else [] for listed in (before, present))
+    differing = [entry for entry in old if entry not in new]
+    differing += [entry for entry in new if entry not in old]
+
+    yield from sorted({str(entry[0]) for entry in differing if isinstance(entry, list) and entry})

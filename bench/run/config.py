@@ -9,12 +9,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.contracts import NonNegativeInt, PositiveInt
-from bench.errors import LONGEST_NAME, RequestError, nearest
+from bench.errors import RequestError, nearest
 from bench.latency.settings import LatencySettings
 from bench.run.budgets import Budget, Budgets
 from bench.spec import Spec
 from bench.store.reading import Unreadable, read_toml
-from bench.text import one_line
+from bench.store.strict import reason_of_fault
+from bench.text import LONGEST_NAME, one_line
 
 
 class Restriction(BaseModel):
@@ -56,11 +57,11 @@ class RunConfig(BaseModel):
         defenses: specs of defenses.
         attacks: specs of attacks.
         eps: budgets on the [0, 1] scale, for every attack that `attack_eps` does not name.
-        attack_eps: budgets of single attacks, by the attack's name or its whole spec.
+        attack_eps: budgets of single attacks, by the attack's name or its full spec.
         threats: threat models, such as `whitebox:eot=10`.
         seeds: seeds of training and attacks.
         only: part of the grid that a classifier or a defense takes part in, by its name or its
-            whole spec.
+            full spec.
         n: number of test images, from the first on.
         batch_size: number of images that are attacked and evaluated at once.
         draws: number of evaluations of a randomized defense on the finished images.
@@ -91,7 +92,7 @@ class RunConfig(BaseModel):
     latency: LatencySettings = LatencySettings()
 
     def eps_of(self, label: str, name: str) -> tuple[float, ...]:
-        """The budgets of an attack; those of its whole spec take precedence over those of its name.
+        """The budgets of an attack; those of its full spec take precedence over those of its name.
 
         Args:
             label: spec of the attack, as the grid writes it.
@@ -208,8 +209,8 @@ def _first_fault(error: ValidationError, given: Mapping[str, Any], source: str) 
         table = _TABLES.get(str(location[0]), RunConfig) if len(location) > 1 else RunConfig
         return f"{key}: there is no such key{nearest(str(location[-1]), table.model_fields)}"
 
-    reason = fault["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
-    return f"{key} = {_shown(fault['input'])}: {reason[0].lower()}{reason[1:]}"
+    reason = reason_of_fault(fault).replace("valid tuple", "list")
+    return f"{key} = {_shown(fault['input'])}: {reason}"
 
 
 def _option(location: Sequence[int | str], given: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,6 @@ from bench.registry import REGISTRIES
 from bench.run.config import RunConfig
 from bench.spec import Spec
 from bench.stages.threats import THREATS
-from bench.text import one_line
 
 PluginNames = Mapping[str, Collection[str]]
 """Names of the plugins that there are, by family."""
@@ -103,12 +102,4 @@ def _check(kind: str, names: Collection[str], known: Collection[str]) -> None:
 
 def _check_specs(kind: str, specs: Collection[str], known: Collection[str]) -> None:
     """Check that the plugins of specs are known."""
-    _check(kind, [_name(spec) for spec in specs], known)
-
-
-def _name(spec: str) -> str:
-    """The name in a spec."""
-    try:
-        return Spec.parse(spec).name
-    except RequestError as error:
-        raise RequestError(one_line(str(error))) from None
+    _check(kind, [Spec.parse(spec).name for spec in specs], known)

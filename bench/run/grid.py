@@ -30,7 +30,7 @@ def _unobserved(plugin: Configured[Any], _dataset: str) -> Configured[Any]:
 
 @dataclass(frozen=True)
 class Grid:
-    """The axes of a run, with every plugin configured; making a grid checks the whole request.
+    """The axes of a run, with every plugin configured; making a grid checks the request.
 
     Attributes:
         datasets: names of data sets.
@@ -165,7 +165,7 @@ class Grid:
     def _allows(self, cell: Cell) -> bool:
         """Whether the restrictions of the cell's classifier and defense allow the cell.
 
-        The restriction of a whole spec takes precedence over that of the plugin's name.
+        The restriction of a full spec takes precedence over that of the plugin's name.
         """
         attack = (cell.attack.label, cell.attack.name)
         restrictions = (

@@ -21,6 +21,9 @@ from bench.stages.guard import Guarded
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef
 from bench.store.artifacts import Artifact, ArtifactStore, Tensors, digest_of
 
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+"""Attributes of a torch module that hold its hooks."""
+
 
 class DamagedArtifact(StorageError):
     """A stored artifact whose content does not match its digest.
@@ -197,7 +200,7 @@ class _Loaded:
 def _state_of(module: nn.Module) -> tuple[Any, ...]:
     """The weights of a module as a digest, and the mode and the hooks of its layers."""
     layers = [
-        (layer.training, len(layer._forward_hooks), len(layer._forward_pre_hooks))
+        (layer.training, *(len(getattr(layer, hooks)) for hooks in _HOOKS))
         for layer in module.modules()
     ]
     frozen = not any(parameter.requires_grad for parameter in module.parameters())

@@ -26,7 +26,7 @@ from bench.stages.npz import read_npz
 from bench.stages.originals import ORIGINALS, OriginalSet
 
 OWN = "npz"
-"""Name of the data sets of one's own, which a file holds."""
+"""Name of the data set whose images come from a file of the user."""
 
 _SHUFFLE_SEED = 0
 """Seed of the shuffle of the test set; another value would make it another benchmark."""

@@ -11,8 +11,8 @@ from bench.errors import PluginFault
 from bench.machine.device_lock import shared_use
 from bench.plugins.reads import recorded
 from bench.stages.context import DamagedArtifact, TaskContext
-from bench.stages.reads import warn_of_reads
 from bench.stages.task import Task
+from bench.stages.undeclared import warn_of_reads
 from bench.store.artifacts import Artifact, Meta, Tensors
 
 

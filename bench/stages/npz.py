@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from bench.errors import RequestError
 from bench.store.reading import Unreadable, check_regular
+from bench.text import one_line
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 """Names of the arrays: images and labels for training and test."""
@@ -20,7 +22,14 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _MOST_BYTES = 16 * 2**30
 """Largest size in bytes of the file, and of an array in it."""
 
+_LARGEST_CLASS = 99_999
+"""Largest number of a class; a network has an output for each up to the largest."""
+
 _CHANNELS = (1, 3)
+
+# A RuntimeError stands for encryption, and for a compression that Python does not know.
+_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, MemoryError, RuntimeError)
+"""Exceptions with which NumPy and `zipfile` report an array that they cannot read."""
 
 Images = tuple[Tensor, Tensor]
 
@@ -46,7 +55,8 @@ def read_npz(path: Path) -> tuple[Images, Images]:
     except FileNotFoundError:
         raise RequestError(f"the data set file {path} does not exist") from None
     except OSError as error:
-        raise RequestError(f"cannot read the data set file {path}: {error.strerror}") from None
+        reason = error.strerror or error
+        raise RequestError(f"cannot read the data set file {path}: {reason}") from None
     except ValueError as error:
         raise RequestError(f"the data set file {path}: {error}") from None
 
@@ -64,7 +74,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     except zipfile.BadZipFile as error:
-        raise Unreadable(f"it is not an .npz file ({error})") from None
+        raise Unreadable(f"it is not an .npz file ({one_line(str(error))})") from None
 
     for name in ARRAYS:
         if f"{name}.npy" not in sizes:
@@ -76,8 +86,8 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         # Pickled objects in a stranger's file could run any code.
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in ARRAYS}
-    except (zipfile.BadZipFile, EOFError, ValueError, MemoryError) as error:
-        raise Unreadable(f"an array is damaged ({error})") from None
+    except _DAMAGES as error:
+        raise Unreadable(f"an array is damaged ({one_line(str(error))})") from None
 
 
 def _parts(arrays: dict[str, NDArray[Any]]) -> tuple[Images, Images]:
@@ -132,5 +142,7 @@ def _labels(name: str, arrays: dict[str, NDArray[Any]]) -> Tensor:
         )
     if len(array) and int(array.min()) < 0:
         raise Unreadable(f"{name} has a negative class")
+    if len(array) and int(array.max()) > _LARGEST_CLASS:
+        raise Unreadable(f"{name} has class {array.max()}, above {_LARGEST_CLASS}")
 
     return torch.from_numpy(array.astype(np.int64))

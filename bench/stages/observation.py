@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from bench.contracts import DataInfo, Network
 from bench.errors import PluginFault
-from bench.plugins.code import CODE, digest_of_file
+from bench.plugins.code import CODE
 from bench.plugins.configured import Configured
 from bench.plugins.faults import plugin_call
 from bench.plugins.reads import Reads, recorded
 from bench.stages.references import network_description
 from bench.stages.seeding import seeded
+from bench.stages.undeclared import undeclared
 
 N = TypeVar("N", bound=Network, covariant=True)
 
@@ -73,22 +74,12 @@ class Observer:
 
     def _undeclared(self, plugin: Configured[Network], description: str, reads: Reads) -> list[str]:
         """The digests of files that were opened but not declared, code excepted; each is logged."""
-        counted = set(plugin.identity["files"] or ())
-        counted.update(digest for _, digest in plugin.identity.get("code", ()))
-        counted.add(plugin.identity.get("source"))
-        digests = []
-
-        for path in reads.all():
-            if not path.is_file():
-                continue
-            digest = digest_of_file(path)
-            if digest in counted:
-                continue
-            digests.append(digest)
-            counted.add(digest)
+        digests: dict[str, None] = {}
+        for path, digest in undeclared(reads.all(), plugin.identity):
+            digests.setdefault(digest)
             self._report(description, os.fspath(path))
 
-        return digests
+        return list(digests)
 
     def _report(self, description: str, path: str) -> None:
         if (description, path) not in self._reported:

@@ -122,7 +122,7 @@ class OriginalSet:
     def _array(self, folder: Path, file: OriginalFile) -> NDArray[np.uint8] | None:
         """The array of a file, from the file itself or its archive; None if neither is there."""
         faults = {}
-        for name, read in ((file.name, _content), (file.archive, _unpacked)):
+        for name, read in ((file.name, read_bytes), (file.archive, _unpacked)):
             try:
                 array = file.array(read(folder / name, file.size))
             except (FileNotFoundError, NotADirectoryError):
@@ -149,10 +149,6 @@ class OriginalSet:
             f"put the original {file.archive} there, or remove {' and '.join(faults)}, so that the "
             "original is downloaded; `bench list` says how to use images of your own (npz)"
         )
-
-
-def _content(path: Path, size: int) -> bytes:
-    return read_bytes(path, size)
 
 
 def _unpacked(path: Path, size: int) -> bytes:

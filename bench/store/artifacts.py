@@ -125,7 +125,7 @@ def check_key(kind: str, key: str, meta: Meta) -> None:
 
     Args:
         kind: kind of the artifact.
-        key: whole key, or the first digits of it that name a file.
+        key: full key, or those first digits of it that name a file.
         meta: description of the artifact, with its identity.
 
     Raises:

@@ -8,15 +8,14 @@ holder is one of a killed process, whatever clocks and process numbers say.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import re
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from zlib import crc32
 
 from bench.errors import StorageError
@@ -56,21 +55,6 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise StorageError(
             f"cannot write {path}: {error.strerror or error}; what was written before is intact"
         ) from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, as `write_bytes` does."""
-    write_bytes(path, text.encode())
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object, indented, as `write_bytes` does.
-
-    Raises:
-        ValueError: the content holds NaN or an infinite number.
-        StorageError: the file could not be written.
-    """
-    write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def sweep_partials(folder: Path) -> None:

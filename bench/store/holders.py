@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from bench.store.reading import read_json
-from bench.text import one_line
+from bench.text import LONGEST_NAME, one_line
 
 logger = logging.getLogger("bench")
 
@@ -77,7 +76,7 @@ def described(note: Path) -> str | None:
         pid, host, since = int(content["pid"]), str(content["host"]), float(content["since"])
         if host == platform.node() and not _lives(pid):
             return None
-        where = "" if host == platform.node() else f" on {one_line(host, 60)}"
+        where = "" if host == platform.node() else f" on {one_line(host, LONGEST_NAME)}"
         return f"pid {pid}{where}, since {_clock_time(since)}"
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
@@ -95,7 +94,7 @@ def _lives(pid: int) -> bool:
 
 def _clock_time(moment: float) -> str:
     """The local time of a moment, with its date unless that is today."""
-    then: Any = datetime.fromtimestamp(moment).astimezone()
+    then = datetime.fromtimestamp(moment).astimezone()
     today = datetime.now().astimezone().date()
 
     return f"{then:%H:%M}" if then.date() == today else f"{then:%Y-%m-%d %H:%M}"

@@ -10,8 +10,9 @@ from typing import Any
 FORMAT = 1
 """Version of all stages; raise it when a change makes earlier artifacts invalid.
 
-It stayed at 1 when the files of a plugin came to count by their content alone, in 0.2.0: plugins with
-files have other keys since then, and all others have kept theirs."""
+It stayed at 1 when the files of a plugin came to count by their content alone, in 0.2.0: plugins
+with files have other keys since then, and all others have kept theirs.
+"""
 
 
 def content_key(content: Mapping[str, Any]) -> str:

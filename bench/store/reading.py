@@ -34,7 +34,7 @@ class Unreadable(ValueError):
 
 
 def check_regular(path: Path, most: int) -> int:
-    """The size in bytes of a regular file, before it is opened by someone else's code.
+    """The size in bytes of a regular file, before foreign code opens it.
 
     Args:
         path: file to check; a link is followed.

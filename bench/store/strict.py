@@ -6,11 +6,12 @@ import json
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from bench.errors import RequestError
 from bench.spec import Spec
 from bench.store.reading import Unreadable
-from bench.text import one_line
+from bench.text import LONGEST_NAME, one_line
 
 T = TypeVar("T")
 
@@ -19,9 +20,6 @@ LONGEST_TEXT = 10_000
 
 LARGEST = 2**63 - 1
 """Largest whole number in a file, which is that of 64 bits."""
-
-_LONGEST_SHOWN = 80
-"""Number of characters at which a faulty value or key is cut in a message."""
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 """Settings of a strict model: no unknown keys, and no conversion of values."""
@@ -86,10 +84,15 @@ def validated(model: TypeAdapter[T], content: Any) -> T:
 def first_fault(error: ValidationError) -> str:
     """The first fault of a file in one line: the key, its value if it is short, and the reason."""
     fault = error.errors(include_url=False)[0]
-    key = one_line(".".join(map(str, fault["loc"])), _LONGEST_SHOWN)
+    key = one_line(".".join(map(str, fault["loc"])), LONGEST_NAME)
     value = fault["input"]
     is_shown = isinstance(value, int | float | str) and key
-    shown = f" = {one_line(repr(value), _LONGEST_SHOWN)}" if is_shown else ""
-    reason = one_line(fault["msg"].removeprefix("Value error, "))
+    shown = f" = {one_line(repr(value), LONGEST_NAME)}" if is_shown else ""
 
-    return f"{key}{shown}{': ' if key else ''}{reason[0].lower()}{reason[1:]}"
+    return f"{key}{shown}{': ' if key else ''}{reason_of_fault(fault)}"
+
+
+def reason_of_fault(fault: ErrorDetails) -> str:
+    """The reason why a value is refused, in one line that begins in lower case."""
+    reason = one_line(fault["msg"].removeprefix("Value error, "))
+    return reason[:1].lower() + reason[1:]

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.errors import StorageError
 from bench.store.atomic import write_bytes
+from bench.text import LONGEST_NAME, one_line
 
 LONGEST_STEM = 120
 """Number of characters at which the stem of a file's name is cut."""
@@ -23,8 +24,8 @@ _NAME = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9.=_-]{0,199}")
 def file_stem(text: str) -> str:
     """The text as the stem of a file's name, of safe characters and bounded length.
 
-    Other characters become `-`. A text that is cut ends in a digest of the whole, so that two long
-    texts do not share a file.
+    Other characters become `-`. A text that is cut ends in a digest of the full text, so that two
+    long texts do not share a file.
     """
     stem = _NOT_IN_FILE_NAMES.sub("-", text).lstrip(".") or "-"
     if len(stem) <= LONGEST_STEM:
@@ -60,7 +61,9 @@ class Tree:
         path = self.root
         for part in parts:
             if not _NAME.fullmatch(part):
-                raise StorageError(f"'{part[:60]}' is not the name of a file below {self.root}")
+                raise StorageError(
+                    f"'{one_line(part, LONGEST_NAME)}' is not the name of a file below {self.root}"
+                )
             path = path / part
             if path.is_symlink():
                 raise StorageError(

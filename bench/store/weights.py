@@ -12,10 +12,10 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from bench.errors import RequestError
 from bench.spec import Spec
-from bench.store.artifacts import read_artifact
+from bench.store.artifacts import MOST_BYTES, read_artifact
 from bench.store.keys import artifact_key, content_key
 from bench.store.packaged import packaged_folder
-from bench.store.reading import MEBIBYTE, check_regular, read_json
+from bench.store.reading import check_regular, read_json
 from bench.store.strict import (
     Count,
     Digest,
@@ -34,12 +34,6 @@ KIND = "network"
 """Kind of the artifacts that hold trained networks."""
 
 MANIFEST = "manifest.json"
-
-MOST_MANIFEST = 16 * MEBIBYTE
-"""Largest size of a manifest in bytes."""
-
-MOST_WEIGHTS = 4096 * MEBIBYTE
-"""Largest size of a file of weights in bytes."""
 
 PluginName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")]
 
@@ -107,7 +101,7 @@ class Entry(StrictModel):
 
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}\.safetensors$")]
     sha256: Digest
-    size: Annotated[Count, Field(le=MOST_WEIGHTS)]
+    size: Annotated[Count, Field(le=MOST_BYTES)]
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     digest: Digest
     family: Literal["classifier", "defense"]
@@ -148,7 +142,7 @@ class Manifest(StrictModel):
         """
         path = folder / MANIFEST
         try:
-            return validated(_MANIFEST, _upgraded(read_json(path, MOST_MANIFEST)))
+            return validated(_MANIFEST, _upgraded(read_json(path)))
         except FileNotFoundError:
             raise RequestError(
                 f"{folder} holds no weights: it has no {MANIFEST}, which `bench export` writes"
@@ -211,11 +205,11 @@ def check_file(folder: Path, entry: Entry) -> None:
     """
     path = folder / entry.file
     try:
-        size = check_regular(path, MOST_WEIGHTS)
+        size = check_regular(path, MOST_BYTES)
         if size != entry.size:
             raise ValueError(f"they have {size} bytes instead of {entry.size}")
 
-        artifact = read_artifact(path, MOST_WEIGHTS)
+        artifact = read_artifact(path)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:

@@ -20,7 +20,7 @@ from bench.store.strict import (
     validated,
 )
 
-MOST_FIGURES = 4 * MEBIBYTE
+_MOST_BYTES = 4 * MEBIBYTE
 """Largest size in bytes of a file of published figures."""
 
 Scale = Literal["[0, 1]", "[-1, 1]", "unstated"]
@@ -173,7 +173,7 @@ _PUBLICATION = TypeAdapter(Publication)
 def _read(path: Path) -> Publication:
     """The checked content of a file; a fault is reported in one line."""
     try:
-        return validated(_PUBLICATION, read_json(path, MOST_FIGURES))
+        return validated(_PUBLICATION, read_json(path, _MOST_BYTES))
     except OSError as error:
         raise RequestError(
             f"cannot read published figures {path}: {error.strerror or error}"

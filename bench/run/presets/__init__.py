@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import unknown
-from bench.text import one_line
 
 
 def preset_names() -> list[str]:
@@ -39,5 +38,5 @@ def preset_summary(name: str) -> str:
 
 def _text(name: str) -> str:
     if name not in preset_names():
-        raise unknown("preset", one_line(name, 60), preset_names())
+        raise unknown("preset", name, preset_names())
     return (resources.files("bench.run.presets") / f"{name}.toml").read_text(encoding="utf-8")

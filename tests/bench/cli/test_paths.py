@@ -41,7 +41,7 @@ FILES = {
 """Options and arguments that name files, with the ending by which a value is taken for a file."""
 
 UNUSABLE = {
-    "nobody's home": "~nobody_of_that_name/x",
+    "unknown user": "~nobody_of_that_name/x",
     "a long name": "a" * 300,
     "a long name of a folder": "a" * 256 + "/b",
     "a long name in bytes": "ä" * 128,

@@ -162,9 +162,7 @@ def test_output_that_cannot_be_written_is_a_failure(command: str) -> None:
         ("bench list >&-", 0, 0),
     ],
 )
-def test_output_that_nobody_reads_is_dropped_in_silence(
-    command: str, code: int, lines: int
-) -> None:
+def test_output_without_a_reader_is_dropped_in_silence(command: str, code: int, lines: int) -> None:
     done = bench_in_shell(command)
     assert (done.returncode, done.stderr) == (code, "")
     assert len(done.stdout.splitlines()) == lines

@@ -118,7 +118,9 @@ def test_a_cell_that_fails_in_b_alone_is_a_regression(bench, made: Any, tmp_path
     assert bench("compare", "b", "a", "--fail-below", "0").code == 0
 
 
-def test_what_only_one_run_has_and_what_has_changed_is_told(bench, made: Any, runs: Any) -> None:  # type: ignore[no-untyped-def]
+def test_what_only_one_run_has_and_what_has_changed_is_reported(
+    bench, made: Any, runs: Any
+) -> None:  # type: ignore[no-untyped-def]
     first, second = runs
     for threat in ("graybox", "whitebox"):
         save(made, second, right(1), defense="new", threat=threat)

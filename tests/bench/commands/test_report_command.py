@@ -38,7 +38,7 @@ def test_a_report_against_the_paper_adds_to_the_runs_own(
     assert "Table 1(a)" in capsys.readouterr().out
 
 
-def test_a_wrong_name_is_told_before_anything_is_written(run: Path) -> None:
+def test_a_wrong_name_is_reported_before_anything_is_written(run: Path) -> None:
     with pytest.raises(RequestError, match="did you mean 'paper'"):
         report(run, strict=False, against="papre")
     assert not (run / "tables").exists()

@@ -99,7 +99,7 @@ def test_a_skipped_cell_has_a_record(bench: Any, tiny: Path) -> None:
 
 
 @pytest.mark.parametrize("option", [(), ("--traceback",)])
-def test_a_fault_of_a_plugin_is_one_line_or_whole(
+def test_a_fault_of_a_plugin_is_one_line_or_has_its_traceback(
     bench: Any, tiny: Path, plugins: Path, option: tuple[str, ...]
 ) -> None:
     plugin = ("--plugin", plugins / "faulty.py", "--no-latency")
@@ -112,7 +112,7 @@ def test_a_fault_of_a_plugin_is_one_line_or_whole(
     assert ('raise RuntimeError("no such luck")' in done.err) == bool(option)
 
 
-def test_check_shows_a_fault_whole_on_request(bench: Any, tmp_path: Path) -> None:
+def test_check_shows_a_traceback_on_request(bench: Any, tmp_path: Path) -> None:
     assert bench("new", "defense", "mine").code == 0
     source = Path("mine.py").read_text()
     faulty = source.replace("def forward(self", "def forward(self, *, sorry: int")

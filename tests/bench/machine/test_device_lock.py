@@ -1,4 +1,4 @@
-"""A device that is timed on is used by nobody else."""
+"""A device that one process times on is used by no other."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_without_either_a_private_temporary_folder_is_found_again(
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "open to others", "dangling link"])
-def test_a_name_that_somebody_took_is_passed_over(
+def test_a_name_that_is_taken_is_passed_over(
     folders: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")

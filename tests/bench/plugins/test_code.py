@@ -44,14 +44,14 @@ class Edited({base}):
 """
 
 
-def identity_of(plugin: str, *paths: Path) -> dict[str, Any]:
-    """The identity of the plugin `edited`, imported in a forked process."""
+def identity_of(*plugins: str, site: Path | None = None) -> dict[str, Any]:
+    """The identity of the plugin `edited`, imported in a forked process after the others."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
 
     def child() -> None:
-        sys.path[:0] = map(str, paths)
-        discover((plugin,))
+        sys.path[:0] = [str(site)] if site else []
+        discover(plugins)
         sender.send(json.dumps(configure(DEFENSES, "edited").identity))
 
     process = context.Process(target=child)
@@ -175,17 +175,7 @@ def test_a_file_that_another_plugin_imported_first_still_counts(tmp_path: Path) 
 
     other = tmp_path / "other.py"
     other.write_text("import sys\nsys.path.insert(0, __file__[:-9])\nimport tool\n")
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-
-    def child() -> None:
-        discover((str(other), str(plugin)))
-        sender.send(configure(DEFENSES, "edited").identity)
-
-    process = context.Process(target=child)
-    process.start()
-    process.join(60)
-    assert receiver.recv() == alone
+    assert identity_of(str(other), str(plugin)) == alone
 
 
 def installed(site: Path, value: int, listed: str = "") -> Path:
@@ -194,26 +184,45 @@ def installed(site: Path, value: int, listed: str = "") -> Path:
     plugin = written(package, imports="import edited_plugins.tool")
     (package / "__init__.py").write_text("")
     (package / "tool.py").write_text(f"A = {value}\n")
-    metadata = site / "edited_plugins-1.0.dist-info"
-    metadata.mkdir(exist_ok=True)
-    (metadata / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: edited-plugins\nVersion: 1.0\n"
-    )
-    (metadata / "top_level.txt").write_text("edited_plugins\n")
-    names = [f"edited_plugins/{name}.py,," for name in ("__init__", "plugin", "tool")]
-    (metadata / "RECORD").write_text("\n".join([*names, listed]))
+    files = [f"edited_plugins/{name}.py" for name in ("__init__", "plugin", "tool")]
+    describe(site, "edited-plugins", files, listed)
     return plugin
+
+
+def describe(site: Path, name: str, files: list[str], listed: str = "") -> None:
+    """Write what an installer writes about a distribution."""
+    metadata = site / f"{name.replace('-', '_')}-1.0.dist-info"
+    metadata.mkdir(exist_ok=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (metadata / "RECORD").write_text("\n".join([*(f"{file},," for file in files), listed]))
 
 
 def test_an_edit_of_an_installed_distribution_makes_another_plugin(tmp_path: Path) -> None:
     site = tmp_path / "site-packages"
     installed(site, 1)
-    first = identity_of("edited_plugins.plugin", site)
+    first = identity_of("edited_plugins.plugin", site=site)
     assert first["distributions"][0][:2] == ["edited-plugins", "1.0"]
-    assert identity_of("edited_plugins.plugin", site) == first
+    assert identity_of("edited_plugins.plugin", site=site) == first
 
     installed(site, 2)
-    assert identity_of("edited_plugins.plugin", site) != first
+    assert identity_of("edited_plugins.plugin", site=site) != first
+
+
+@pytest.mark.parametrize("other", ["aaa", "zzz"])
+def test_an_edit_of_one_of_two_distributions_in_a_namespace_makes_another_plugin(
+    tmp_path: Path, other: str
+) -> None:
+    site = tmp_path / "site-packages"
+    written(site / "group" / "ours", imports="import group.ours.tool", files=TOOL)
+    describe(site, "group-ours", ["group/ours/plugin.py", "group/ours/tool.py"])
+    (site / "group" / other).mkdir()
+    (site / "group" / other / "a.py").write_text("")
+    describe(site, f"group-{other}", [f"group/{other}/a.py"])
+    first = identity_of("group.ours.plugin", site=site)
+    assert [name for name, *_ in first["distributions"]] == ["group-ours"]
+
+    (site / "group" / "ours" / "tool.py").write_text("A = 2\n")
+    assert identity_of("group.ours.plugin", site=site) != first
 
 
 def test_another_version_of_a_distribution_that_a_plugin_imports_makes_another_plugin(
@@ -223,10 +232,10 @@ def test_another_version_of_a_distribution_that_a_plugin_imports_makes_another_p
     installed(site, 1, listed="a")
     user = tmp_path / "user"
     plugin = written(user, imports="from edited_plugins import tool")
-    first = identity_of(str(plugin), site)
+    first = identity_of(str(plugin), site=site)
     assert [entry[0] for entry in first["distributions"]] == ["edited-plugins"]
     installed(site, 1, listed="b")
-    assert identity_of(str(plugin), site) != first
+    assert identity_of(str(plugin), site=site) != first
 
 
 def test_a_copied_file_among_the_distributions_counts_as_code(tmp_path: Path) -> None:
@@ -234,9 +243,9 @@ def test_a_copied_file_among_the_distributions_counts_as_code(tmp_path: Path) ->
     site.mkdir()
     (site / "stray_tool.py").write_text("A = 1\n")
     plugin = written(tmp_path / "user", imports="import stray_tool")
-    first = identity_of(str(plugin), site)
+    first = identity_of(str(plugin), site=site)
     (site / "stray_tool.py").write_text("A = 2\n")
-    assert identity_of(str(plugin), site) != first
+    assert identity_of(str(plugin), site=site) != first
 
 
 @pytest.fixture

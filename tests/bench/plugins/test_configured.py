@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import RequestError
 from bench.plugins.configured import configure
+from bench.plugins.discovery import import_plugin
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES
+from tests.plugins.kinds import assert_clean
 
 
 def test_parameters_are_read_as_their_type_asks() -> None:
@@ -121,6 +127,75 @@ def test_a_pickled_checkpoint_is_refused(tmp_path) -> None:  # type: ignore[no-u
         configure(CLASSIFIERS, f"vgg16:weights={tmp_path / 'weights.pt'}")
     with pytest.raises(RequestError, match="No such file"):
         configure(CLASSIFIERS, f"vgg16:weights={tmp_path / 'absent.safetensors'}")
+
+
+PLUGIN = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from bench.contracts import DataInfo, Defense
+from bench.registry import register_defense
+
+
+@register_defense("{name}")
+@dataclass(frozen=True)
+class Odd(Defense):
+    \"\"\"A defense.\"\"\"
+
+    odd: {hint} = "x"
+
+    def files(self) -> list[Path]:
+        return [Path({file!r})]
+
+    def build(self, data: DataInfo) -> nn.Module:
+        return nn.Identity()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("undefined", "Undefined"),
+        ("undefined_inside", "list[Undefined]"),
+        ("raising_hint", "1 / 0"),
+        ("unknown_to_pydantic", "Tensor"),
+    ],
+)
+def test_a_parameter_of_a_type_that_cannot_be_read_is_one_line(
+    tmp_path: Path, name: str, hint: str
+) -> None:
+    path = tmp_path / f"{name}.py"
+    path.write_text(PLUGIN.format(name=name, hint=hint, file=str(path)))
+    import_plugin(str(path))
+    with pytest.raises(RequestError, match=f"^defense '{name}' raised ") as caught:
+        configure(DEFENSES, f"{name}:odd=3")
+    assert_clean(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("a pipe", os.mkfifo),
+        ("a folder", os.mkdir),
+        ("a device", lambda path: path.symlink_to("/dev/zero")),
+        ("No such file", lambda path: path),
+    ],
+)
+def test_a_declared_file_is_a_regular_file(
+    tmp_path: Path, kind: str, make: Callable[[Path], object]
+) -> None:
+    file = tmp_path / "declared"
+    make(file)
+    name = f"declares{kind.replace(' ', '_')}"
+    path = tmp_path / "plugin.py"
+    path.write_text(PLUGIN.format(name=name, hint="str", file=str(file)))
+    import_plugin(str(path))
+    with pytest.raises(RequestError, match=f"^defense '{name}': cannot read {file}: .*{kind}"):
+        configure(DEFENSES, name)
 
 
 def test_the_content_of_a_file_is_part_of_the_identity(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -58,8 +58,10 @@ CHANGES: dict[str, tuple[Callable[[], object], Value]] = {
 
 
 @pytest.fixture(autouse=True)
-def _clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -110,12 +112,14 @@ def test_a_working_folder_that_the_plugin_removes_is_its_fault(tmp_path: Path) -
     def remove() -> None:
         os.chdir(tmp_path)
         gone.rmdir()
+        torch.set_default_dtype(torch.float64)
 
     gone = tmp_path / "gone"
     gone.mkdir()
     os.chdir(gone)
     with pytest.raises(PluginFault, match="x raised FileNotFoundError"), plugin_call("x"):
         remove()
+    assert torch.get_default_dtype() == torch.float32, "the other settings are not restored"
 
 
 def test_what_a_plugin_changes_when_it_is_imported_is_restored(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_report_leaves_out_the_pictures_of_lost_images(
     assert ("damaged images" in caplog.text) == (damage != "removed")
 
 
-def test_images_that_lack_their_counterpart_are_told(
+def test_images_that_lack_their_counterpart_are_reported(
     run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = RunFolder.open(run)

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from bench.errors import StorageError
 from bench.report import contents
 from bench.report.drawing import MOST_INCHES, save_figure, save_figures
-from bench.report.escapes import LONGEST_LINE, MOST_LINES
+from bench.report.escapes import LONGEST_FIGURE_LINE, MOST_LINES
 from bench.report.pictures.strips import Strip, strips_figure
 from bench.report.plotting import legend
 from bench.report.report import Report
@@ -82,7 +82,7 @@ def test_any_text_gives_sound_files_and_no_warning(tmp_path: Path, text: str) ->
 def test_a_text_of_thousands_of_characters_is_cut(text: str, tmp_path: Path) -> None:
     figure = figure_with(text)
     texts = texts_of(tmp_path, figure)
-    assert max(len(each) for each in texts) <= LONGEST_LINE
+    assert max(len(each) for each in texts) <= LONGEST_FIGURE_LINE
     assert len(texts) < 20 * MOST_LINES
     assert all(figure.get_size_inches() <= MOST_INCHES)
 

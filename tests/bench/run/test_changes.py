@@ -64,3 +64,10 @@ def test_a_different_request_is_no_change_of_code(other: dict[str, Any]) -> None
 
 def test_the_same_run_has_no_changes() -> None:
     assert changed_code(configuration(source="1"), configuration(source="1")) == []
+
+
+@pytest.mark.parametrize("odd", [5, [5], [[]], [["tool.py", []]], {"tool.py": 1}, "tool.py", None])
+@pytest.mark.parametrize("part", ["code", "distributions"])
+def test_odd_code_in_a_stored_configuration_is_a_change(part: str, odd: Any) -> None:
+    before, after = configuration(**{part: odd}), configuration(**{part: [HELPER]})
+    assert changed_code(before, after) == ["defense mine (tool.py)"]

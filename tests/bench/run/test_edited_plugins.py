@@ -78,6 +78,11 @@ class Kind:
         self.write(folder, level)
 
 
+def _own_file(folder: Path, level: int) -> None:
+    plugin = folder / "plugin.py"
+    plugin.write_text(plugin.read_text().replace("LEVEL", str(level)))
+
+
 def _module(text: str) -> Callable[[Path, int], object]:
     return lambda folder, level: (folder / "tool.py").write_text(text.format(level))
 
@@ -105,6 +110,7 @@ LOAD = "int(__import__('numpy').load(HERE / 'level.npy'))"
 BASE = "from bench.contracts import Defense\nclass Base(Defense):\n    level = {}\n"
 
 KINDS = {
+    "own file": Kind("LEVEL", _own_file),
     "helper": Kind("tool.LEVEL", _module("LEVEL = {}"), "import tool"),
     "base class": Kind("self.level", _module(BASE), "import tool", "tool.Base"),
     "undeclared file": Kind(LOAD, _array),

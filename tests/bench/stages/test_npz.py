@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from bench.errors import RequestError
 from bench.stages.datasets import load_dataset
 from bench.stages.npz import read_npz
+from tests.plugins.kinds import assert_clean
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, (6, 8, 9), dtype=np.uint8)
@@ -73,6 +77,7 @@ def test_colors_may_come_last(tmp_path: Path) -> None:
         ({"x_test": BYTES[:3, :4]}, "the images of training and test have shapes"),
         ({"y_train": np.zeros(6)}, "y_train has type float64"),
         ({"y_train": np.array([-1, 1, 2, 0, 1, 2])}, "y_train has a negative class"),
+        ({"y_train": np.array([2**63, 1, 2, 0, 1, 2], np.uint64)}, f"y_train has class {2**63}"),
         ({"y_test": np.array([3, 0, 1])}, "y_test has class 3, which y_train lacks"),
         ({"x_train": np.array([object()] * 6)}, "an array is damaged .*pickle"),
     ],
@@ -122,6 +127,50 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, damage: Callable[[Path], obj
     with pytest.raises(RequestError, match=r"the data set file \S+own.npz") as error:
         read_npz(path)
     assert "\n" not in str(error.value)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(compressed=st.booleans(), position=st.floats(0, 1), bit=st.integers(0, 7))
+@example(compressed=False, position=0.01, bit=0)
+def test_every_flipped_bit_is_refused_or_harmless(
+    tmp_path: Path, compressed: bool, position: float, bit: int
+) -> None:
+    path = tmp_path / "own.npz"
+    (np.savez_compressed if compressed else np.savez)(path, **SOUND)
+    expected = read_npz(path)
+    content = bytearray(path.read_bytes())
+    content[int(position * (len(content) - 1))] ^= 1 << bit
+    path.write_bytes(content)
+
+    try:
+        found = read_npz(path)
+    except RequestError as refused:
+        assert_clean(str(refused))
+        return
+    for ours, theirs in zip(expected, found, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+
+
+def _entries(path: Path, offset: int, value: int) -> None:
+    """Change a number in the description of each array in the archive."""
+    content = bytearray(path.read_bytes())
+    for start in range(len(content)):
+        for signature, extra in ((b"PK\3\4", 0), (b"PK\1\2", 2)):
+            if content.startswith(signature, start):
+                content[start + offset + extra] = value
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"), [(6, 1), (8, 99), (8, 1)], ids=["encrypted", "unknown", "shrunk"]
+)
+def test_an_archive_that_python_cannot_unpack_is_refused(
+    tmp_path: Path, offset: int, value: int
+) -> None:
+    path = saved(tmp_path)
+    _entries(path, offset, value)
+    with pytest.raises(RequestError, match=r"own\.npz: an array is damaged"):
+        read_npz(path)
 
 
 def test_a_data_set_of_ones_own_is_loaded_by_its_spec(tmp_path: Path) -> None:

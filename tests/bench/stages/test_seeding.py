@@ -94,7 +94,13 @@ def test_what_plugins_draw_is_repeatable_and_drawn_anew_for_each_batch(
 ) -> None:
     import_plugin(str(plugins / "drawing.py"))
     config = tiny_config.model_copy(
-        update={"defenses": ("drawing",), "attacks": ("drawing_attack",), "eps": (0.3,), "draws": 2}
+        update={
+            "classifiers": ("cnn:epochs=3",),
+            "defenses": ("drawing",),
+            "attacks": ("drawing_attack",),
+            "eps": (0.3,),
+            "draws": 2,
+        }
     )
 
     random.seed(1)

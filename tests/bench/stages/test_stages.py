@@ -208,35 +208,34 @@ def test_an_artifact_that_vanishes_meanwhile_is_reported(
 
 @pytest.mark.parametrize("place", ["weights", "digest in the header"])
 def test_damaged_networks_that_a_task_needs_are_made_again(
-    tmp_path: Path, tiny_config: RunConfig, cells: list[Cell], place: str
+    tmp_path: Path,
+    tasks: CellTasks,
+    context: TaskContext,
+    tiny_config: RunConfig,
+    cells: list[Cell],
+    place: str,
 ) -> None:
     """The digest is read from the header, so damaged weights show only when they are loaded."""
-
-    def fresh() -> CellTasks:
-        context = TaskContext(torch.device("cpu"), ArtifactStore(tmp_path), tmp_path, Silent())
-        return CellTasks(LocalExecutor(context), context, tiny_config)
-
     cell = swapped(
         cells[0],
         defense=defense("convae", tiny_config),
         threat=threat_model("whitebox"),
     )
-    first = fresh()
-    networks = first.networks(cell)
-    expected = first.result(cell, networks).outcome
+    networks = tasks.networks(cell)
+    expected = tasks.result(cell, networks).outcome
     store = ArtifactStore(tmp_path)
     damaged = {}
     for network in (networks.classifier, networks.defense):
         path = store.path("network", network.key)
-        content = bytearray(path.read_bytes())
+        path.parent.mkdir(exist_ok=True)
+        content = bytearray(context.store.path("network", network.key).read_bytes())
         position = -1 if place == "weights" else content.index(network.digest.encode()) + 5
         content[position] ^= 1
         path.write_bytes(content)
         damaged[path] = bytes(content)
-    for stale in (*tmp_path.glob("adversarial/*"), *tmp_path.glob("predictions/*")):
-        stale.unlink()
 
-    again = fresh()
+    other = TaskContext(torch.device("cpu"), store, tmp_path, Silent())
+    again = CellTasks(LocalExecutor(other), other, tiny_config)
     assert again.networks(cell) == networks
     repeated = again.result(cell, networks).outcome
     for name, array in expected.to_arrays().items():
@@ -304,11 +303,15 @@ def _hook(module: Any) -> None:
     module.register_forward_hook(lambda *_: None)
 
 
+def _backward_hook(module: Any) -> None:
+    module.register_full_backward_hook(lambda *_: None)
+
+
 def _require_gradients(module: Any) -> None:
     module.requires_grad_(True)
 
 
-@pytest.mark.parametrize("change", [_scale, _train_mode, _hook, _require_gradients])
+@pytest.mark.parametrize("change", [_scale, _train_mode, _hook, _backward_hook, _require_gradients])
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_network_that_a_task_changes_is_the_tasks_fault_and_loaded_again(
     context: TaskContext, tasks: CellTasks, cells: list[Cell], change: Any, fails: bool
@@ -334,6 +337,7 @@ def test_a_network_that_a_task_changes_is_the_tasks_fault_and_loaded_again(
     module = context.network(reference)
     assert not module.training
     assert not module._forward_hooks
+    assert not module._backward_hooks
     assert not any(parameter.requires_grad for parameter in module.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 

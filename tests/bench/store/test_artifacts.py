@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bench.errors import RequestError, StorageError
-from bench.store import atomic
 from bench.store.artifacts import ArtifactStore, digest_of, read_artifact, write_artifact
 from bench.store.keys import artifact_key
 
@@ -123,27 +122,6 @@ def test_two_processes_make_an_artifact_once(tmp_path: Path) -> None:
         worker.join(30)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert len((tmp_path / "made").read_text().splitlines()) == 1
-
-
-def test_a_full_disk_is_one_clear_error_and_what_was_there_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.json"
-    atomic.write_json(path, {"x": 1})
-
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageError, match=r"cannot write .*a\.json: No space left on device"):
-        atomic.write_json(path, {"x": 2})
-    assert path.read_text() == '{\n  "x": 1\n}\n'
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
-
-
-def test_nan_is_no_json(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="Out of range float"):
-        atomic.write_json(tmp_path / "a.json", {"x": float("nan")})
 
 
 def test_a_cache_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

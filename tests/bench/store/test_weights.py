@@ -108,7 +108,7 @@ def test_a_run_on_weights_is_handed_on_too(
     assert len(Weights.open(Path("more")).entries) == 3
 
 
-def test_weights_of_which_none_is_asked_for_are_told(
+def test_weights_of_which_none_is_asked_for_are_reported(
     bench: Callable[..., Any], tiny: Path, run: Path
 ) -> None:
     done = bench(
@@ -373,7 +373,9 @@ def test_a_folder_of_something_else_is_left_alone(bench: Callable[..., Any], run
     assert (Path("mine") / "README.md").read_text() == "mine"
 
 
-def test_a_network_that_has_left_the_cache_is_told(bench: Callable[..., Any], run: Path) -> None:
+def test_a_network_that_has_left_the_cache_is_reported(
+    bench: Callable[..., Any], run: Path
+) -> None:
     done = bench("export", "out", "elsewhere", "--cache", "empty")
     assert done.code == 2
     assert "the classifier cnn of this run is not in the cache empty" in done.err

@@ -41,9 +41,12 @@ def plugin(tmp_path: Path) -> Any:
     """A module of a user, with functions that open files."""
     path = tmp_path / "user.py"
     path.write_text(
-        "import numpy\n"
+        "import importlib, numpy, sys\n"
         "def read(path): open(path, 'rb').read()\n"
         "def load(path): numpy.load(path)\n"
+        "def compute_name(path):\n"
+        "    sys.path.insert(0, str(path.parent))\n"
+        "    importlib.import_module(path.stem)\n"
         "def scratch(path): numpy.save(path, 1), numpy.load(path)\n"
     )
     spec = spec_from_file_location("user_that_reads", path)
@@ -63,16 +66,19 @@ def warnings_of(
     return [record.getMessage() for record in caplog.records]
 
 
-@pytest.mark.parametrize("function", ["read", "load"])
-def test_data_that_no_key_covers_is_reported(
+@pytest.mark.parametrize("function", ["read", "load", "compute_name"])
+def test_what_no_key_covers_is_reported(
     context: TaskContext,
     tmp_path: Path,
     plugin: Any,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
     function: str,
 ) -> None:
-    path = tmp_path / "noise.npy"
-    np.save(path, 1)
+    path = tmp_path / ("named_late.py" if function == "compute_name" else "noise.npy")
+    with path.open("wb") as file:
+        np.save(file, 1) if path.suffix == ".npy" else file.write(b"A = 1")
+    monkeypatch.setattr(sys, "path", list(sys.path))
     (warning,) = warnings_of(
         context, caplog, lambda: getattr(plugin, function)(path), f"{tmp_path} {function}"
     )

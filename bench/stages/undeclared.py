@@ -1,0 +1,49 @@
+"""Files that plugins read although no key covers them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.plugins.code import digest_of_file
+from bench.plugins.reads import Reads
+from bench.stages.task import Task
+
+logger = logging.getLogger("bench")
+
+
+def undeclared(paths: Iterable[Path], identity: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """The files whose content an identity does not cover, each with its digest.
+
+    Args:
+        paths: files that were opened.
+        identity: identity of a plugin or a task, in which the digest of a covered file stands.
+    """
+    text = json.dumps(identity)
+    for path in paths:
+        if path.is_file():
+            digest = digest_of_file(path)
+            if digest not in text:
+                yield path, digest
+
+
+def warn_of_reads(task: Task, reads: Reads) -> None:
+    """Warn of files that plugin code read while a task ran, too late to be part of its key.
+
+    Args:
+        task: task that has run.
+        reads: files that were opened meanwhile.
+    """
+    for reader in reads.by_reader:
+        if reader is None:
+            continue
+        for path, _ in undeclared(reads.by(reader), task.identity()):
+            logger.warning(
+                "%s reads %s, which files() does not declare: stored results stay as they are "
+                "when it changes",
+                reader,
+                path,
+            )
