@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
+from bench.plugins.counted import counted_digest
 from bench.plugins.distributions import (
     distribution_identity,
     distribution_of,
@@ -19,13 +19,15 @@ from bench.plugins.imports import imported_files, module_name
 from bench.plugins.origins import is_builtin_plugin, is_installed, is_outside
 from bench.plugins.reads import Reads
 from bench.plugins.released import is_released
-from bench.store.reading import check_regular
 
 CODE = ("source", "code", "distributions")
 """Parts of a plugin's identity that describe its code."""
 
 IMPORT_READS = Reads()
 """The files that were opened while plugins were imported."""
+
+REGISTERED_BY: dict[type, Path] = {}
+"""The plugin file whose import registered a class, which another file may define."""
 
 _identities: dict[type, dict[str, Any]] = {}
 """The identities that were asked for, so that they stay those of the code that was imported."""
@@ -35,10 +37,11 @@ def code_identity(cls: type) -> dict[str, Any]:
     """The part of a plugin's identity that describes its code, as JSON values.
 
     `source` is the digest of the file of the class. `code` holds names and digests of the other
-    files: modules that the class, its base classes and their helpers import, and data files that
-    are read during these imports. `distributions` holds name, version and digest of installed
-    distributions. A built-in plugin whose files are as released has none of these, nor has a class
-    that is not in a file. The folders of the files do not count.
+    files: the one that registers the class, modules that these, its base classes and their helpers
+    import, and data files that are read during these imports. `distributions` holds name, version
+    and digest of installed distributions. A built-in plugin whose files are as released has none
+    of these, nor has a class that no file defines or registers. The folders of the files do not
+    count.
 
     The identity is that of the files at the first call, which follows the import of the class.
 
@@ -58,30 +61,16 @@ def _code_identity(cls: type) -> dict[str, Any]:
     source = own[0]
     files = _collected(own)
     others = {path: name for path, name in files.code.items() if path != source}
-    code = sorted(
-        [_name(path, name, source), digest_of_file(path)] for path, name in others.items()
-    )
+    code = sorted([_name(path, name, source), _digest(path)] for path, name in others.items())
     distributions = sorted(
         distribution_identity(found, whole=whole) for found, whole in files.distributions.values()
     )
 
     return {
-        **({} if _is_as_released(source) else {"source": digest_of_file(source)}),
+        **({} if _is_as_released(source) else {"source": _digest(source)}),
         **({"code": code} if code else {}),
         **({"distributions": distributions} if distributions else {}),
     }
-
-
-def digest_of_file(path: Path) -> str:
-    """The SHA-256 digest of a regular file of any size.
-
-    Raises:
-        OSError: the file cannot be read.
-        Unreadable: it is not a regular file.
-    """
-    check_regular(path, sys.maxsize)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass
@@ -141,16 +130,20 @@ def _add(path: Path, name: str | None, files: _Files, *, whole: bool) -> bool:
 def _used_by(path: Path) -> dict[Path, str | None]:
     """The files that a file imports, and those that its code opened while it was imported."""
     imported: dict[Path, str | None] = {**imported_files(path)}
-    return {**dict.fromkeys(IMPORT_READS.by(path)), **imported}
+    used = {**dict.fromkeys(IMPORT_READS.by(path)), **imported}
+    return {_on_disk(file): name for file, name in used.items()}
 
 
 def _class_files(cls: type) -> list[Path]:
-    """The files of a class and of its base classes, without those of Python and this package."""
-    modules = (sys.modules.get(base.__module__) for base in cls.__mro__)
-    names = (getattr(module, "__file__", None) for module in modules)
-    paths = dict.fromkeys(Path(name).absolute() for name in names if name is not None)
+    """The files of a class, of its base classes and of its registration.
 
-    return [path for path in paths if _may_count(path)]
+    Those of Python and this package are left out.
+    """
+    modules = (sys.modules.get(base.__module__) for base in cls.__mro__)
+    names = [getattr(module, "__file__", None) for module in modules]
+    paths = dict.fromkeys(Path(name) for name in (*names, REGISTERED_BY.get(cls)) if name)
+
+    return [path for path in map(_on_disk, paths) if _may_count(path)]
 
 
 def _may_count(path: Path) -> bool:
@@ -161,6 +154,18 @@ def _may_count(path: Path) -> bool:
     found = distribution_of(path)
 
     return found is None or not is_needed(found)
+
+
+def _on_disk(path: Path) -> Path:
+    """The path of a module's file; the archive that holds it, where it lies in one."""
+    path = path.absolute()
+    if path.is_file():
+        return path
+    return next((parent for parent in path.parents if parent.is_file()), path)
+
+
+def _digest(path: Path) -> str:
+    return counted_digest(path, is_code=True)
 
 
 def _is_as_released(path: Path) -> bool:

@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 from bench.contracts import Plugin
 from bench.errors import RequestError, unknown
 from bench.failures import message_line
-from bench.plugins.code import code_identity, digest_of_file
+from bench.plugins.code import code_identity
+from bench.plugins.counted import counted_digest
 from bench.plugins.declarations import check_declarations
 from bench.plugins.faults import plugin_request
 from bench.plugins.parameters import (
@@ -182,7 +183,7 @@ def _declared_files(plugin: Plugin, description: str) -> dict[Path, str]:
     digests = {}
     for path in map(Path, plugin.files()):
         try:
-            digests[path] = digest_of_file(path)
+            digests[path] = counted_digest(path, is_code=False)
         except (OSError, Unreadable) as error:
             reason = getattr(error, "strerror", None) or error
             raise RequestError(f"{description}: cannot read {path}: {reason}") from None

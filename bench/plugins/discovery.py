@@ -19,7 +19,7 @@ from bench.plugins.catalog import (
     is_file_name,
     plugin_source,
 )
-from bench.plugins.code import IMPORT_READS, code_identity
+from bench.plugins.code import IMPORT_READS, REGISTERED_BY, code_identity
 from bench.plugins.faults import plugin_request
 from bench.plugins.packages import FAMILIES, package_folder
 from bench.plugins.reads import recorded
@@ -45,9 +45,8 @@ def discover(plugins: Iterable[str] = ()) -> None:
         import_plugin(plugin)
 
     # Digests are taken now, so that they are those of the code that was imported.
-    for registry in REGISTRIES.values():
-        for name in registry:
-            code_identity(registry.get(name))
+    for cls in _registered():
+        code_identity(cls)
 
 
 def import_plugin(plugin: str) -> str:
@@ -87,7 +86,7 @@ def _import_file(name: str, path: Path) -> None:
     sys.modules[name] = module
 
     try:
-        with _imported(f"plugin {path}"):
+        with _imported(f"plugin {path}", name):
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
@@ -96,12 +95,29 @@ def _import_file(name: str, path: Path) -> None:
 
 def _import(name: str) -> None:
     """Import a module by name."""
-    with _imported(f"plugin module {name}"):
+    with _imported(f"plugin module {name}", name):
         importlib.import_module(name)
 
 
 @contextmanager
-def _imported(description: str) -> Iterator[None]:
-    """Record the files that an import opens; whatever it raises becomes a `RequestError`."""
+def _imported(description: str, module: str) -> Iterator[None]:
+    """Record what an import opens and registers; whatever it raises becomes a `RequestError`.
+
+    Args:
+        description: name of the plugin in the message.
+        module: name of the module that is imported.
+    """
+    before = set(_registered())
     with recorded(IMPORT_READS), plugin_request(f"{description} cannot be imported: it"):
         yield
+
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is not None:
+        for cls in set(_registered()) - before:
+            REGISTERED_BY[cls] = Path(file)
+
+
+def _registered() -> Iterator[type]:
+    """All plugin classes that are registered."""
+    for registry in REGISTRIES.values():
+        yield from map(registry.get, registry)

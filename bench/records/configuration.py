@@ -56,6 +56,14 @@ def read_configuration(run: Path) -> dict[str, Any]:
             raise RequestError(f"{run} is not a run's folder (it has no {FILE})") from None
 
 
+def is_sealed(run: Path) -> bool:
+    """Whether the configuration of a run has a seal, so that all its records have one."""
+    try:
+        return "schema" in CONFIGURATION.read(run / FILE)
+    except (OSError, ValueError):  # reading the configuration itself says what is wrong
+        return False
+
+
 def claim(tree: Tree, config: Mapping[str, Any]) -> None:
     """Write the configuration of a run to its folder, or check that it is the one there.
 

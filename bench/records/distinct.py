@@ -44,8 +44,8 @@ def check_recordable(
         folder: folder that they lie in, for the message.
 
     Raises:
-        RequestError: a label cannot be stored, or there is a record of the same labels that was
-            computed from something else.
+        RequestError: a label cannot be stored, there is a record of the same labels that was
+            computed from something else, or one of no cell of the run.
     """
     recorded = {_identity(record.labels): record for record in records}
     for key, labels in cells.items():
@@ -59,6 +59,24 @@ def check_recordable(
             raise RequestError(
                 f"{folder / file_name(record.key, 'json')} is of a cell of this run, but was "
                 "computed from other data or by another version: choose another folder with --out"
+            )
+
+    _check_foreign(cells, recorded.values(), folder)
+
+
+def _check_foreign(
+    cells: Mapping[str, Mapping[str, Any]], records: Iterable[CellRecord], folder: Path
+) -> None:
+    """Check that every record is that of a cell of the run, under the labels of this cell."""
+    identities = {key: _identity(labels) for key, labels in cells.items()}
+    known = set(identities.values())
+
+    for record in records:
+        identity = _identity(record.labels)
+        if identities.get(record.key, identity) != identity or identity not in known:
+            raise RequestError(
+                f"{folder / file_name(record.key, 'json')} is the record of no cell of this run: "
+                "move it elsewhere"
             )
 
 

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from bench.records.array_files import read_outcome, write_outcome
 from bench.records.cell import CellRecord
-from bench.records.configuration import claim, read_configuration
+from bench.records.configuration import claim, is_sealed, read_configuration
 from bench.records.damage import damage_refused, reason_of, set_aside_damaged
 from bench.records.distinct import check_distinct, check_recordable
 from bench.records.environments import machine_of, read_environments, save_environment
@@ -139,7 +140,7 @@ class RunFolder:
     def record(self, key: str) -> CellRecord | None:
         """The record of that key; None where it or its outcome is missing or damaged."""
         try:
-            record = read_record(self._path("cells", key))
+            record = self._read_record(self._path("cells", key))
             if record.status == "ok":
                 self._load(record)
         except (OSError, ValueError):
@@ -156,7 +157,7 @@ class RunFolder:
         records = []
         for path in raw_files(self.path, "cells", "json"):
             with damage_refused(path):
-                records.append(read_record(path))
+                records.append(self._read_record(path))
         check_distinct(records, self.path / "cells")
 
         return in_order(records, self.config())
@@ -198,7 +199,7 @@ class RunFolder:
     def timing(self, key: str) -> Timing | None:
         """The timing of the call of that key; None where there is none, or a damaged one."""
         try:
-            return read_timing(self._path("latency", key))
+            return self._read_timing(self._path("latency", key))
         except (OSError, ValueError):
             return None
 
@@ -211,7 +212,7 @@ class RunFolder:
         timings = []
         for path in raw_files(self.path, "latency", "json"):
             with damage_refused(path):
-                timings.append(read_timing(path))
+                timings.append(self._read_timing(path))
 
         return timings_in_order(timings)
 
@@ -226,7 +227,7 @@ class RunFolder:
         check_writable(self.path)
 
         set_aside_damaged(raw_files(self.path, "cells", "json"), self._check_cell)
-        set_aside_damaged(raw_files(self.path, "latency", "json"), read_timing)
+        set_aside_damaged(raw_files(self.path, "latency", "json"), self._read_timing)
         self.records()
 
     def _check_cell(self, path: Path) -> None:
@@ -236,7 +237,7 @@ class RunFolder:
             ValueError: one of them is missing or damaged.
             OSError: one of them cannot be read.
         """
-        record = read_record(path)
+        record = self._read_record(path)
         if record.status != "ok":
             return
 
@@ -246,6 +247,17 @@ class RunFolder:
             outcome = file_name(record.key, "safetensors")
             raise Unreadable(f"its outcome {outcome}: {reason_of(damage)}") from None
         self._sound_images(record)
+
+    @cached_property
+    def _is_sealed(self) -> bool:
+        """Whether every record of the run has a seal; those of earlier versions have none."""
+        return is_sealed(self.path)
+
+    def _read_record(self, path: Path) -> CellRecord:
+        return read_record(path, sealed=self._is_sealed)
+
+    def _read_timing(self, path: Path) -> Timing:
+        return read_timing(path, sealed=self._is_sealed)
 
     def _load(self, record: CellRecord) -> Outcome:
         """The outcome of a cell, from its file at the first call."""

@@ -72,7 +72,8 @@ def check_writable(run: Path) -> None:
         for path in [run / folder, *_entries(run, folder)]:
             if path.is_symlink():
                 raise RequestError(
-                    f"{path} is a link, and nothing is written through one: remove it"
+                    f"{path} is a link, and nothing is written through one: put what it leads to "
+                    "in its place"
                 )
 
 
@@ -81,12 +82,12 @@ def _checked(run: Path, folder: str) -> Iterator[Path]:
     for path in _entries(run, folder):
         if not FILE_NAMES[folder].fullmatch(path.name):
             raise RequestError(
-                f"{path.parent}/{one_line(path.name)} is not a file of a run: remove it"
+                f"{path.parent}/{one_line(path.name)} is not a file of a run: move it elsewhere"
             )
         try:
             check_regular(path, _LARGEST)
         except (Unreadable, OSError) as fault:
-            raise RequestError(f"{path}: {reason_of(fault)}: remove it") from None
+            raise RequestError(f"{path}: {reason_of(fault)}: move it elsewhere") from None
         yield path
 
 

@@ -13,6 +13,7 @@ from bench.registry import REGISTRIES
 from bench.run.config import RunConfig
 from bench.spec import Spec
 from bench.stages.threats import THREATS
+from bench.text import LONGEST_NAME, one_line
 
 PluginNames = Mapping[str, Collection[str]]
 """Names of the plugins that there are, by family."""
@@ -36,11 +37,20 @@ def check_fixed_names(config: RunConfig) -> None:
     """
     restricted = [restriction.datasets or () for restriction in config.only.values()]
     for datasets in (config.datasets, *restricted):
+        _check_no_file(datasets)
         _check_specs("dataset", datasets, DATASETS)
     _check_specs("threat model", config.threats, THREATS)
 
     engines_of(config.latency.engines)
     precisions_of(config.latency.precisions)
+
+
+def _check_no_file(datasets: Collection[str]) -> None:
+    """Check that no data set is given as the bare name of a file."""
+    for dataset in datasets:
+        if dataset.endswith(".npz") and ":" not in dataset:
+            shown = one_line(dataset, LONGEST_NAME)
+            raise RequestError(f"dataset '{shown}' is a file: write npz:file={shown}")
 
 
 def check_plugin_names(config: RunConfig, plugins: PluginNames) -> None:

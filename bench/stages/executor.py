@@ -5,6 +5,7 @@ Another engine is another class with the same methods; the stages stay as they a
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from bench.errors import PluginFault
@@ -12,7 +13,7 @@ from bench.machine.device_lock import shared_use
 from bench.plugins.reads import recorded
 from bench.stages.context import DamagedArtifact, TaskContext
 from bench.stages.task import Task
-from bench.stages.undeclared import warn_of_reads
+from bench.stages.undeclared import check_unchanged, warn_of_reads
 from bench.store.artifacts import Artifact, Meta, Tensors
 
 
@@ -54,6 +55,7 @@ class LocalExecutor:
         self._context = context
         self._failed: dict[str, str] = {}
         self._unread: dict[str, Task] = {}
+        self._reported: set[tuple[Path, Path]] = set()
 
     def artifact(self, task: Task) -> Artifact:
         """See `Executor.artifact`. A failure is remembered for the run and never cached."""
@@ -98,5 +100,6 @@ class LocalExecutor:
             except DamagedArtifact as damage:
                 self.repair(damage)
             else:
-                warn_of_reads(task, reads)
+                check_unchanged(task, reads)
+                warn_of_reads(task, reads, self._reported)
                 return result

@@ -20,6 +20,7 @@ from bench.contracts import DataInfo, Network
 from bench.errors import PluginFault
 from bench.plugins.code import CODE
 from bench.plugins.configured import Configured
+from bench.plugins.counted import counted_digest
 from bench.plugins.faults import plugin_call
 from bench.plugins.reads import Reads, recorded
 from bench.stages.references import network_description
@@ -75,8 +76,8 @@ class Observer:
     def _undeclared(self, plugin: Configured[Network], description: str, reads: Reads) -> list[str]:
         """The digests of files that were opened but not declared, code excepted; each is logged."""
         digests: dict[str, None] = {}
-        for path, digest in undeclared(reads.all(), plugin.identity):
-            digests.setdefault(digest)
+        for path, _ in undeclared(reads.all(), plugin.identity):
+            digests.setdefault(counted_digest(path, is_code=False))
             self._report(description, os.fspath(path))
 
         return list(digests)

@@ -55,8 +55,12 @@ class SealedFormat:
             )
         tree.write_json(*parts, content=sealed)
 
-    def read(self, path: Path) -> dict[str, Any]:
+    def read(self, path: Path, *, sealed: bool = False) -> dict[str, Any]:
         """The content of a file without its seal; `schema` is among it where the file states it.
+
+        Args:
+            path: file to read.
+            sealed: whether a file of an earlier version, which has no seal, is refused.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -68,6 +72,8 @@ class SealedFormat:
             raise Unreadable("it does not hold a JSON object")
 
         seal = content.pop(_SEAL, None)
+        if sealed and seal is None:
+            raise Unreadable("it has lost its seal")
         self._check(content, seal)
         return content
 

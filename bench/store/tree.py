@@ -67,7 +67,8 @@ class Tree:
             path = path / part
             if path.is_symlink():
                 raise StorageError(
-                    f"{path} is a link, and nothing is written through one: remove it"
+                    f"{path} is a link, and nothing is written through one: put what it leads to "
+                    "in its place"
                 )
 
         return path

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import sys
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -156,6 +157,70 @@ def test_an_edit_of_any_part_makes_another_plugin(tmp_path: Path, kind: str) -> 
 
     elsewhere = written(tmp_path / "elsewhere", **files)
     assert identity_of(str(elsewhere)) == first, "the folder counts"
+
+
+START = """
+import dataclasses, sys
+from dataclasses import dataclass
+from pathlib import Path
+from torch import nn
+sys.path.insert(0, str(Path(__file__).parent))
+from bench.contracts import Defense
+from bench.registry import register_defense
+"""
+CLASS = """
+@dataclass(frozen=True)
+class Made(Defense):
+    level = 1
+    def build(self, data):
+        return nn.Identity()
+"""
+INDENTED = CLASS.replace("\n", "\n    ")
+FACTORY = {"fact.py": f"{START}\nLEVEL = 0\ndef make(level):{INDENTED}return Made\n"}
+ELSEWHERE = {
+    "a class that a helper registers": (
+        "import fact\nregister_defense('edited')(fact.make(1))\n",
+        FACTORY,
+    ),
+    "a helper that is told to register": (
+        "import fact\nfact.start(1)\n",
+        {"fact.py": FACTORY["fact.py"] + "def start(n): register_defense('edited')(make(n))\n"},
+    ),
+    "a setting of a helper": (
+        "import fact\nfact.LEVEL = 1\nregister_defense('edited')(fact.make(2))\n",
+        FACTORY,
+    ),
+    "a class without a module": (
+        f"{CLASS}\nregister_defense('edited')(dataclasses.make_dataclass('X', [], bases=(Made,), "
+        "frozen=True))\n",
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_the_file_that_registers_a_class_from_elsewhere_counts(tmp_path: Path, kind: str) -> None:
+    text, files = ELSEWHERE[kind]
+    plugin = written(tmp_path, files=files)
+    plugin.write_text(START + text)
+    first = identity_of(str(plugin))
+    assert identity_of(str(plugin)) == first
+    plugin.write_text(START + text.replace("1", "3"))
+    assert identity_of(str(plugin)) != first
+
+
+def test_a_module_in_an_archive_counts_by_the_archive(tmp_path: Path) -> None:
+    plugin = written(
+        tmp_path,
+        imports="sys.path.insert(0, str(Path(__file__).with_name('kit.zip')))\nimport tool",
+    )
+    seen = []
+    for level in (1, 2):
+        with zipfile.ZipFile(tmp_path / "kit.zip", "w") as archive:
+            archive.writestr("tool.py", f"A = {level}\n")
+        seen.append(identity_of(str(plugin)))
+    assert seen[0]["code"][0][0] == "kit.zip"
+    assert seen[0] != seen[1]
 
 
 def test_the_identity_of_a_plugin_in_one_file_is_that_of_version_0_1_0(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_damaged_images_are_made_again_with_their_cells(run: Path, made: Any) ->
 def test_a_file_that_cannot_be_read_is_not_taken_for_damaged(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(path: Path) -> None:
+    def failing(path: Path, **_: bool) -> None:
         raise PermissionError(13, "Permission denied")
 
     before = sorted(run.rglob("*"))
@@ -119,7 +119,7 @@ def test_a_cell_that_was_computed_from_something_else_is_refused(run: Path, made
     folder = RunFolder.open(run)
     cells = {record.key: record.labels for record in folder.records()}
     folder.check_cells(cells)
-    folder.check_cells({"0" * 64: made.record("new").labels})
+    folder.check_cells({**cells, "0" * 64: made.record("new").labels})
     with pytest.raises(RequestError, match="computed from other data or by another version"):
         folder.check_cells({"0" * 64: made.record("a").labels})
 
@@ -191,3 +191,26 @@ def test_the_configuration_is_compared_without_its_seal(run: Path) -> None:
     RunFolder.create(run, {"defenses": ["a", "b", "c"]})
     with pytest.raises(RequestError, match="of another configuration"):
         RunFolder.create(run, {"defenses": ["a", "b"]})
+
+
+def test_a_record_of_no_cell_of_the_run_is_refused(run: Path, made: Any) -> None:
+    """As after a stranger's edit of a label, or a file from another run."""
+    folder = RunFolder.open(run)
+    cells = {record.key: record.labels for record in folder.records()}
+    first = next(iter(cells))
+    others = {key: labels for key, labels in cells.items() if key != first}
+    changed = {**cells, first: {**cells[first], "eps": 0.2}}
+    for of_run in (others, changed):
+        with pytest.raises(
+            RequestError, match=f"{first[:16]}.json is the record of no cell of this"
+        ):
+            folder.check_cells(of_run)
+
+
+def test_a_record_without_a_seal_is_refused_in_a_run_that_has_seals(run: Path) -> None:
+    path = next((run / "cells").glob("*.json"))
+    content = json.loads(path.read_text())
+    del content["seal"]
+    path.write_text(json.dumps({**content, "schema": 3}))
+    with pytest.raises(RequestError, match=r"is damaged \(it has lost its seal"):
+        RunFolder.open(run).records()

@@ -352,12 +352,12 @@ def numbers(run: Path) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("stray", "message"),
     [
-        ("cells/notes.txt", "is not a file of a run: remove it"),
-        ("cells/0123.json", "is not a file of a run: remove it"),
-        ("latency/x.json", "is not a file of a run: remove it"),
-        ("images/0.png", "is not a file of a run: remove it"),
-        ("cells/dir/", "is not a file of a run: remove it"),
-        ("cells/0123456789abcdef.json/", "it is a folder, not a regular file: remove it"),
+        ("cells/notes.txt", "is not a file of a run: move it elsewhere"),
+        ("cells/0123.json", "is not a file of a run: move it elsewhere"),
+        ("latency/x.json", "is not a file of a run: move it elsewhere"),
+        ("images/0.png", "is not a file of a run: move it elsewhere"),
+        ("cells/dir/", "is not a file of a run: move it elsewhere"),
+        ("cells/0123456789abcdef.json/", "it is a folder, not a regular file: move it elsewhere"),
         ("images/0123456789abcdef.safetensors/", "it is a folder, not a regular file"),
     ],
 )

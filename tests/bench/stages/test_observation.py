@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bench.contracts import DataInfo, Defense
-from bench.plugins.code import digest_of_file
 from bench.plugins.configured import Configured
+from bench.plugins.counted import digest_of_file
 from bench.spec import Spec
 from bench.stages.observation import Observer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from bench.plugins.code import digest_of_file
+from bench.errors import PluginFault
+from bench.plugins.counted import counted_digest, digest_of_file
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.task import Task
@@ -96,3 +98,43 @@ def test_declared_and_written_data_and_the_harness_s_own_are_not_reported(
         plugin.scratch(tmp_path / "scratch.npy")
 
     assert not warnings_of(context, caplog, call, f"{tmp_path} {digest_of_file(path)}")
+
+
+@pytest.mark.parametrize(
+    ("is_code", "opened", "fails"),
+    [(False, False, True), (False, True, True), (True, True, True), (True, False, False)],
+)
+def test_a_file_of_the_identity_that_changes_while_a_task_runs_fails_it(
+    context: TaskContext, tmp_path: Path, plugin: Any, is_code: bool, opened: bool, fails: bool
+) -> None:
+    """Code that was imported before does no harm when its file changes."""
+    path = tmp_path / "counted.txt"
+    path.write_text(str(tmp_path))
+    name = f"{tmp_path} {counted_digest(path, is_code=is_code)}"
+
+    def call() -> None:
+        # Another process edits it, since what a task itself writes is its own.
+        subprocess.run(["cp", __file__, path], check=True)
+        if opened:
+            plugin.read(path)
+
+    executor = LocalExecutor(context)
+    if fails:
+        with pytest.raises(PluginFault, match=r"counted.txt has changed since this command began"):
+            executor.artifact(Reading(call, name))
+        assert context.store.load("predictions", Reading(call, name).key) is None
+    else:
+        assert executor.artifact(Reading(call, name)).digest
+
+
+def test_a_file_that_is_written_again_with_the_same_content_has_not_changed(
+    context: TaskContext, tmp_path: Path
+) -> None:
+    path = tmp_path / "counted.txt"
+    path.write_text(str(tmp_path))
+    name = f"{tmp_path} {counted_digest(path, is_code=False)}"
+    assert (
+        LocalExecutor(context)
+        .artifact(Reading(lambda: path.write_text(str(tmp_path)), name))
+        .digest
+    )
