@@ -72,9 +72,9 @@ class SealedFormat:
             raise Unreadable("it does not hold a JSON object")
 
         seal = content.pop(_SEAL, None)
+        self._check(content, seal)
         if sealed and seal is None:
             raise Unreadable("it has lost its seal")
-        self._check(content, seal)
         return content
 
     def _check(self, content: Mapping[str, Any], seal: Any) -> None:
