@@ -18,7 +18,7 @@ from bench.plugins.distributions import (
 from bench.plugins.imports import imported_files, module_name
 from bench.plugins.origins import is_builtin_plugin, is_installed, is_outside
 from bench.plugins.reads import Reads
-from bench.plugins.released import is_released
+from bench.plugins.released import is_all_released, is_released
 
 CODE = ("source", "code", "distributions")
 """Parts of a plugin's identity that describe its code."""
@@ -55,7 +55,8 @@ def code_identity(cls: type) -> dict[str, Any]:
 
 def _code_identity(cls: type) -> dict[str, Any]:
     own = _class_files(cls)
-    if not own:
+    # Without this, every command would look through the imports of all built-in plugins.
+    if not own or (all(map(is_builtin_plugin, own)) and is_all_released()):
         return {}
 
     source = own[0]

@@ -25,6 +25,11 @@ def is_released(path: Path) -> bool:
     return _released().get(name) == _digest(path)
 
 
+def is_all_released() -> bool:
+    """Whether all files of built-in plugins are those that were released."""
+    return present_digests() == _released()
+
+
 def present_digests() -> dict[str, str]:
     """The digests of all files of built-in plugins as they are now, by name."""
     paths = (

@@ -99,8 +99,8 @@ def _read(path: Path) -> dict[str, Any]:
         OSError: it cannot be read.
     """
     content = CONFIGURATION.read(path)
-    is_sealed = content.pop("schema", None) is not None
-    if not is_sealed and not set(_Axes.model_fields) <= set(content):
+    has_schema = content.pop("schema", None) is not None
+    if not has_schema and not set(_Axes.model_fields) <= set(content):
         raise Unreadable("it is not the configuration of a run")
     validated(_AXES, content)
 

@@ -1,4 +1,4 @@
-"""Checks that a run has one record of each cell."""
+"""Checks that a run has at most one record of each cell, and no others."""
 
 from __future__ import annotations
 

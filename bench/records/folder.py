@@ -111,7 +111,7 @@ class RunFolder:
 
         Raises:
             RequestError: a label cannot be stored, or the folder has a record of the same labels
-                that was computed from something else.
+                that was computed from something else, or one of no cell of the run.
         """
         check_recordable(cells, self.records(), self.path / "cells")
 

@@ -76,7 +76,7 @@ class Observer:
     def _undeclared(self, plugin: Configured[Network], description: str, reads: Reads) -> list[str]:
         """The digests of files that were opened but not declared, code excepted; each is logged."""
         digests: dict[str, None] = {}
-        for path, _ in undeclared(reads.all(), plugin.identity):
+        for path in undeclared(reads.all(), plugin.identity):
             digests.setdefault(counted_digest(path, is_code=False))
             self._report(description, os.fspath(path))
 

@@ -1,4 +1,4 @@
-"""Files that plugins read although no key covers them."""
+"""Files that plugins read although no key covers them, and covered ones that have changed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bench.stages.task import Task
 logger = logging.getLogger("bench")
 
 
-def undeclared(paths: Iterable[Path], identity: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """The files whose content an identity does not cover, each with its digest.
+def undeclared(paths: Iterable[Path], identity: Mapping[str, Any]) -> Iterator[Path]:
+    """The files whose content an identity does not cover.
 
     Args:
         paths: files that were opened.
@@ -25,10 +25,8 @@ def undeclared(paths: Iterable[Path], identity: Mapping[str, Any]) -> Iterator[t
     """
     text = json.dumps(identity)
     for path in paths:
-        if path.is_file():
-            digest = digest_of_file(path)
-            if digest not in text:
-                yield path, digest
+        if path.is_file() and digest_of_file(path) not in text:
+            yield path
 
 
 def check_unchanged(task: Task, reads: Reads) -> None:
@@ -58,7 +56,7 @@ def warn_of_reads(task: Task, reads: Reads, reported: set[tuple[Path, Path]]) ->
     for reader in reads.by_reader:
         if reader is None:
             continue
-        for path, _ in undeclared(reads.by(reader), task.identity()):
+        for path in undeclared(reads.by(reader), task.identity()):
             if (reader, path) in reported:
                 continue
             reported.add((reader, path))
