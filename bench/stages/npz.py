@@ -73,7 +73,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-    except zipfile.BadZipFile as error:
+    except _DAMAGES as error:
         raise Unreadable(f"it is not an .npz file ({one_line(str(error))})") from None
 
     for name in ARRAYS:

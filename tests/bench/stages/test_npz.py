@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from collections.abc import Callable
@@ -192,3 +193,15 @@ def test_a_data_set_of_ones_own_is_loaded_by_its_spec(tmp_path: Path) -> None:
 def test_a_wrong_spec_of_a_data_set_is_refused(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         load_dataset(name, tmp_path)
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_every_byte_of_the_directory_of_an_archive_may_be_wrong(tmp_path: Path, bit: int) -> None:
+    path = saved(tmp_path)
+    content = path.read_bytes()
+    for position in range(content.index(b"PK\x01\x02"), len(content)):
+        changed = bytearray(content)
+        changed[position] ^= 1 << bit
+        path.write_bytes(bytes(changed))
+        with contextlib.suppress(RequestError):
+            read_npz(path)
