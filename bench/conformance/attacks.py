@@ -188,7 +188,9 @@ def _largest_budget(subject: Subject) -> float:
     """The distance from a black image to a white one; 1 for a budget that is not a norm."""
     pixels = subject.images[0].numel()
     norm: Norm | None = subject.configured.plugin.ball()
-    return {"linf": 1.0, "l2": math.sqrt(pixels), "l1": float(pixels), None: 1.0}[norm]
+    sides = subject.images.shape[-2] * subject.images.shape[-1]
+    largest = {"linf": 1.0, "l2": math.sqrt(pixels), "l1": float(pixels), "l0": float(sides)}
+    return largest[norm] if norm else 1.0
 
 
 def _moderate_budget(subject: Subject) -> float:

@@ -65,6 +65,7 @@ from bench.contracts.parameters import (
     SpecOf,
 )
 from bench.contracts.plugin import Plugin
+from bench.contracts.stand_in import HasStandIns, Mixture, StandIn
 from bench.errors import NotApplicable
 from bench.geometry import Norm
 from bench.spec import Spec
@@ -81,7 +82,9 @@ __all__ = [
     "Eager",
     "FitContext",
     "Fraction",
+    "HasStandIns",
     "MinimumNorm",
+    "Mixture",
     "Network",
     "NonNegativeFloat",
     "NonNegativeInt",
@@ -93,5 +96,6 @@ __all__ = [
     "PositiveInt",
     "Spec",
     "SpecOf",
+    "StandIn",
     "State",
 ]

@@ -12,8 +12,8 @@ from bench.geometry import Norm, within
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Access = Literal["gradient", "decision"]
-"""What an attack needs from the model: gradients of its logits, or only the predicted classes."""
+Access = Literal["gradient", "score", "decision"]
+"""What an attack needs from the model: gradients of its logits, its logits, or its decisions."""
 
 
 class Attack(Plugin, ABC):
@@ -23,10 +23,17 @@ class Attack(Plugin, ABC):
     sample of the images for the convergence check.
 
     Attributes:
-        access: `gradient` (default), or `decision` for an attack that uses predicted classes only.
+        access: `gradient` (default), `score` for an attack that uses logits without their gradient,
+            or `decision` for one that uses predicted classes only.
+        single_step: whether the attack takes one step along the gradient, so that an attack of many
+            steps should be at least as strong; False by default.
+        returns_unbroken: whether an image that the attack does not break comes back unchanged, as
+            from a search that found nothing; False by default.
     """
 
     access: ClassVar[Access] = "gradient"
+    single_step: ClassVar[bool] = False
+    returns_unbroken: ClassVar[bool] = False
 
     @abstractmethod
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
@@ -35,6 +42,10 @@ class Attack(Plugin, ABC):
         Each call of `model` draws the randomness of a stochastic defense anew. If the model has an
         attribute `eot` = k > 1 (expectation over transformation), the attack follows the mean over
         k calls of the gradient of the loss (Athalye et al. 2018, section 4.2).
+
+        If the attacked model is the pipeline that is evaluated, it has an attribute `evaluated`
+        that is true. An iterative attack should then return the worst iterate of each image for
+        that model, not the last one.
 
         If the attacker may see a purifier that generates images from latent codes, the model has
         the attributes `generator` (else None) and `classifier`: `generator.latent` is the dimension
@@ -63,6 +74,18 @@ class Attack(Plugin, ABC):
         """
         return False
 
+    def targets(self, logits: Tensor, labels: Tensor) -> Tensor | None:  # noqa: ARG002 - overridden
+        """Class that a targeted attack aims at for each image, int64 (n,); None by default.
+
+        The harness records how many images reach it. None too for an attack without a target, and
+        for one that aims at every class in turn.
+
+        Args:
+            logits: the attacked model's logits (n, classes) of the clean images.
+            labels: int64 (n,), the true classes.
+        """
+        return None
+
     def ball(self) -> Norm | None:
         """Norm that `eps` bounds: by default the parameter `norm`, or L-infinity without one.
 
@@ -83,9 +106,12 @@ class Attack(Plugin, ABC):
 class MinimumNorm(Attack):
     """Attack that looks for the nearest adversarial image at any distance.
 
-    It runs once for all budgets. At each budget, an image that is farther away is moved back
-    towards the original until its distance is the budget.
+    An image for which it finds none comes back unchanged. It runs once for all budgets. At each
+    budget, an image that is farther away is moved back towards the original until its distance is
+    the budget.
     """
+
+    returns_unbroken: ClassVar[bool] = True
 
     @abstractmethod
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -97,8 +97,11 @@ class Network(Plugin, ABC):
         inference_parameters: names of parameters that `fit` does not depend on. One trained network
             serves all values of these parameters, for example the restarts of Defense-GAN. `build`
             may use them.
+        stochastic: whether two calls of the module on the same images may differ. The pipeline is
+            then evaluated over several independent draws; False by default.
     """
 
+    stochastic: ClassVar[bool] = False
     inference_parameters: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
@@ -136,12 +139,17 @@ class Defense(Network):
     `accelerated(by: Accelerator)`. It returns a function from images to purified images, composed
     of functions that `by` has made faster.
 
+    A purifier whose exact gradient is zero or misleads should say what an attacker who knows it
+    would follow instead. Give the module a method `stand_ins()`, see
+    `bench.contracts.stand_in.HasStandIns`; the threat model `adaptive` attacks through each.
+
+    A defense that decides by itself, as one that votes over several draws, gives its module a
+    method `classify(images, classifier)` that returns logits (n, classes). It is then called in
+    place of the classifier on the purified images.
+
     Attributes:
-        stochastic: whether two calls on the same images may differ. The purifier is then evaluated
-            over several independent draws; False by default.
         uses_classifier: whether `fit` needs the trained classifier. If not, one network serves all
             classifiers; False by default.
     """
 
-    stochastic: ClassVar[bool] = False
     uses_classifier: ClassVar[bool] = False

@@ -44,6 +44,10 @@ _DECLARATIONS: Mapping[type[Plugin], Mapping[str, _Declaration]] = {
     },
     Attack: {
         "access": _Declaration(lambda attack: attack.access, Access, _names(Access)),
+        "single_step": _Declaration(lambda attack: attack.single_step, bool, "True, False"),
+        "returns_unbroken": _Declaration(
+            lambda attack: attack.returns_unbroken, bool, "True, False"
+        ),
         "stops_at_first_success": _Declaration(
             lambda attack: attack.stops_at_first_success, bool, "True, False"
         ),
@@ -53,12 +57,12 @@ _DECLARATIONS: Mapping[type[Plugin], Mapping[str, _Declaration]] = {
         "ball()": _Declaration(lambda attack: attack.ball(), Norm, _names(Norm)),
     },
     Network: {
+        "stochastic": _Declaration(lambda network: network.stochastic, bool, "True, False"),
         "inference_parameters": _Declaration(
             lambda network: network.inference_parameters, frozenset[str], "a frozenset of names"
         ),
     },
     Defense: {
-        "stochastic": _Declaration(lambda defense: defense.stochastic, bool, "True, False"),
         "uses_classifier": _Declaration(
             lambda defense: defense.uses_classifier, bool, "True, False"
         ),

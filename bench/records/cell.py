@@ -12,7 +12,18 @@ from bench.records.labels import AnyLabels
 from bench.records.pipeline import Pipeline
 from bench.spec import Spec
 from bench.store.reading import Unreadable
-from bench.store.strict import STRICT, Digest, Name, PositiveCount, Text, Whole, validated
+from bench.store.strict import (
+    STRICT,
+    Count,
+    Digest,
+    FilledText,
+    Name,
+    PositiveCount,
+    SpecText,
+    Text,
+    Whole,
+    validated,
+)
 
 SCHEMA = 4
 """Version of the files. 1: the first. 2: facts of the attack, digest of the test images.
@@ -37,7 +48,8 @@ class CellProperties:
 
     Attributes:
         norm: norm that epsilon bounds; None where epsilon bounds something else.
-        access: information that the attack takes from the model, `gradient` or `decision`.
+        access: information that the attack takes from the model: `gradient`, `score` or
+            `decision`.
         minimum_norm: whether the attack looks for the nearest adversarial image.
         steps: number of steps of an iterative attack; None for any other.
         threat: name of the threat model.
@@ -48,12 +60,18 @@ class CellProperties:
         stochastic: whether the defense is randomized.
         stops_at_first_success: whether the attack on an image stops at the first iterate that the
             attacked model misclassifies, so that the image barely fools that model.
+        single_step: whether the attack takes one step along the gradient. None in records of
+            version 0.1.0, where an attack without `steps` counts as one.
+        returns_unbroken: whether an image that the attack does not break comes back unchanged.
+        evaluated: whether the attacked model is the pipeline that is evaluated, so that the attack
+            keeps each image's worst iterate on it.
+        fixed_draw: whether the draw of a randomized defense is fixed and known to the attacker.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
-    norm: Literal["linf", "l2", "l1"] | None
-    access: Literal["gradient", "decision"]
+    norm: Literal["linf", "l2", "l1", "l0"] | None
+    access: Literal["gradient", "score", "decision"]
     minimum_norm: bool
     steps: Whole | None
     threat: Name
@@ -63,6 +81,35 @@ class CellProperties:
     eot: PositiveCount
     stochastic: bool
     stops_at_first_success: bool
+    single_step: bool | None = None
+    returns_unbroken: bool = False
+    evaluated: bool = False
+    fixed_draw: bool = False
+
+
+@dataclass(frozen=True)
+class CascadeMember:
+    """One attack of the cascade of the threat model `adaptive`, and what it did.
+
+    Attributes:
+        name: name of the member, such as `whitebox` or `stand-in mixture`.
+        attack: spec of the attack; empty for the clean images, which come first.
+        attacked: number of images that stood when its turn came.
+        broken: number of images that did not stand any more after it.
+        forward: number of images that the pipeline, or the model in its place, classified for it.
+        backward: number of images through which a gradient was taken for it.
+        reason: why it did not apply, in one line; empty if it ran.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    name: FilledText
+    attack: SpecText | Literal[""]
+    attacked: Count
+    broken: Count
+    forward: Count
+    backward: Count
+    reason: Text = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +129,7 @@ class CellRecord:
         environment: id of the environment that the cell was computed in.
         adversarial_set: digest of the adversarial images; empty where there are none, and in
             records of version 0.1.0.
+        cascade: members of the cascade in their order, for the threat model `adaptive` only.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -97,6 +145,7 @@ class CellRecord:
     networks: Mapping[Name, Digest]
     environment: EnvironmentId
     adversarial_set: Digest | Literal[""] = ""
+    cascade: tuple[CascadeMember, ...] = ()
 
     @property
     def pipeline(self) -> Pipeline:

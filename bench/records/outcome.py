@@ -19,6 +19,7 @@ _DOMAINS = {
     "linf": DISTANCES,
     "l2": DISTANCES,
     "l1": DISTANCES,
+    "l0": DISTANCES,
     "minimum_distance": MINIMA,
 }
 """Values that an array may hold, by its name; any other array holds classes."""
@@ -42,7 +43,8 @@ _IMAGES = ("sample_clean", "sample_adversarial", "sample_purified")
 class Outcome:
     """Predictions and distances for n test images, from which every accuracy is derived.
 
-    A randomized defense is evaluated in m draws, any other in one (m = 1).
+    A randomized pipeline is evaluated in m draws, any other in one (m = 1). The predictions of a
+    randomized classifier without a defense, (n,) below, are (m, n).
 
     Attributes:
         labels: true classes, (n,).
@@ -65,6 +67,12 @@ class Outcome:
         doubled_steps_undefended: predictions of the bare classifier on the first k images, attacked
             with twice the steps, (k,); None where the attacked model contains the defense, or where
             there is no convergence check.
+        larger_step_defended: as `doubled_steps_defended`, with a larger step in place of more.
+        larger_step_undefended: as `doubled_steps_undefended`, with a larger step in place of more.
+        l0: number of changed pixels, (n,); None in outcomes of earlier versions.
+        target: class that a targeted attack aims at, (n,); None for any other attack.
+        broken_by: index of the cascade's member whose image is kept, (n,); None for anything but
+            the threat model `adaptive`.
     """
 
     labels: Array
@@ -80,10 +88,24 @@ class Outcome:
     minimum_distance: Array | None = None
     doubled_steps_defended: Array | None = None
     doubled_steps_undefended: Array | None = None
+    larger_step_defended: Array | None = None
+    larger_step_undefended: Array | None = None
+    l0: Array | None = None
+    target: Array | None = None
+    broken_by: Array | None = None
 
     def distance(self, norm: str) -> Array:
-        """Size of the perturbation in a norm (`linf`, `l2` or `l1`), (n,)."""
-        return {"linf": self.linf, "l2": self.l2, "l1": self.l1}[norm]
+        """Size of the perturbation in a norm, (n,).
+
+        Raises:
+            ValueError: the outcome is of an earlier version, without distances in this norm.
+        """
+        sizes = {"linf": self.linf, "l2": self.l2, "l1": self.l1, "l0": self.l0}
+        size = sizes[norm]
+        if size is None:
+            raise ValueError(f"the outcome has no distances in {norm}")
+
+        return size
 
     def to_arrays(self) -> dict[str, Array]:
         """Arrays by name, as a file holds them."""
@@ -126,11 +148,13 @@ class Outcome:
     def _shape(self, name: str, array: Array) -> tuple[int, ...]:
         """The shape that an array must have: one entry per image, and per draw of the defense."""
         n = self.labels.shape[-1] if self.labels.ndim else 0
-        if name.startswith("doubled_steps") and array.ndim:
+        if name.startswith(("doubled_steps", "larger_step")) and array.ndim:
             n = min(n, array.shape[-1])
         draws = self.adversarial_defended.shape[:1]
+        # A randomized classifier is evaluated in as many draws without the defense.
+        is_undefended_in_draws = name.endswith("_undefended") and array.ndim == 2
 
-        return (*draws, n) if name.endswith("_defended") else (n,)
+        return (*draws, n) if name.endswith("_defended") or is_undefended_in_draws else (n,)
 
 
 @dataclass(frozen=True, eq=False)
