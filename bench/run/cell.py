@@ -13,6 +13,7 @@ from bench.records.cell import CellProperties
 from bench.records.pipeline import Pipeline
 from bench.registry import ATTACKS
 from bench.spec import Spec
+from bench.stages.cascade_budgets import BUDGETS
 from bench.stages.threats import ThreatModel
 from bench.store.keys import content_key
 
@@ -102,6 +103,8 @@ class Cell:
         defense = self.defense.plugin
         threat = self.threat.kind
 
+        stochastic = defense.stochastic or self.classifier.plugin.stochastic
+
         return CellProperties(
             norm=attack.ball(),
             access=attack.access,
@@ -111,10 +114,19 @@ class Cell:
             gradient=threat.gradient,
             sees_defense=threat.sees_defense,
             stronger_than=threat.stronger_than,
-            eot=self.threat.eot if defense.stochastic else 1,
-            stochastic=defense.stochastic,
+            eot=self._eot if stochastic else 1,
+            stochastic=stochastic,
             stops_at_first_success=attack.stops_at_first_success,
+            single_step=attack.single_step,
+            returns_unbroken=attack.returns_unbroken,
+            evaluated=threat.sees_defense,
+            fixed_draw=self.threat.fixed_draw and stochastic,
         )
+
+    @property
+    def _eot(self) -> int:
+        """Number of draws over which a gradient through a randomized pipeline is averaged."""
+        return BUDGETS[self.threat.budget].eot if self.threat.kind.cascade else self.threat.eot
 
     def with_doubled_steps(self) -> Cell | None:
         """The cell with twice the steps of its attack, for the convergence check.

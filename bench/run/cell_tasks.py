@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from bench.contracts import MinimumNorm
 from bench.geometry import Norm, distances
+from bench.records.cell import CascadeMember
 from bench.records.outcome import CellImages, CellResult, Outcome, as_pixels
+from bench.run.cascade_tasks import CascadeTasks
 from bench.run.cell import Cell
 from bench.run.config import RunConfig
 from bench.stages.context import DamagedArtifact, TaskContext
@@ -40,11 +42,13 @@ class _Attacked:
         reference: adversarial set that is evaluated.
         tensors: arrays of the adversarial set.
         nearest: adversarial set before the projection to the budget; only for `MinimumNorm`.
+        members: members of the cascade that made the set; empty for a single attack.
     """
 
     reference: AdversarialRef
     tensors: Tensors
     nearest: AdversarialRef | None = None
+    members: tuple[CascadeMember, ...] = ()
 
 
 class CellTasks:
@@ -60,6 +64,7 @@ class CellTasks:
         self._executor = executor
         self._context = context
         self._config = config
+        self.cascades = CascadeTasks(executor, context, config, self.craft_task)
 
     @property
     def convergence_images(self) -> int:
@@ -176,6 +181,9 @@ class CellTasks:
             linf=np.abs(delta).max(axis=1),
             l2=np.linalg.norm(delta, axis=1),
             l1=np.abs(delta).sum(axis=1),
+            l0=_changed_pixels(clean, adversarial),
+            target=_classes_of(attacked.tensors, "target"),
+            broken_by=_classes_of(attacked.tensors, "broken_by"),
             minimum_distance=self._minimum_distance(cell, networks, attacked, clean, true_classes),
             **self._with_doubled_steps(cell, networks),
         )
@@ -185,10 +193,14 @@ class CellTasks:
             purified=as_pixels(purified),
         )
 
-        return CellResult(outcome, first_images, attacked.reference.digest)
+        return CellResult(outcome, first_images, attacked.reference.digest, attacked.members)
 
     def _attacked(self, cell: Cell, networks: CellNetworks, n: int | None = None) -> _Attacked:
         """The adversarial images of the first n test images (None: of all)."""
+        if cell.threat.kind.cascade:
+            left = self.cascades.run(cell, networks)
+            return _Attacked(left.reference, left.artifact.tensors, members=left.members)
+
         task = self.craft_task(cell, networks, n)
         artifact = self._executor.artifact(task)
         crafted = AdversarialRef(task.key, artifact.digest)
@@ -246,8 +258,12 @@ class CellTasks:
         adversarial: AdversarialRef | None,
         n: int | None = None,
     ) -> NDArray[Any]:
-        """Predictions of the bare classifier, (n,)."""
+        """Predictions of the bare classifier, (n,); of a randomized one, (draws, n)."""
         task = self._predict_task(cell, networks.classifier, None, adversarial, n)
+        if is_stochastic(networks.classifier):
+            predictions, _ = self._in_draws(cell, task, self._draws(cell, networks))
+            return predictions
+
         return self._executor.artifact(task).tensors["predictions"].astype(_CLASS)
 
     def _defended(
@@ -259,7 +275,16 @@ class CellTasks:
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Predictions through the defense (draws, n), and the first purified images of draw 0."""
         task = self._predict_task(cell, networks.classifier, networks.defense, adversarial, n)
-        draws = self._config.draws if is_stochastic(networks.defense) else 1
+        return self._in_draws(cell, task, self._draws(cell, networks))
+
+    def _draws(self, cell: Cell, networks: CellNetworks) -> int:
+        """Number of draws of the pipeline: one if it is deterministic, or its draw is known."""
+        is_random = is_stochastic(networks.classifier, networks.defense)
+        return self._config.draws if is_random and not cell.threat.fixed_draw else 1
+
+    def _in_draws(self, cell: Cell, task: Predict, draws: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Predictions of a task in several draws (draws, n), and the purified images of draw 0."""
+        task = replace(task, is_fixed_draw=cell.threat.fixed_draw)
         artifacts = [self._executor.artifact(replace(task, draw=draw)) for draw in range(draws)]
         predictions = np.stack([artifact.tensors["predictions"] for artifact in artifacts])
 
@@ -287,3 +312,14 @@ class CellTasks:
 
     def _test_split(self, cell: Cell, n: int | None = None) -> SplitRef:
         return self._context.split(cell.dataset, n or self._config.n)
+
+
+def _changed_pixels(clean: NDArray[Any], adversarial: NDArray[Any]) -> NDArray[Any]:
+    """Number of pixels that differ in any channel, float32 (n,)."""
+    changed = (clean != adversarial).any(axis=1).reshape(len(clean), -1)
+    return np.asarray(changed.sum(axis=1), dtype=np.float32)
+
+
+def _classes_of(tensors: Tensors, name: str) -> NDArray[Any] | None:
+    """An array of small whole numbers of an adversarial set; None where it has none."""
+    return tensors[name].astype(_CLASS) if name in tensors else None

@@ -13,6 +13,8 @@ from bench.errors import RequestError, nearest
 from bench.latency.settings import LatencySettings
 from bench.run.budgets import Budget, Budgets
 from bench.spec import Spec
+from bench.stages.cascade_budgets import CASCADE
+from bench.stages.threats import THREATS
 from bench.store.reading import Unreadable, read_toml
 from bench.store.strict import reason_of_fault
 from bench.text import LONGEST_NAME, one_line
@@ -57,7 +59,8 @@ class RunConfig(BaseModel):
         defenses: specs of defenses.
         attacks: specs of attacks.
         eps: budgets on the [0, 1] scale, for every attack that `attack_eps` does not name.
-        attack_eps: budgets of single attacks, by the attack's name or its full spec.
+        attack_eps: budgets of single attacks, by the attack's name or its full spec; under the name
+            `cascade`, those of the threat model `adaptive`.
         threats: threat models, such as `whitebox:eot=10`.
         seeds: seeds of training and attacks.
         only: part of the grid that a classifier or a defense takes part in, by its name or its
@@ -147,17 +150,20 @@ def resolve(content: Mapping[str, Any], overrides: Mapping[str, Any], source: st
         raise RequestError(_first_fault(error, given, source)) from None
 
     if "attack_eps" in given:
-        _check_attacks_of_budgets(given["attack_eps"], config.attacks)
+        _check_attacks_of_budgets(given["attack_eps"], config.attacks, config.threats)
 
     return config
 
 
-def _check_attacks_of_budgets(named: Iterable[str], attacks: Iterable[str]) -> None:
+def _check_attacks_of_budgets(
+    named: Iterable[str], attacks: Iterable[str], threats: Iterable[str]
+) -> None:
     """Check that the command line gives budgets only for attacks of the run.
 
     A preset or file may hold budgets for others, which a command line left out.
     """
-    specs = [Spec.parse(attack) for attack in attacks]
+    has_cascade = any(THREATS[name].cascade for name in map(_name, threats) if name in THREATS)
+    specs = [Spec.parse(attack) for attack in (*attacks, *([CASCADE] if has_cascade else []))]
     labels = [str(spec) for spec in specs]
     known = {*labels, *(spec.name for spec in specs)}
 
@@ -168,6 +174,10 @@ def _check_attacks_of_budgets(named: Iterable[str], attacks: Iterable[str]) -> N
                 f"--eps {shown}=...: the run has no attack '{shown}' "
                 f"(its attacks: {one_line(', '.join(labels))}{nearest(name, known)})"
             )
+
+
+def _name(spec: str) -> str:
+    return Spec.parse(spec).name
 
 
 def _merged_budgets(content: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from bench.plugins.configured import Configured
 from bench.registry import REGISTRIES
 from bench.run.config import RunConfig
 from bench.spec import Spec
+from bench.stages.cascade_budgets import CASCADE
 from bench.stages.threats import THREATS
 from bench.text import LONGEST_NAME, one_line
 
@@ -70,12 +71,12 @@ def check_plugin_names(config: RunConfig, plugins: PluginNames) -> None:
 
     names = [name for family in plugins.values() for name in family]
     _check("plugin under [parameters]:", config.parameters, names)
-    _check_specs("attack under [attack_eps]:", config.attack_eps, attacks)
+    _check_specs("attack under [attack_eps]:", config.attack_eps, [*attacks, CASCADE])
 
     restricted = [*plugins["classifier"], *plugins["defense"]]
     _check_specs("classifier or defense under [only]:", config.only, restricted)
     for restriction in config.only.values():
-        _check_specs("attack under [only]:", restriction.attacks or (), attacks)
+        _check_specs("attack under [only]:", restriction.attacks or (), [*attacks, CASCADE])
 
 
 def check_attack_specs(config: RunConfig, attacks: Sequence[Configured[Attack]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
 from bench.run.cell import CELL_FORMAT, Cell
 from bench.run.config import Restriction, RunConfig
 from bench.run.config_checks import check_attack_specs, check_budgets, check_names
+from bench.stages.cascade_budgets import CASCADE, CascadeNorm, cascade_attack
 from bench.stages.threats import ThreatModel, threat_model
 
 P = TypeVar("P", bound=Plugin)
@@ -41,6 +42,8 @@ class Grid:
         seeds: seeds of training and attacks.
         restrictions: part of the grid that a classifier or a defense takes part in, by its spec or
             its name.
+        cascades: threat models that bring a cascade of their own, each with its pseudo attack and
+            its budgets.
         observe: function that adds to a plugin's identity what shows only while it builds a network
             for a data set, see `bench.stages.observation`.
     """
@@ -52,6 +55,7 @@ class Grid:
     threats: tuple[ThreatModel, ...]
     seeds: tuple[int, ...]
     restrictions: Mapping[str, Restriction]
+    cascades: tuple[tuple[ThreatModel, Configured[Attack], tuple[float, ...]], ...] = ()
     observe: Observe = _unobserved
 
     @classmethod
@@ -65,17 +69,18 @@ class Grid:
         check_names(config)
         attacks = _configured(ATTACKS, config.attacks, config)
         check_attack_specs(config, attacks)
+        budgets = tuple((attack, _budgets(attack, config)) for attack in attacks)
+        threats = tuple(threat_model(text, config.parameters) for text in _unique(config.threats))
 
         grid = cls(
             datasets=_unique(config.datasets),
             classifiers=_configured(CLASSIFIERS, config.classifiers, config),
             defenses=_configured(DEFENSES, config.defenses, config),
-            attacks=tuple((attack, _budgets(attack, config)) for attack in attacks),
-            threats=tuple(
-                threat_model(text, config.parameters) for text in _unique(config.threats)
-            ),
+            attacks=budgets,
+            threats=threats,
             seeds=_unique(config.seeds),
             restrictions=config.only,
+            cascades=tuple(_cascades(threats, budgets, config)),
         )
         if next(grid.cells(), None) is None:
             raise RequestError(
@@ -112,7 +117,10 @@ class Grid:
         families: dict[str, tuple[Configured[Plugin], ...]] = {
             "classifiers": self.classifiers,
             "defenses": self.defenses,
-            "attacks": tuple(attack for attack, _ in self.attacks),
+            "attacks": (
+                *(attack for attack, _ in self.attacks),
+                *(attack for _, attack, _ in self.cascades),
+            ),
         }
         plugins = {
             family: {plugin.label: self._identity(plugin) for plugin in members}
@@ -131,9 +139,14 @@ class Grid:
         for dataset, seed, classifier, defense in pipelines:
             classifier = self.observe(classifier, dataset)
             defense = self.observe(defense, dataset)
-            threats = [self._threat(threat, dataset) for threat in self.threats]
+            plain = [
+                self._threat(threat, dataset) for threat in self.threats if not threat.kind.cascade
+            ]
             for attack, budgets in self.attacks:
-                for eps, threat in itertools.product(budgets, threats):
+                for eps, threat in itertools.product(budgets, plain):
+                    yield Cell(dataset, classifier, defense, attack, eps, threat, seed)
+            for threat, attack, budgets in self.cascades:
+                for eps in budgets:
                     yield Cell(dataset, classifier, defense, attack, eps, threat, seed)
 
     def _threat(self, threat: ThreatModel, dataset: str) -> ThreatModel:
@@ -190,6 +203,31 @@ def _budgets(attack: Configured[Attack], config: RunConfig) -> tuple[float, ...]
     check_budgets(attack, budgets)
 
     return budgets
+
+
+def _cascades(
+    threats: Iterable[ThreatModel],
+    attacks: Sequence[tuple[Configured[Attack], tuple[float, ...]]],
+    config: RunConfig,
+) -> Iterator[tuple[ThreatModel, Configured[Attack], tuple[float, ...]]]:
+    """The cascades of a run, in every norm of its attacks that has one, at their budgets.
+
+    Budgets of the name `cascade` replace those of the attacks in L-infinity.
+    """
+    own = _unique(config.attack_eps.get(CASCADE, ()))
+    for threat in threats:
+        if not threat.kind.cascade:
+            continue
+        norms: tuple[CascadeNorm, ...] = ("linf", "l2")
+        for norm in norms:
+            listed = [eps for attack, eps in attacks if attack.plugin.ball() == norm]
+            budgets = _unique(tuple(itertools.chain.from_iterable(listed)))
+            if norm == "linf" and own:
+                budgets = own
+            if budgets:
+                attack = cascade_attack(norm, threat.budget)
+                check_budgets(attack, budgets)
+                yield threat, attack, budgets
 
 
 def _unique(values: tuple[V, ...]) -> tuple[V, ...]:

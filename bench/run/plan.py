@@ -153,6 +153,10 @@ class Planner:
 
         unused = NetworkRef(cell.defense, networks.classifier.info, key="", digest="")
         references = CellNetworks(networks.classifier, defense or unused, networks.substitute)
+        if cell.threat.kind.cascade:
+            cached = self._tasks.cascades.first_step_is_cached(cell, references)
+            return content_key(cell.labels()), cached
+
         task = self._tasks.craft_task(cell, references, n)
 
         return task.key, self._context.store.digest(task.kind, task.key) is not None

@@ -118,6 +118,7 @@ class Runner:
             networks=networks.digests() if networks else {},
             environment=environment,
             adversarial_set=result.adversarial_set if result else "",
+            cascade=result.cascade if result else (),
         )
         self.folder.save(
             record, result.outcome if result else None, result.images if result else None

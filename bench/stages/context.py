@@ -98,9 +98,9 @@ class TaskContext:
         if key not in self._networks:
             artifact = self._load("network", reference, f"the trained {reference.description}")
             with plugin_call(reference.description):
-                module = reference.plugin.plugin.build(reference.info)
+                module = reference.plugin.trained.plugin.build(reference.info)
                 load_weights(module, artifact)
-                module = module.to(self.device)
+                module = reference.plugin.around(module).to(self.device)
                 module.requires_grad_(False)
                 module.eval()
                 self._networks[key] = _Loaded(module, reference.description, _state_of(module))

@@ -24,11 +24,13 @@ from bench.stages.crafting import (
     parameters_at_budget,
     perturb,
     random_noise,
+    target_classes,
 )
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
 from bench.stages.seeding import seeded
+from bench.stages.surrogates import fixed_draw
 from bench.stages.task import Task
-from bench.stages.threats import ThreatModel
+from bench.stages.threats import AnyAttackedModel, ThreatModel
 from bench.store.artifacts import Meta, Tensors
 
 
@@ -65,8 +67,12 @@ class Craft(Task):
 
     @property
     def eot(self) -> int:
-        """Number of draws that the gradient is averaged over; 1 for a deterministic purifier."""
-        return self.threat.eot if is_stochastic(self.purifier) else 1
+        """Number of draws that the gradient is averaged over; 1 for a deterministic model."""
+        return self.threat.eot if self._is_stochastic else 1
+
+    @property
+    def _is_stochastic(self) -> bool:
+        return is_stochastic(self.classifier, self.purifier)
 
     @property
     def title(self) -> str:
@@ -85,6 +91,7 @@ class Craft(Task):
             "eps": self.eps,
             "threat": self.threat.kind.name,
             "eot": self.eot,
+            **self.threat.options,
             "data": self.split.digest,
             **{
                 name: network.identity if network else None
@@ -99,12 +106,13 @@ class Craft(Task):
 
         Tensors: `adversarial` (n, c, h, w); `attacked` (n,) bool, false for an image left unchanged
         because the attacked model already misclassifies it (under transfer and with a stochastic
-        purifier every image is attacked); `gradient_norm` (n,), the L2 norm of the loss gradient at
-        the clean image, NaN if the threat model gives no gradient.
+        model every image is attacked); `gradient_norm` (n,), the L2 norm of the loss gradient at
+        the clean image, NaN if the threat model gives no gradient; for a targeted attack, `target`
+        int64 (n,), the class that it aims at.
         """
         images, labels = context.images(self.split)
         model = self._model(context)
-        parts: dict[str, list[Tensor]] = {"adversarial": [], "attacked": [], "gradient_norm": []}
+        parts: list[dict[str, Tensor]] = []
 
         with context.progress.step(f"craft {self.title}", len(labels)) as step:
             if model is not None:
@@ -115,18 +123,22 @@ class Craft(Task):
             for start in range(0, len(labels), self.batch_size):
                 batch = images[start : start + self.batch_size]
                 targets = labels[start : start + self.batch_size]
+                if model is not None and self.threat.fixed_draw:
+                    model.draw = fixed_draw(self.seed, start)
                 with seeded(context.device, self.key, start):
-                    results = self._attack(model, batch, targets)
-                for name, tensor in zip(parts, results, strict=True):
-                    parts[name].append(tensor)
+                    parts.append(self._attack(model, batch, targets))
                 step.advance(len(batch))
 
-        tensors = {name: torch.cat(batches).cpu().numpy() for name, batches in parts.items()}
-        return tensors, self._meta()
+        tensors = {
+            name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]
+        }
+        return tensors, self._meta(model)
 
-    def _meta(self) -> Meta:
+    def _meta(self, model: AnyAttackedModel | None) -> Meta:
         """The description stored beside the tensors."""
         meta: dict[str, Any] = {"title": self.title, "identity": self.identity()}
+        if model is not None:
+            meta["calls"] = {"forward": model.forward_images, "backward": model.backward_images}
         if self.eps is not None:
             meta["attack"] = parameters_at_budget(self.attack, self.eps)
 
@@ -151,7 +163,7 @@ class Craft(Task):
         names = [network.description for network in self._attacked_networks()]
         return f"{' with '.join(names)} ({self.threat.label})"
 
-    def _model(self, context: TaskContext) -> nn.Module | None:
+    def _model(self, context: TaskContext) -> AnyAttackedModel | None:
         """The model under attack; None if the threat model is random noise."""
         surrogate = self.threat.kind.surrogate
         if surrogate is None:
@@ -164,20 +176,22 @@ class Craft(Task):
         with plugin_call(self._description):
             model = surrogate(networks["purifier"], networks["classifier"], networks["substitute"])
             model.eval()
-        model.eot = self.eot  # type: ignore[assignment]
+        model.eot = self.eot
+        model.evaluated = self.threat.kind.sees_defense
 
         return model
 
     def _attack(
-        self, model: nn.Module | None, images: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Adversarial images, a mask (n,) of the attacked ones, and gradient norms (n,)."""
+        self, model: AnyAttackedModel | None, images: Tensor, labels: Tensor
+    ) -> dict[str, Tensor]:
+        """The tensors of a batch, see `run`."""
         attacked = torch.ones(len(labels), dtype=torch.bool, device=images.device)
         gradients = torch.full((len(labels),), float("nan"), device=images.device)
         if model is None:
-            return self._noise(images), attacked, gradients
+            noisy = self._noise(images)
+            return {"adversarial": noisy, "attacked": attacked, "gradient_norm": gradients}
 
-        if self.substitute is None and not is_stochastic(self.purifier):
+        if self.substitute is None and not self._is_stochastic:
             with torch.no_grad(), plugin_call(self._description):
                 attacked = model(images).argmax(1) == labels
 
@@ -186,8 +200,12 @@ class Craft(Task):
 
         adversarial = images.clone()
         adversarial[attacked] = self._perturbed(model, images[attacked], labels[attacked])
+        result = {"adversarial": adversarial, "attacked": attacked, "gradient_norm": gradients}
 
-        return adversarial, attacked, gradients
+        aim = target_classes(self.attack, model, images[attacked], labels[attacked])
+        if aim is not None:
+            result["target"] = labels.clone().masked_scatter_(attacked, aim)
+        return result
 
     def _perturbed(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Adversarial versions of images that the model classifies correctly."""

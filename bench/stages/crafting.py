@@ -84,6 +84,38 @@ def minimise(
     return checked_images(description, output, images).detach()
 
 
+def target_classes(
+    attack: Configured[Attack], model: nn.Module, images: Tensor, labels: Tensor
+) -> Tensor | None:
+    """The class that a targeted attack aims at for each image, int64 (n,); None without a target.
+
+    Args:
+        attack: attack that was run.
+        model: attacked model; images and labels as in `perturb`.
+        images: float32 (n, channels, height, width) in [0, 1].
+        labels: int64 (n,), the true classes.
+
+    Raises:
+        PluginFault: the attack raised, or returned something else than classes.
+    """
+    plugin = attack.plugin
+    if type(plugin).targets is Attack.targets or len(images) == 0:
+        return None
+
+    description = f"attack {attack.label}"
+    with plugin_call(description), torch.no_grad():
+        logits = model(images)
+        aim = plugin.targets(logits, labels.clone())
+        if aim is None:
+            return None
+        if not isinstance(aim, Tensor) or aim.shape != labels.shape or aim.dtype != torch.int64:
+            raise PluginFault(f"{description}: targets() must return one class (int64) per image")
+        if int(aim.min()) < 0 or int(aim.max()) >= logits.shape[1]:
+            raise PluginFault(f"{description}: targets() returned classes that there are not")
+
+    return aim.to(labels.device)
+
+
 def random_noise(images: Tensor, eps: float, norm: Norm) -> Tensor:
     """The images (n, c, h, w) with random noise of size `eps`, in [0, 1].
 

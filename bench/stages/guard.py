@@ -141,3 +141,46 @@ class Guarded(nn.Module):
             return checked_images(self.description, output, images)
 
         return checked_logits(self.description, output, images, self.classes)
+
+    @property
+    def decides(self) -> bool:
+        """Whether the module is a purifier that gives the logits of a pipeline by itself."""
+        return callable(getattr(self.module, "classify", None))
+
+    def classify(self, images: Tensor, classifier: Guarded) -> Tensor:
+        """The logits (n, classes) that a purifier gives by itself, checked."""
+        with plugin_call(self.description):
+            output = self.module.classify(images.clone(), classifier)  # type: ignore[operator]
+
+        return checked_logits(self.description, output, images, classifier.classes or 0)
+
+
+class GuardedPipeline(nn.Module):
+    """A pipeline with every output checked: images (n, c, h, w) to logits (n, classes).
+
+    Args:
+        purifier: purifier with its output checked; None for the bare classifier.
+        classifier: classifier with its output checked.
+    """
+
+    def __init__(self, purifier: Guarded | None, classifier: Guarded) -> None:
+        super().__init__()
+        self.purifier = purifier
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, classes) of the images."""
+        logits, _ = self.decided(images, 0)
+        return logits
+
+    def decided(self, images: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        """Logits (n, classes) of the images, and the first `samples` images after the purifier."""
+        if self.purifier is None:
+            return self.classifier(images), images[:samples]
+        if not self.purifier.decides:
+            purified: Tensor = self.purifier(images)
+            return self.classifier(purified), purified[:samples]
+
+        logits = self.purifier.classify(images, self.classifier)
+        shown = images[:samples]
+        return logits, self.purifier(shown) if len(shown) else shown

@@ -50,7 +50,9 @@ class Observer:
 
     def observed(self, plugin: Configured[N], info: DataInfo) -> Configured[N]:
         """The plugin with an identity that covers what it builds for data of this shape."""
-        if not any(part in plugin.identity for part in CODE):
+        if plugin.inner is not None:
+            plugin = replace(plugin, inner=self.observed(plugin.inner, info))
+        if not any(part in plugin.identity or part in plugin.trained.identity for part in CODE):
             return plugin
 
         key = (str(plugin.resolved), info)

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from bench.errors import PluginFault
 from bench.stages.context import TaskContext
+from bench.stages.guard import GuardedPipeline
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
 from bench.stages.seeding import seeded
+from bench.stages.surrogates import fixed_draw
 from bench.stages.task import Task
 from bench.store.artifacts import Meta, Tensors
 
@@ -33,10 +35,11 @@ class Predict(Task):
             for the clean images.
         classifier: trained classifier of the pipeline.
         purifier: defense in front of the classifier; None for the bare classifier.
-        batch_size: number of images classified at once; part of the key for a stochastic purifier,
+        batch_size: number of images classified at once; part of the key for a stochastic pipeline,
             which draws its randomness per batch.
-        draw: index of the draw of a stochastic purifier; 0 for a deterministic one.
-        seed: seed of the draws of a stochastic purifier.
+        draw: index of the draw of a stochastic pipeline; 0 for a deterministic one.
+        seed: seed of the draws of a stochastic pipeline.
+        is_fixed_draw: whether the draw of a stochastic pipeline is the one that the attacker knows.
     """
 
     kind: ClassVar[str] = "predictions"
@@ -47,12 +50,14 @@ class Predict(Task):
     batch_size: int
     draw: int = 0
     seed: int = 0
+    is_fixed_draw: bool = False
 
     def identity(self) -> Mapping[str, Any]:
-        """Images and networks; for a stochastic purifier also batch size, draw and seed."""
+        """Images and networks; for a stochastic pipeline also batch size, draw and seed."""
+        draw: int | str = "fixed" if self.is_fixed_draw else self.draw
         randomness = (
-            {"batch_size": self.batch_size, "draw": self.draw, "seed": self.seed}
-            if is_stochastic(self.purifier)
+            {"batch_size": self.batch_size, "draw": draw, "seed": self.seed}
+            if is_stochastic(self.classifier, self.purifier)
             else {}
         )
 
@@ -74,19 +79,17 @@ class Predict(Task):
             PluginFault: the purifier collapsed, or a network broke its contract.
         """
         images = self._images(context)
-        classifier = context.checked_network(self.classifier)
-        purifier = context.checked_network(self.purifier) if self.purifier else None
+        pipeline = guarded_pipeline(context, self.classifier, self.purifier)
         predictions: list[Tensor] = []
         samples: list[Tensor] = []
 
         with context.progress.step(self.title, len(images)) as step, torch.no_grad():
             for start in range(0, len(images), self.batch_size):
                 batch = images[start : start + self.batch_size]
-                with seeded(context.device, self.key, start):
-                    purified = purifier(batch) if purifier else batch
-                    predictions.append(classifier(purified).argmax(1))
-                if start < SAMPLES:
-                    samples.append(purified[: SAMPLES - start])
+                with seeded(context.device, *self._seeds(start)):
+                    logits, purified = pipeline.decided(batch, max(0, SAMPLES - start))
+                predictions.append(logits.argmax(1))
+                samples.append(purified)
                 step.advance(len(batch))
 
         # Only on clean images: a strong attack may drive a sound purifier to similar outputs.
@@ -96,6 +99,10 @@ class Predict(Task):
         tensors = {"predictions": predictions, "purified": samples}
         meta = {"title": self.title, "identity": self.identity()}
         return {name: torch.cat(parts).cpu().numpy() for name, parts in tensors.items()}, meta
+
+    def _seeds(self, start: int) -> tuple[object, ...]:
+        """The parts from which the random numbers of a batch are seeded."""
+        return fixed_draw(self.seed, start) if self.is_fixed_draw else (self.key, start)
 
     @property
     def title(self) -> str:
@@ -113,6 +120,16 @@ class Predict(Task):
 
         adversarial = context.adversarial_set(self.adversarial_set)["adversarial"]
         return torch.from_numpy(adversarial.copy()).to(context.device)
+
+
+def guarded_pipeline(
+    context: TaskContext, classifier: NetworkRef, purifier: NetworkRef | None
+) -> GuardedPipeline:
+    """The pipeline of two trained networks, with every output checked."""
+    return GuardedPipeline(
+        context.checked_network(purifier) if purifier else None,
+        context.checked_network(classifier),
+    )
 
 
 def check_not_collapsed(description: str, images: Tensor, purified: Tensor) -> None:

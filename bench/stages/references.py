@@ -63,10 +63,9 @@ def network_description(plugin: Configured[Network]) -> str:
     return f"{family} {plugin.label}"
 
 
-def is_stochastic(purifier: NetworkRef | None) -> bool:
-    """Whether two passes of the same images through the purifier may differ."""
-    defense = purifier.plugin.plugin if purifier else None
-    return isinstance(defense, Defense) and defense.stochastic
+def is_stochastic(*networks: NetworkRef | None) -> bool:
+    """Whether two passes of the same images through the networks may differ."""
+    return any(network.plugin.plugin.stochastic for network in networks if network)
 
 
 @dataclass(frozen=True)

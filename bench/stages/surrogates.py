@@ -2,82 +2,158 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import log_softmax
+
+from bench.contracts import Mixture
+from bench.contracts.stand_in import StandInFunction
+from bench.stages.seeding import seeded
 
 
-class DefendedClassifier(nn.Module):
-    """Purifier and classifier in sequence: images (n, c, h, w) in [0, 1] to logits (n, classes).
+class AttackedModel(nn.Module):
+    """A model under attack: images (n, c, h, w) in [0, 1] to logits (n, classes).
 
-    For autograd the logits always depend on the images. A purifier that cuts the graph therefore
-    has a zero gradient, which the verdict reports, and does not raise in the middle of an attack.
+    It counts its calls. For autograd the logits always depend on the images, so a model that cuts
+    the graph has a zero gradient, which the verdict reports, and does not raise in an attack.
 
     Attributes:
-        purifier: module in front of the classifier; None for the bare classifier.
         classifier: map from images to logits.
         eot: number of calls over which an attack averages the gradient of its loss.
+        evaluated: whether this model is the pipeline that is evaluated.
+        draw: parts from which the random numbers of every call are seeded, for an attacker who
+            knows the draw of a randomized pipeline; None for fresh numbers at every call.
+        generator: purifier that generates images from a latent code, if there is one; else None. A
+            generator has `latent`, the dimension of the code, and `generate(z)`, a map from codes
+            (n, latent) to images (n, c, h, w).
         calls: number of calls so far, shown as progress.
-        generator: the purifier, if it generates images from a latent code; else None. A generator
-            has `latent`, the dimension of the code, and `generate(z)`, a map from codes (n, latent)
-            to images (n, c, h, w).
+        forward_images: number of images that were classified so far.
+        backward_images: number of images through which a gradient was taken so far.
     """
 
     def __init__(self, purifier: nn.Module | None, classifier: nn.Module) -> None:
         super().__init__()
-        self.purifier = purifier
         self.classifier = classifier
         self.eot = 1
+        self.evaluated = False
+        self.draw: tuple[object, ...] | None = None
+        self.generator = purifier if _generates(purifier) else None
         self.calls = 0
-
-        inner = purifier.purifier if isinstance(purifier, IdentityBackward) else purifier
-        self.generator = inner if hasattr(inner, "generate") and hasattr(inner, "latent") else None
+        self.forward_images = 0
+        self.backward_images = 0
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of the images."""
         self.calls += 1
-        # A copy, because a module that works in place must not change the attacker's images.
-        inputs = images.clone()
-        purified = self.purifier(inputs) if self.purifier else inputs
-        logits: Tensor = self.classifier(purified)
+        self.forward_images += len(images)
+        with seeded(images.device, *self.draw) if self.draw else nullcontext():
+            logits = self.logits(images)
 
-        # A term of value zero ties the logits to the images where the purifier has cut the graph.
-        if images.requires_grad and torch.is_grad_enabled() and not logits.requires_grad:
-            logits = logits + 0 * images.flatten(1).sum(dim=1, keepdim=True)
+        if images.requires_grad and torch.is_grad_enabled():
+            if not logits.requires_grad:
+                # A term of value zero ties the logits to the images.
+                logits = logits + 0 * images.flatten(1).sum(dim=1, keepdim=True)
+            logits.register_hook(self._count_backward)
 
         return logits
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (n, classes); what a subclass defines in place of `forward`."""
+        raise NotImplementedError
 
-class IdentityBackward(nn.Module):
-    """The purifier with the gradient of the identity (BPDA).
+    def _count_backward(self, gradient: Tensor) -> None:
+        self.backward_images += len(gradient)
 
-    Source: Athalye, Carlini and Wagner 2018, section 4.1.
+
+class DefendedClassifier(AttackedModel):
+    """Purifier and classifier in sequence, or the bare classifier without a purifier.
+
+    Attributes:
+        purifier: module in front of the classifier; None for the bare classifier.
     """
 
-    def __init__(self, purifier: nn.Module) -> None:
-        super().__init__()
+    def __init__(self, purifier: nn.Module | None, classifier: nn.Module) -> None:
+        inner = purifier.purifier if isinstance(purifier, BackwardThrough) else purifier
+        super().__init__(inner, classifier)
         self.purifier = purifier
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Purified images, whose gradient is passed to `images` unchanged."""
-        with torch.no_grad():
-            purified = self.purifier(images.detach().clone())
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits of the purified images, or those that a purifier that decides gives."""
+        # A copy, because a module that works in place must not change the attacker's images.
+        return defended_logits(self.purifier, self.classifier, images.clone())
 
-        result: Tensor = _Identity.apply(images, purified)
+
+class StandInClassifier(AttackedModel):
+    """A stand-in of the purifier in its place, in front of the classifier.
+
+    The logits of a mixture are the logarithms of the classifier's mean probabilities.
+    """
+
+    def __init__(
+        self, purifier: nn.Module, classifier: nn.Module, function: StandInFunction
+    ) -> None:
+        super().__init__(purifier, classifier)
+        self._function = function
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (n, classes) of the images."""
+        purified = self._function(images.clone())
+        if not isinstance(purified, Mixture):
+            logits: Tensor = self.classifier(purified)
+            return logits
+
+        n, candidates = purified.log_weights.shape
+        scores = log_softmax(self.classifier(purified.images.flatten(0, 1)), dim=1)
+        weighted = purified.log_weights[:, :, None] + scores.view(n, candidates, -1)
+        return weighted.logsumexp(dim=1)
+
+
+class BackwardThrough(nn.Module):
+    """The purifier with the gradient of a function in place of its own.
+
+    Source: Athalye, Carlini and Wagner 2018, section 4.1 (BPDA); the function of section 4.1.1 is
+    the identity.
+
+    Args:
+        purifier: module whose output is kept.
+        function: differentiable function of images whose gradient is taken; None for the identity.
+    """
+
+    def __init__(self, purifier: nn.Module, function: StandInFunction | None = None) -> None:
+        super().__init__()
+        self.purifier = purifier
+        self._function = function
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Purified images with the gradient of the function."""
+        with torch.no_grad():
+            purified: Tensor = self.purifier(images.detach().clone())
+
+        result: Tensor = _Replaced.apply(self._followed(images), purified)
         return result
 
+    def _followed(self, images: Tensor) -> Tensor:
+        """The tensor whose gradient is taken."""
+        followed = images if self._function is None else self._function(images)
+        if isinstance(followed, Mixture):
+            raise TypeError("a mixture is no image: it is followed alone, not backward only")
+        return followed
 
-class _Identity(torch.autograd.Function):
-    """The second argument forward, the gradient of the first backward."""
 
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, purified: Tensor) -> Tensor:  # noqa: ARG004 - autograd's signature
-        return purified.view_as(purified)
+class DecidingBackwardThrough(BackwardThrough):
+    """The same for a purifier that decides by itself: its logits, with the function's gradient."""
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
-        return gradients[0], None
+    def classify(self, images: Tensor, classifier: nn.Module) -> Tensor:
+        """Logits (n, classes) of the purifier; the gradient passes the classifier too."""
+        through: Tensor = classifier(self._followed(images))
+        with torch.no_grad():
+            logits = defended_logits(self.purifier, classifier, images.detach().clone())
+
+        result: Tensor = _Replaced.apply(through, logits)
+        return result
 
 
 class NoGradient(nn.Module):
@@ -85,21 +161,93 @@ class NoGradient(nn.Module):
 
     Attributes:
         pipeline: purifier and classifier.
-        eot: number of calls over which an attack averages a gradient; always 1.
+        eot: number of calls over which an attack averages its scores.
+        evaluated: whether this model is the pipeline that is evaluated.
     """
 
     def __init__(self, pipeline: DefendedClassifier) -> None:
         super().__init__()
         self.pipeline = pipeline
         self.eot = 1
+        self.evaluated = False
+
+    @property
+    def draw(self) -> tuple[object, ...] | None:
+        """Parts from which the random numbers of every call are seeded; None for fresh numbers."""
+        return self.pipeline.draw
+
+    @draw.setter
+    def draw(self, parts: tuple[object, ...] | None) -> None:
+        self.pipeline.draw = parts
 
     @property
     def calls(self) -> int:
         """Number of calls so far, shown as progress."""
         return self.pipeline.calls
 
+    @property
+    def forward_images(self) -> int:
+        """Number of images that were classified so far."""
+        return self.pipeline.forward_images
+
+    @property
+    def backward_images(self) -> int:
+        """Number of images through which a gradient was taken: none."""
+        return self.pipeline.backward_images
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of the images, detached from them."""
         with torch.no_grad():
             logits: Tensor = self.pipeline(images.detach())
         return logits
+
+
+def defended_logits(purifier: nn.Module | None, classifier: nn.Module, images: Tensor) -> Tensor:
+    """Logits (n, classes) of a pipeline.
+
+    Args:
+        purifier: module in front of the classifier, which may decide by itself with `classify`;
+            None for the bare classifier.
+        classifier: map from images to logits.
+        images: float32 (n, c, h, w) in [0, 1].
+    """
+    if purifier is not None and decides(purifier):
+        decided: Tensor = purifier.classify(images, classifier)  # type: ignore[operator]
+        return decided
+
+    logits: Tensor = classifier(purifier(images) if purifier else images)
+    return logits
+
+
+def backward_through(
+    purifier: nn.Module, function: StandInFunction | None = None
+) -> BackwardThrough:
+    """The purifier with the gradient of a function, see `BackwardThrough`."""
+    kind = DecidingBackwardThrough if decides(purifier) else BackwardThrough
+    return kind(purifier, function)
+
+
+def decides(purifier: nn.Module | None) -> bool:
+    """Whether a purifier gives the logits of a pipeline by itself, as one that votes."""
+    return callable(getattr(purifier, "classify", None))
+
+
+def fixed_draw(seed: int, start: int) -> tuple[object, ...]:
+    """The parts from which the random numbers of a fixed draw of a batch are seeded."""
+    return "fixed draw", seed, start
+
+
+def _generates(purifier: nn.Module | None) -> bool:
+    return hasattr(purifier, "generate") and hasattr(purifier, "latent")
+
+
+class _Replaced(torch.autograd.Function):
+    """The second argument forward, the gradient to the first backward."""
+
+    @staticmethod
+    def forward(ctx: Any, followed: Tensor, value: Tensor) -> Tensor:  # noqa: ARG004 - autograd's signature
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
+        return gradients[0], None

@@ -17,11 +17,17 @@ from bench.errors import NotApplicable, RequestError, unknown
 from bench.plugins.configured import Configured, Overrides, configure
 from bench.registry import CLASSIFIERS
 from bench.spec import Spec
+from bench.stages.cascade_budgets import BUDGETS, DEFAULT_BUDGET
 
 if TYPE_CHECKING:
     from torch import nn
 
-Surrogate: TypeAlias = "Callable[[nn.Module, nn.Module, nn.Module], nn.Module]"
+    from bench.stages.surrogates import AttackedModel, NoGradient
+
+AnyAttackedModel: TypeAlias = "AttackedModel | NoGradient"
+"""A model under attack, with or without a gradient."""
+
+Surrogate: TypeAlias = "Callable[[nn.Module, nn.Module, nn.Module], AnyAttackedModel]"
 """A function of (purifier, classifier, substitute) that makes the model under attack."""
 
 DEFAULT_SUBSTITUTE = "cnn"
@@ -29,6 +35,8 @@ DEFAULT_SUBSTITUTE = "cnn"
 
 PARAMETERS = {
     "eot": "number of draws over which the gradient of a stochastic defense is averaged, default 1",
+    "draw": "fixed if the attacker knows the draw of a stochastic defense, default fresh",
+    "budget": f"cost of the cascade: {', '.join(BUDGETS)}; default {DEFAULT_BUDGET}",
     "substitute": f"spec of the substitute classifier, default {DEFAULT_SUBSTITUTE}",
 }
 """Parameters that the spec of a threat model may set, with their descriptions."""
@@ -48,6 +56,8 @@ class ThreatKind:
         gradient: whether the attacked model has a gradient to follow.
         stronger_than: threat models whose attacker knows no more than this one's, and should
             therefore never be more successful.
+        cascade: whether the threat model brings its own attack, a cascade of many, in place of the
+            attacks of the run.
     """
 
     name: str
@@ -56,6 +66,7 @@ class ThreatKind:
     uses: frozenset[str] = frozenset()
     gradient: bool = True
     stronger_than: tuple[str, ...] = ()
+    cascade: bool = False
 
     @property
     def sees_defense(self) -> bool:
@@ -65,37 +76,46 @@ class ThreatKind:
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that a spec may set; `PARAMETERS` describes them."""
-        eot = ("eot",) if self.sees_defense and self.gradient else ()
+        if self.cascade:
+            return ("budget",)
+
+        follows_defense = ("eot", "draw") if self.sees_defense and self.gradient else ()
         substitute = ("substitute",) if "substitute" in self.uses else ()
 
-        return (*eot, *substitute)
+        return (*follows_defense, *substitute)
 
 
-def _graybox(_purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -> nn.Module:
+def _graybox(
+    _purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module
+) -> AnyAttackedModel:
     from bench.stages.surrogates import DefendedClassifier
 
     return DefendedClassifier(None, classifier)
 
 
-def _transfer(_purifier: nn.Module, _classifier: nn.Module, substitute: nn.Module) -> nn.Module:
+def _transfer(
+    _purifier: nn.Module, _classifier: nn.Module, substitute: nn.Module
+) -> AnyAttackedModel:
     from bench.stages.surrogates import DefendedClassifier
 
     return DefendedClassifier(None, substitute)
 
 
-def _bpda(purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -> nn.Module:
-    from bench.stages.surrogates import DefendedClassifier, IdentityBackward
+def _bpda(purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -> AnyAttackedModel:
+    from bench.stages.surrogates import DefendedClassifier, backward_through
 
-    return DefendedClassifier(IdentityBackward(purifier), classifier)
+    return DefendedClassifier(backward_through(purifier), classifier)
 
 
-def _whitebox(purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -> nn.Module:
+def _whitebox(
+    purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module
+) -> AnyAttackedModel:
     from bench.stages.surrogates import DefendedClassifier
 
     return DefendedClassifier(purifier, classifier)
 
 
-def _query(purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -> nn.Module:
+def _query(purifier: nn.Module, classifier: nn.Module, _substitute: nn.Module) -> AnyAttackedModel:
     from bench.stages.surrogates import DefendedClassifier, NoGradient
 
     return NoGradient(DefendedClassifier(purifier, classifier))
@@ -143,6 +163,14 @@ THREATS: Mapping[str, ThreatKind] = {
             _DEFENDED,
             stronger_than=("noise", "transfer", "graybox", "query", "bpda"),
         ),
+        ThreatKind(
+            "adaptive",
+            "a cascade of attacks by an attacker who knows the defense, on what still stands",
+            _whitebox,
+            _DEFENDED,
+            stronger_than=("noise", "transfer", "graybox", "query", "bpda", "whitebox"),
+            cascade=True,
+        ),
     )
 }
 
@@ -157,12 +185,17 @@ class ThreatModel:
         eot: number of draws over which the gradient of a stochastic defense is averaged
             (expectation over transformation).
         substitute: classifier that `transfer` attacks; None for the other kinds.
+        fixed_draw: whether the draw of a stochastic defense is fixed and known to the attacker; the
+            evaluation then uses the same draw.
+        budget: named budget of the cascade of `adaptive`; empty for the other kinds.
     """
 
     label: str
     kind: ThreatKind
     eot: int = 1
     substitute: Configured[Classifier] | None = None
+    fixed_draw: bool = False
+    budget: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -171,6 +204,18 @@ class ThreatModel:
             "name": self.kind.name,
             "eot": self.eot,
             "substitute": self.substitute.identity if self.substitute else None,
+            **self.options,
+        }
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The parts of the identity that only some threat models have."""
+        # What follows a gradient through the pipeline keeps each image's worst iterate on it.
+        keeps_worst = self.kind.sees_defense and self.kind.gradient
+        return {
+            **({"iterate": "worst"} if keeps_worst else {}),
+            **({"draw": "fixed"} if self.fixed_draw else {}),
+            **({"budget": self.budget} if self.budget else {}),
         }
 
     def check_applies(self, attack: Configured[Attack]) -> None:
@@ -186,9 +231,9 @@ class ThreatModel:
             raise NotApplicable(
                 f"attack {attack.name} follows a gradient, and query access gives none"
             )
-        if self.kind.sees_defense and self.kind.gradient and access == "decision":
+        if self.kind.sees_defense and self.kind.gradient and access != "gradient":
             raise NotApplicable(
-                f"attack {attack.name} uses only decisions: its threat model is query"
+                f"attack {attack.name} uses only {access}s: its threat model is query"
             )
         if is_noise and attack.plugin.ball() is None:
             raise NotApplicable(
@@ -219,12 +264,23 @@ def threat_model(text: str, overrides: Overrides | None = None) -> ThreatModel:
 
     eot = given.get("eot", "1")
     if not eot.isdecimal() or int(eot) < 1:
-        raise RequestError(
-            f"threat model '{text}': parameter eot={eot}: must be a whole number of at least 1"
-        )
+        raise _wrong(text, "eot", eot, "must be a whole number of at least 1")
+    draw = given.get("draw", "fresh")
+    if draw not in ("fresh", "fixed"):
+        raise _wrong(text, "draw", draw, "must be fresh or fixed")
+    if draw == "fixed" and int(eot) > 1:
+        raise _wrong(text, "eot", eot, "a fixed draw leaves nothing to average over")
 
     substitute = None
     if "substitute" in kind.uses:
         substitute = configure(CLASSIFIERS, given.get("substitute", DEFAULT_SUBSTITUTE), overrides)
 
-    return ThreatModel(str(spec), kind, int(eot), substitute)
+    budget = given.get("budget", DEFAULT_BUDGET) if kind.cascade else ""
+    if budget and budget not in BUDGETS:
+        raise unknown(f"budget of threat model '{kind.name}':", budget, BUDGETS)
+
+    return ThreatModel(str(spec), kind, int(eot), substitute, draw == "fixed", budget)
+
+
+def _wrong(text: str, name: str, value: str, reason: str) -> RequestError:
+    return RequestError(f"threat model '{text}': parameter {name}={value}: {reason}")

@@ -34,7 +34,8 @@ class Train(Task):
     """The task that trains a network.
 
     Attributes:
-        plugin: classifier or defense to train.
+        plugin: classifier or defense to train; of a defense that wraps another one, the inner
+            defense is trained.
         split: training images.
         seed: seed of the initial weights, the order of the images and the noise.
         against: trained classifier that the defense uses in training; None for a classifier, and
@@ -53,7 +54,7 @@ class Train(Task):
     @property
     def description(self) -> str:
         """The network's name in messages, such as `defense convae`."""
-        return network_description(self.plugin)
+        return network_description(self.plugin.trained)
 
     def identity(self) -> Mapping[str, Any]:
         """Family, plugin, data, seed, classifier that is trained against, and role."""
@@ -76,7 +77,8 @@ class Train(Task):
         fit_context = self._fit_context(context)
 
         with seeded(context.device, self.key, "fit"):
-            module = fitted(self.plugin.plugin, self.description, fit_context, context.device)
+            plugin = self.plugin.trained.plugin
+            module = fitted(plugin, self.description, fit_context, context.device)
 
         quality = {}
         if isinstance(self.plugin.plugin, Classifier):
