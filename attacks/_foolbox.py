@@ -23,6 +23,7 @@ from foolbox.criteria import Criterion, Misclassification, TargetedMisclassifica
 from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
 
+from attacks._queries import draws, finite, scaled
 from bench.contracts import NotApplicable
 
 __all__ = [
@@ -30,8 +31,6 @@ __all__ = [
     "FixedEpsilonAttack",
     "PyTorchTensor",
     "fb",
-    "finite",
-    "is_deterministic",
     "minimise",
     "minimise_from_start",
     "per_image",
@@ -49,7 +48,8 @@ def run(
     labels: Tensor,
     eps: float,
     *,
-    targeted: bool = False,
+    targets: Tensor | None = None,
+    directions_only: bool = False,
 ) -> Tensor:
     """The images attacked at one budget.
 
@@ -60,8 +60,10 @@ def run(
         images: float32 (n, channels, height, width) in [0, 1].
         labels: int64 (n,).
         eps: budget in the attack's norm, on the [0, 1] scale.
-        targeted: whether the attack aims at the class after the true one, instead of any wrong
-            class.
+        targets: class (n,) that the attack aims at for each image; None for any wrong class.
+        directions_only: whether the attack uses the direction of each image's gradient, and not its
+            length. The gradient is then scaled before foolbox takes its norm, which underflows in
+            float32 for a gradient of 1e-30.
 
     Returns:
         the clipped images, same shape, in [0, 1], whether they fool the model or not. An image that
@@ -70,20 +72,31 @@ def run(
     Raises:
         ValueError: the model is in training mode, or the inputs have a wrong type or range.
     """
-    criterion = _criterion(model, images, labels, targeted)
-    return _run(attack, model, images, criterion, epsilons=eps)
+    criterion = _criterion(model, images, labels, targets)
+    return _run(attack, model, images, criterion, directions_only, epsilons=eps)
 
 
 def minimise(
-    attack: fb.Attack, model: nn.Module, images: Tensor, labels: Tensor, *, targeted: bool = False
+    attack: fb.Attack,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    targets: Tensor | None = None,
+    directions_only: bool = False,
 ) -> Tensor:
     """The nearest adversarial images of an attack without a budget; arguments as in `run`."""
-    criterion = _criterion(model, images, labels, targeted)
-    return _run(attack, model, images, criterion, epsilons=None)
+    criterion = _criterion(model, images, labels, targets)
+    return _run(attack, model, images, criterion, directions_only, epsilons=None)
 
 
 def minimise_from_start(
-    attack: fb.Attack, model: nn.Module, images: Tensor, labels: Tensor, *, targeted: bool = False
+    attack: fb.Attack,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    targets: Tensor | None = None,
 ) -> Tensor:
     """The images of an attack that walks from an adversarial image towards the original.
 
@@ -94,12 +107,13 @@ def minimise_from_start(
     Raises:
         NotApplicable: the model decided differently on the same images.
     """
-    starts, ready = _starting_points(model, images, _criterion(model, images, labels, targeted))
+    starts, ready = _starting_points(model, images, _criterion(model, images, labels, targets))
     result = images.clone()
     if not bool(ready.any()):
         return result
 
-    criterion = _AdversarialStart(_criterion(model, images, labels[ready], targeted))
+    aims = None if targets is None else targets[ready]
+    criterion = _AdversarialStart(_criterion(model, images, labels[ready], aims))
     try:
         result[ready] = _run(
             attack, model, images[ready], criterion, epsilons=None, starting_points=starts[ready]
@@ -112,20 +126,9 @@ def minimise_from_start(
     return result
 
 
-def is_deterministic(model: nn.Module, images: Tensor) -> bool:
-    """Whether two calls of the model on the same images give the same logits up to rounding."""
-    with torch.no_grad():
-        return torch.allclose(model(images), model(images), rtol=1e-3, atol=1e-3)
-
-
 def per_image(values: Any, images: Any) -> Any:
     """Values (n,) in a shape that broadcasts over images (n, ...), both eagerpy tensors."""
     return values.reshape((-1, *[1] * (images.ndim - 1)))
-
-
-def finite(gradient: Tensor) -> Tensor:
-    """The gradient with zeros for NaN and infinite entries."""
-    return gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 class _AdversarialStart(Criterion):
@@ -176,21 +179,23 @@ def _starting_points(
     return starts, needed & torch.isfinite(nearest)
 
 
-def _criterion(model: nn.Module, images: Tensor, labels: Tensor, targeted: bool) -> Criterion:
+def _criterion(
+    model: nn.Module, images: Tensor, labels: Tensor, targets: Tensor | None
+) -> Criterion:
     _check(model, images, labels)
-    if not targeted:
-        return Misclassification(labels)
-
-    with torch.no_grad():
-        classes = model(images[:1]).shape[1]
-    return TargetedMisclassification((labels + 1) % classes)
+    return Misclassification(labels) if targets is None else TargetedMisclassification(targets)
 
 
 def _run(
-    attack: fb.Attack, model: nn.Module, images: Tensor, criterion: Criterion, **options: Any
+    attack: fb.Attack,
+    model: nn.Module,
+    images: Tensor,
+    criterion: Criterion,
+    directions_only: bool = False,
+    **options: Any,
 ) -> Tensor:
     wrapped = PyTorchModel(_FiniteInputs(model), bounds=(0, 1), device=images.device)
-    points = _averaging(int(getattr(model, "eot", 1)))(images)
+    points = _averaging(draws(model), directions_only)(images)
     with _frozen(model), torch.enable_grad(), warnings.catch_warnings():
         # Foolbox warns of means of empty slices, deprecated meshgrids and missing starting points.
         warnings.simplefilter("ignore")
@@ -219,7 +224,7 @@ class _FiniteInputs(nn.Module):
 
 
 @cache
-def _averaging(draws: int) -> type[PyTorchTensor]:
+def _averaging(count: int, directions_only: bool) -> type[PyTorchTensor]:
     """Type of images at which foolbox takes values and gradients as means over several calls.
 
     One graph is alive at a time, so the memory is that of a single call.
@@ -236,12 +241,13 @@ def _averaging(draws: int) -> type[PyTorchTensor]:
                 value = first.raw
                 gradient = finite(first_gradient.raw)
 
-                for _ in range(draws - 1):
+                for _ in range(count - 1):
                     again, *_, more = once(x, *args, **kwargs)
                     value = value + again.raw
                     gradient = gradient + finite(more.raw)
 
-                return type(self)(value / draws), *extra, type(self)(gradient / draws)
+                gradient = scaled(gradient) if directions_only else gradient
+                return type(self)(value / count), *extra, type(self)(gradient / count)
 
             return averaged
 

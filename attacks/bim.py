@@ -17,18 +17,22 @@ class BIM(GradientDescent):
 
     Section 2.2 of the paper; the iterate is clipped to the ball and to [0, 1] after each step. The
     paper steps by one gray level and takes `min(255 eps + 4, 1.25 * 255 eps)` steps. The defaults
-    here are foolbox's.
+    here are foolbox's for 10 steps.
 
     Attributes:
         steps: number of gradient steps, at least 1.
-        rel_stepsize: size of a step as a share of eps, above 0.
+        rel_stepsize: size of a step as a share of eps, above 0. By default it is 2 / steps, so that
+            all steps together are twice the budget.
         targeted: see `attacks._gradient_descent.GradientDescent`.
-        keep: see `attacks._gradient_descent.Keep`; None, the last iterate, is the paper's.
+        keep: see `attacks._gradient_descent.Keep`; `last` is the paper's.
+        target: see `attacks._targets.Target`.
     """
 
+    path = 2.0
+
     steps: PositiveInt = 10
-    rel_stepsize: PositiveFloat = 0.2
+    rel_stepsize: PositiveFloat | None = None
 
     def descent(self) -> BaseGradientDescent:
         """Foolbox's attack with these parameters."""
-        return fb.LinfBasicIterativeAttack(steps=self.steps, rel_stepsize=self.rel_stepsize)
+        return fb.LinfBasicIterativeAttack(steps=self.steps, rel_stepsize=self.relative_step)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from attacks._foolbox import fb, minimise_from_start
+from attacks._targets import Target, Targetable
 from bench.contracts import MinimumNorm, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
 
 @register_attack("boundary")
 @dataclass(frozen=True)
-class Boundary(MinimumNorm):
+class Boundary(Targetable, MinimumNorm):
     """Boundary attack: random walk of adversarial images to the original, L2 (arXiv:1712.04248).
 
     Algorithm 1 of the paper, which uses predicted classes only. The walk starts from noise, or else
@@ -28,8 +29,8 @@ class Boundary(MinimumNorm):
         source_step: size of the first step towards the original, as a share of the distance to it,
             above 0.
         step_adaptation: factor by which both step sizes grow or shrink, above 0.
-        targeted: whether the attack aims at the class after the true one, instead of any wrong
-            class.
+        targeted: whether the attack aims at one class, instead of any wrong class.
+        target: class that a targeted attack aims at, see `attacks._targets.Target`.
     """
 
     access = "decision"
@@ -39,6 +40,7 @@ class Boundary(MinimumNorm):
     source_step: PositiveFloat = 0.01
     step_adaptation: PositiveFloat = 1.5
     targeted: bool = False
+    target: Target = "next"
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The nearest adversarial images of the walk, or else the images unchanged."""
@@ -48,4 +50,8 @@ class Boundary(MinimumNorm):
             source_step=self.source_step,
             step_adaptation=self.step_adaptation,
         )
-        return minimise_from_start(attack, model, images, labels, targeted=self.targeted)
+
+        def craft(images: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
+            return minimise_from_start(attack, model, images, labels, targets=targets)
+
+        return self.aimed(model, images, labels, craft)

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from attacks._foolbox import fb, minimise
+from attacks._targets import Target, Targetable
 from bench.contracts import MinimumNorm, NonNegativeFloat, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
 
 @register_attack("cw")
 @dataclass(frozen=True)
-class CarliniWagner(MinimumNorm):
+class CarliniWagner(Targetable, MinimumNorm):
     """Carlini and Wagner's L2 attack: Adam on distance and margin (arXiv:1608.04644).
 
     Section VI.A of the paper: Adam minimizes the squared distance plus c times the margin, and a
@@ -30,8 +31,8 @@ class CarliniWagner(MinimumNorm):
         stepsize: step size of Adam, in the space of arctanh(2 x - 1), above 0.
         confidence: margin in logits from which an image counts as adversarial, at least 0.
         initial_const: first value of c, above 0.
-        targeted: whether the attack aims at the class after the true one, instead of any wrong
-            class.
+        targeted: whether the attack aims at one class, instead of any wrong class.
+        target: class that a targeted attack aims at, see `attacks._targets.Target`.
     """
 
     steps: PositiveInt = 1000
@@ -40,6 +41,7 @@ class CarliniWagner(MinimumNorm):
     confidence: NonNegativeFloat = 0.0
     initial_const: PositiveFloat = 1e-3
     targeted: bool = False
+    target: Target = "next"
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The nearest adversarial images of all bisections, or else the images unchanged."""
@@ -50,9 +52,13 @@ class CarliniWagner(MinimumNorm):
             confidence=self.confidence,
             initial_const=self.initial_const,
         )
-        adversarial = minimise(attack, model, images, labels, targeted=self.targeted)
-        is_black = adversarial.amax(dim=(1, 2, 3), keepdim=True) <= 0
-        return torch.where(is_black, images, adversarial)
+
+        def craft(images: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
+            adversarial = minimise(attack, model, images, labels, targets=targets)
+            is_black = adversarial.amax(dim=(1, 2, 3), keepdim=True) <= 0
+            return torch.where(is_black, images, adversarial)
+
+        return self.aimed(model, images, labels, craft)
 
     def describe(self, eps: float) -> Mapping[str, float | int | str]:  # noqa: ARG002 - same at every budget
         """Largest number of gradients for an image."""

@@ -32,6 +32,8 @@ class DeepFool(MinimumNorm):
         norm: norm of the minimized distance: `l2` or `linf`.
     """
 
+    returns_unbroken = False
+
     steps: PositiveInt = 50
     candidates: Annotated[int, Field(ge=2)] = 10
     overshoot: NonNegativeFloat = 0.02

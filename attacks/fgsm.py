@@ -19,6 +19,8 @@ class FGSM(Attack):
     Section 4 of the paper; the result is clipped to [0, 1].
     """
 
+    single_step = True
+
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
         """`clip(x + eps * sign(grad_x cross_entropy), 0, 1)`; see `Attack.perturb`."""
         return run(fb.LinfFastGradientAttack(), model, images, labels, eps)

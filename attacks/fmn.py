@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from attacks._foolbox import fb, minimise, per_image
+from attacks._targets import Target, Targetable
 from bench.contracts import Fraction, MinimumNorm, Norm, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
@@ -18,7 +19,7 @@ _MARGIN = 1.01
 
 @register_attack("fmn")
 @dataclass(frozen=True)
-class FMN(MinimumNorm):
+class FMN(Targetable, MinimumNorm):
     """Fast Minimum-Norm attack: gradient steps in an adaptive ball (arXiv:2102.12827).
 
     Algorithm 1 of the paper: the radius follows the estimated distance to the decision boundary.
@@ -34,22 +35,27 @@ class FMN(MinimumNorm):
         gamma: share by which the radius grows or shrinks in the first step, in [0, 1]; it falls to
             0.001 in the last step.
         norm: norm of the minimized distance: `l2`, `linf` or `l1`.
-        targeted: whether the attack aims at the class after the true one, instead of any wrong
-            class.
+        targeted: whether the attack aims at one class, instead of any wrong class.
+        target: class that a targeted attack aims at, see `attacks._targets.Target`.
     """
 
     steps: PositiveInt = 100
     max_stepsize: PositiveFloat = 1.0
     gamma: Fraction = 0.05
-    norm: Norm = "l2"
+    norm: Literal["linf", "l2", "l1"] = "l2"
     targeted: bool = False
+    target: Target = "next"
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The nearest adversarial iterates, or else the images unchanged."""
         attack = _BY_NORM[self.norm](
             steps=self.steps, max_stepsize=self.max_stepsize, gamma=self.gamma
         )
-        return minimise(attack, model, images, labels, targeted=self.targeted)
+
+        def craft(images: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
+            return minimise(attack, model, images, labels, targets=targets)
+
+        return self.aimed(model, images, labels, craft)
 
 
 class _L2(fb.L2FMNAttack):

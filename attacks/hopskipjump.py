@@ -8,14 +8,16 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from attacks._foolbox import fb, is_deterministic, minimise_from_start, per_image
+from attacks._foolbox import fb, minimise_from_start, per_image
+from attacks._queries import is_deterministic
+from attacks._targets import Target, Targetable
 from bench.contracts import MinimumNorm, NotApplicable, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
 
 @register_attack("hopskipjump")
 @dataclass(frozen=True)
-class HopSkipJump(MinimumNorm):
+class HopSkipJump(Targetable, MinimumNorm):
     """HopSkipJump: walk along the boundary by estimated gradients, L2 or L-inf (arXiv:1904.02144).
 
     Algorithm 2 of the paper, which uses predicted classes only. The walk starts from noise, or else
@@ -33,8 +35,8 @@ class HopSkipJump(MinimumNorm):
         gamma: tolerance of the bisection to the boundary, which also sets the size of the probes,
             above 0.
         norm: norm of the minimized distance: `l2` or `linf`.
-        targeted: whether the attack aims at the class after the true one, instead of any wrong
-            class.
+        targeted: whether the attack aims at one class, instead of any wrong class.
+        target: class that a targeted attack aims at, see `attacks._targets.Target`.
     """
 
     access = "decision"
@@ -45,6 +47,7 @@ class HopSkipJump(MinimumNorm):
     gamma: PositiveFloat = 1.0
     norm: Literal["linf", "l2"] = "l2"
     targeted: bool = False
+    target: Target = "next"
 
     def minimise(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The last points on the boundary, or else the images unchanged.
@@ -65,7 +68,11 @@ class HopSkipJump(MinimumNorm):
             gamma=self.gamma,
             constraint=self.norm,
         )
-        return minimise_from_start(attack, model, images, labels, targeted=self.targeted)
+
+        def craft(images: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
+            return minimise_from_start(attack, model, images, labels, targets=targets)
+
+        return self.aimed(model, images, labels, craft)
 
     def describe(self, eps: float) -> Mapping[str, float | int | str]:  # noqa: ARG002 - same at every budget
         """Number of queries for the gradients of an image; the bisections take some more."""

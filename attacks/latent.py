@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 from torch.optim import Adam
 
+from attacks._losses import margin
 from bench.contracts import Attack, NotApplicable, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
@@ -58,8 +59,8 @@ class Latent(Attack):
         classes = labels.repeat_interleave(self.restarts, dim=0)
 
         def losses(generated: Tensor) -> Tensor:
-            margin = relu(_margin(classifier(generated), classes))
-            return margin + self.weight * _excess(generated, originals, eps)
+            distance = relu(-margin(classifier(generated), classes))
+            return distance + self.weight * _excess(generated, originals, eps)
 
         z = torch.randn(len(originals), generator.latent, device=images.device, requires_grad=True)
         optimizer = Adam([z], lr=self.learning_rate)
@@ -81,13 +82,6 @@ class Latent(Attack):
     def describe(self, eps: float) -> Mapping[str, float | int | str]:  # noqa: ARG002 - same at every budget
         """Number of steps and of restarts, which set the cost of the search."""
         return {"steps": self.steps, "restarts": self.restarts}
-
-
-def _margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logit of the true class minus the largest other logit, (n,); negative if misclassified."""
-    true = logits.gather(1, labels[:, None]).squeeze(1)
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    return true - others.amax(dim=1)
 
 
 def _excess(generated: Tensor, images: Tensor, eps: float) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from attacks._foolbox import BaseGradientDescent, fb
 from attacks._gradient_descent import GradientDescent
@@ -31,23 +32,27 @@ class PGD(GradientDescent):
 
     Attributes:
         steps: number of gradient steps, at least 1.
-        rel_stepsize: size of a step as a share of eps, above 0. The default is Madry's 0.01 at eps
-            0.3, and foolbox's for L-infinity; in L2 and L1 foolbox takes 50 steps of 0.025.
+        rel_stepsize: size of a step as a share of eps, above 0. By default it follows the number of
+            steps, so that all steps together are 4/3 of the budget. At 40 steps that is Madry's
+            0.01 at eps 0.3, and foolbox's for L-infinity; in L2 and L1 foolbox takes 50 steps of
+            0.025.
         random_start: whether the attack starts at a uniformly random point of the ball, instead of
             the image itself.
         norm: norm that eps bounds: `linf`, `l2` or `l1`.
         targeted: see `attacks._gradient_descent.GradientDescent`.
-        keep: see `attacks._gradient_descent.Keep`; None, the last iterate, is the paper's and
-            foolbox's.
+        keep: see `attacks._gradient_descent.Keep`; `last` is the paper's and foolbox's.
+        target: see `attacks._targets.Target`.
     """
 
+    path = 0.01 / 0.3 * 40
+
     steps: PositiveInt = 40
-    rel_stepsize: PositiveFloat = 0.01 / 0.3
+    rel_stepsize: PositiveFloat | None = None
     random_start: bool = True
-    norm: Norm = "linf"
+    norm: Literal["linf", "l2", "l1"] = "linf"
 
     def descent(self) -> BaseGradientDescent:
         """Foolbox's attack with these parameters."""
         return _BY_NORM[self.norm](
-            steps=self.steps, rel_stepsize=self.rel_stepsize, random_start=self.random_start
+            steps=self.steps, rel_stepsize=self.relative_step, random_start=self.random_start
         )

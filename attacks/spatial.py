@@ -33,6 +33,7 @@ class Spatial(Attack):
     """
 
     access = "decision"
+    returns_unbroken = True
 
     max_rotation: NonNegativeFloat = 30.0
     max_translation: NonNegativeFloat = 3.0

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import DataInfo, Defense, PositiveInt
+from bench.contracts import DataInfo, Defense, PositiveInt, StandIn
 from bench.registry import register_defense
 
 _IMAGE_BITS = 8
+
+_STEEPNESS = 10.0
+"""Steepness of the stand-in's sigmoids, in units of one over the distance between two levels."""
 
 
 @register_defense("bitdepth")
@@ -22,7 +26,8 @@ class BitDepth(Defense):
     halves are rounded to even: with one bit, 0.5 becomes black.
 
     Rounding is flat almost everywhere, so its gradient is exactly zero by nature. An attack through
-    it does nothing, and the accuracy under such an attack says nothing about robustness.
+    it does nothing, and the accuracy under such an attack says nothing about robustness. Its
+    stand-in has a steep sigmoid at each threshold.
 
     Attributes:
         bits: number of bits of a pixel, 1 to 8. One bit makes a binary image, the paper's choice
@@ -50,3 +55,13 @@ class _Rounding(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images whose pixels are multiples of 1 / steps."""
         return torch.round(images * self.steps) / self.steps
+
+    def stand_ins(self) -> Mapping[str, StandIn]:
+        """The gradient of steep sigmoids in place of the jumps between levels."""
+        return {"sigmoids": StandIn(self._smooth, backward_only=True)}
+
+    def _smooth(self, images: Tensor) -> Tensor:
+        """Images whose pixels rise from level to level along a sigmoid around each threshold."""
+        levels = images * self.steps
+        below = levels.detach().floor().clamp(0, self.steps - 1)
+        return (below + torch.sigmoid(_STEEPNESS * (levels - below - 0.5))) / self.steps

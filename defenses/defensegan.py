@@ -71,6 +71,7 @@ class DefenseGAN(Defense):
     """
 
     stochastic: ClassVar[bool] = True
+    independent_draws: ClassVar[bool] = True
     inference_parameters: ClassVar[frozenset[str]] = frozenset(
         {"restarts", "steps", "rate", "momentum", "start_std", "sphere"}
     )

@@ -27,6 +27,7 @@ class GaussianNoise(Defense):
     """
 
     stochastic: ClassVar[bool] = True
+    independent_draws: ClassVar[bool] = True
 
     std: PositiveFloat = 0.25
 

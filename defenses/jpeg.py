@@ -5,6 +5,7 @@ Pillow is the codec.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from bench.contracts import DataInfo, Defense, PositiveInt
+from bench.contracts import DataInfo, Defense, PositiveInt, StandIn
 from bench.registry import register_defense
+from defenses._smooth_jpeg import SmoothJPEG
 
 
 @register_defense("jpeg")
@@ -25,7 +27,7 @@ class JPEG(Defense):
 
     The codec works on 8-bit images on the CPU, whatever the device. It is outside autograd, so its
     gradient is zero by nature. An attack through it does nothing, and the accuracy under such an
-    attack says nothing about robustness.
+    attack says nothing about robustness. Its stand-in is a codec with a smooth rounding.
 
     Attributes:
         quality: quality of the compression, 1 to 100; the default 75 is that of Guo et al.
@@ -58,6 +60,10 @@ class _JPEG(nn.Module):
         pixels = (255 * images.detach()).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
         decoded = np.stack([self._decoded(image) for image in pixels.numpy()])
         return torch.from_numpy(decoded).view(pixels.shape).permute(0, 3, 1, 2).to(images) / 255
+
+    def stand_ins(self) -> Mapping[str, StandIn]:
+        """The gradient of a codec whose rounding is smooth."""
+        return {"smooth_rounding": StandIn(SmoothJPEG(self.quality), backward_only=True)}
 
     def _decoded(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An image (height, width, channels); a gray one comes back without its last axis."""

@@ -16,7 +16,6 @@ from torch.nn.functional import (
     cross_entropy,
     mse_loss,
     one_hot,
-    relu,
 )
 from torch.optim import Adam
 
@@ -30,8 +29,8 @@ from bench.contracts import (
     PositiveInt,
 )
 from bench.registry import register_defense
+from defenses._conditional_vae import ConditionalVAE, Sizes
 from defenses._schedule import linear_decay
-from defenses._transposed_convolution import bias_of, doubling, to_few_channels
 
 
 @register_defense("puvae")
@@ -76,6 +75,7 @@ class PuVAE(Defense):
     """
 
     stochastic: ClassVar[bool] = True
+    independent_draws: ClassVar[bool] = True
     uses_classifier: ClassVar[bool] = True
     inference_parameters: ClassVar[frozenset[str]] = frozenset({"noise"})
 
@@ -103,11 +103,19 @@ class PuVAE(Defense):
 
     def build(self, data: DataInfo) -> nn.Module:
         """Encoder, decoder and the choice of the class; images to images of the same shape."""
-        return _PuVAE(data, self)
+        sizes = Sizes(
+            latent=self.latent,
+            channels=self.channels,
+            kernel=self.kernel,
+            dilation=self.dilation,
+            stride=self.stride,
+            hidden=self.hidden,
+        )
+        return ConditionalVAE(data, sizes, self.noise)
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
         """Minimize the losses of reconstruction, divergence and classification (equation 5)."""
-        if not isinstance(module, _PuVAE):
+        if not isinstance(module, ConditionalVAE):
             raise TypeError("fit() needs the module that build() made")
 
         optimizer = Adam(module.parameters(), lr=self.learning_rate)
@@ -128,7 +136,7 @@ class PuVAE(Defense):
             context.report(**losses)
 
     def _losses(
-        self, module: _PuVAE, classifier: nn.Module, images: Tensor, labels: Tensor
+        self, module: ConditionalVAE, classifier: nn.Module, images: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
         """The losses of a batch by name, without their weights."""
         condition = one_hot(labels, module.classes).float()
@@ -155,117 +163,3 @@ class PuVAE(Defense):
         else:
             loss = mse_loss(purified, images)
         return loss * images[0].numel() if self.reduction == "sum" else loss
-
-
-class _PuVAE(nn.Module):
-    """Table 1 of the paper: dilated 7x7 convolutions down to z, transposed ones back."""
-
-    def __init__(self, data: DataInfo, settings: PuVAE) -> None:
-        super().__init__()
-        inputs, height, width = data.shape
-        channels = settings.channels
-        kernel = settings.kernel
-        self.classes = data.classes
-        self.latent = settings.latent
-        self.noise = settings.noise
-
-        self.convolutions = nn.Sequential(*_convolutions(inputs, settings), nn.Flatten())
-        flattened = channels * -(-height // settings.stride**2) * -(-width // settings.stride**2)
-        self.joined = nn.Linear(flattened + self.classes, settings.hidden)
-        self.hidden = nn.Linear(settings.hidden, settings.hidden)
-        self.mean = nn.Linear(settings.hidden, settings.latent)
-        self.log_variance = nn.Linear(settings.hidden, settings.latent)
-
-        self.start = (channels, height // 4, width // 4)
-        flat = self.start[0] * self.start[1] * self.start[2]
-        self.expand = nn.Sequential(
-            nn.Linear(settings.latent + self.classes, 512),
-            nn.ReLU(),
-            nn.Linear(512, flat),
-            nn.ReLU(),
-        )
-        self.decoder = nn.Sequential(
-            nn.Unflatten(1, self.start),
-            nn.ConvTranspose2d(channels, channels, kernel, padding=kernel // 2),
-            nn.ReLU(inplace=True),
-            doubling(channels, channels, kernel),
-            nn.ReLU(inplace=True),
-            doubling(channels, channels, kernel),
-            nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(channels, inputs, 3, padding=1),
-        )
-        # In this layout the transposed convolutions take half the time.
-        self.to(memory_format=torch.channels_last)
-
-    def features(self, images: Tensor) -> Tensor:
-        """The image's share (n, hidden) of the first linear layer, before the label joins."""
-        flat = self.convolutions(images)
-        weight = self.joined.weight[:, : flat.shape[1]]
-        return nn.functional.linear(flat, weight, self.joined.bias)
-
-    def encode(self, features: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (n, latent) of z.
-
-        Args:
-            features: result of `features`, (n, hidden).
-            condition: one-hot labels (n, classes).
-        """
-        weight = self.joined.weight[:, -self.classes :]
-        hidden = relu(self.hidden(relu(features + nn.functional.linear(condition, weight))))
-        return self.mean(hidden), self.log_variance(hidden)
-
-    def decode(self, z: Tensor, condition: Tensor) -> Tensor:
-        """Logits of pixels (n, channels, height, width).
-
-        Args:
-            z: latent codes (n, latent).
-            condition: one-hot labels (n, classes).
-        """
-        maps = self.decoder[:-1](self.expand(torch.cat([z, condition], dim=1)))
-        n, channels, height, width = maps.shape
-        pixels = maps.permute(0, 2, 3, 1).reshape(n, height * width, channels)
-
-        last = self.decoder[-1]
-        if not isinstance(last, nn.ConvTranspose2d):
-            raise TypeError("the decoder must end in a transposed convolution")
-        return to_few_channels(pixels, last.weight, bias_of(last), (height, width), stride=1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The reconstructions with the smallest error over all classes, same shape.
-
-        The gradient goes through the chosen class; the choice itself is piecewise constant.
-        """
-        n = len(images)
-        classes = self.classes
-        device = images.device
-        condition = torch.eye(classes, device=device, dtype=images.dtype).repeat(n, 1)
-        noise = torch.randn(n * classes, self.latent, device=device, dtype=images.dtype)
-        features = self.features(images)
-
-        with torch.no_grad():
-            repeated = features.repeat_interleave(classes, dim=0)
-            candidates = self._purified(repeated, condition, noise)
-            difference = candidates.view(n, classes, *images.shape[1:]) - images[:, None]
-            error = (difference**2).flatten(2).mean(dim=2)
-            chosen = error.argmin(dim=1) + classes * torch.arange(n, device=device)
-
-        # The other classes have no gradient, so only the chosen one is computed again.
-        if torch.is_grad_enabled() and images.requires_grad:
-            return self._purified(features, condition[chosen], noise[chosen])
-        return candidates[chosen]
-
-    def _purified(self, features: Tensor, condition: Tensor, noise: Tensor) -> Tensor:
-        """Reconstructions under the given labels and draws of the latent noise (n, latent)."""
-        mean, log_variance = self.encode(features, condition)
-        z = mean + self.noise * torch.exp(0.5 * log_variance) * noise if self.noise > 0 else mean
-        return torch.sigmoid(self.decode(z, condition))
-
-
-def _convolutions(inputs: int, settings: PuVAE) -> list[nn.Module]:
-    """The encoder's three dilated convolutions, each followed by a ReLU."""
-    channels, kernel, dilation = settings.channels, settings.kernel, settings.dilation
-    padding = dilation * (kernel - 1) // 2
-    layers: list[nn.Module] = []
-    for maps, stride in ((inputs, settings.stride), (channels, settings.stride), (channels, 1)):
-        layers += [nn.Conv2d(maps, channels, kernel, stride, padding, dilation), nn.ReLU()]
-    return layers

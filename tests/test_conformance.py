@@ -7,29 +7,38 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from bench.conformance import CHECKS, Subject, conformance
-from bench.conformance.attacks import ATTACK_CHECKS
+from bench.conformance.attacks import ATTACK_CHECKS, _within_ball
 from bench.contracts import Access, Attack
 from bench.errors import PluginFault
 from bench.plugins.catalog import list_plugins
 from bench.plugins.configured import Configured, configure
 from bench.plugins.discovery import import_plugin
-from bench.registry import REGISTRIES
+from bench.registry import ATTACKS, REGISTRIES
 from bench.spec import Spec
 
 SMALLER = {
     "boundary": "boundary:steps=300",
+    "apgd": "apgd:steps=30",
     "cw": "cw:steps=30:binary_search_steps=4:stepsize=0.1",
     "defensegan": "defensegan:width=8:critic_width=8:restarts=3:steps=10",
+    "fab": "fab:steps=20",
+    "geoda": "geoda:queries=300",
     "hopskipjump": "hopskipjump:steps=3:initial_gradient_eval_steps=20",
+    "latent": "latent:steps=60",
+    "lbfgs": "lbfgs:steps=10:binary_search_steps=5",
+    "onepixel": "onepixel:steps=10",
     "puvae": "puvae:channels=4:hidden=32",
     "saltandpepper": "saltandpepper:steps=100",
+    "square": "square:queries=200",
     "vgg16": "vgg16:hidden=16:batch_size=8",
+    "vote": "vote:defense=[puvae:channels=4:hidden=32]:draws=3",
 }
 """Specs of the same plugins with less arithmetic, which run every line of them."""
 
@@ -60,6 +69,8 @@ def test_plugin_conforms(family: str, spec: str, check) -> None:  # type: ignore
         "fmn:norm=linf:steps=30", "fmn:norm=l1:steps=30", "fmn:steps=30:targeted=true",
         "boundary:steps=100:targeted=true",
         "hopskipjump:steps=3:initial_gradient_eval_steps=20:norm=linf",
+        "geoda:queries=300:norm=linf", "geoda:queries=300:norm=l1", "jsma:theta=-1",
+        "jsma:targeted=true", "lbfgs:steps=5:binary_search_steps=4:targeted=true",
     ],
 )  # fmt: skip
 def test_attacks_conform_in_every_norm_and_targeted(spec: str) -> None:
@@ -137,6 +148,88 @@ def test_an_attack_that_ignores_eot_or_its_declared_access_is_caught(
     subject = Subject("attack", Configured(Spec("one_draw"), OneDraw(access), {}, {}))
     with pytest.raises(PluginFault, match=reason):
         [check(subject) for check in ATTACK_CHECKS]
+
+
+@dataclass(frozen=True)
+class Declaring(Attack):
+    """A sign step whose declarations are chosen, from an image that may come back unbroken."""
+
+    access: Access = "gradient"  # type: ignore[misc]
+    single_step: bool = True  # type: ignore[misc]
+    returns_unbroken: bool = False  # type: ignore[misc]
+    repeats: int = 1
+    keeps_unbroken: bool = False
+    uses: Access = "gradient"
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+        moved = images
+        for _ in range(self.repeats):
+            moved = (moved + eps * self.direction(model, moved, labels)).clamp(0, 1)
+            moved = images + (moved - images).clamp(-eps, eps)
+
+        with torch.no_grad():
+            is_broken = (model(moved).argmax(1) != labels).view(-1, 1, 1, 1)
+        return torch.where(is_broken, moved, images) if self.keeps_unbroken else moved
+
+    def direction(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """The sign of the mean gradient, or of its value along noise, which takes scores alone."""
+        draws = int(getattr(model, "eot", 1))
+        if self.uses == "gradient":
+            inputs = images.clone().requires_grad_(True)
+            for _ in range(draws):
+                nn.functional.cross_entropy(model(inputs), labels).backward()
+            return inputs.grad.sign()  # type: ignore[union-attr]
+
+        noise = torch.randn_like(images)
+        with torch.no_grad():
+            before, after = (
+                nn.functional.cross_entropy(model(shown), labels, reduction="none")
+                for shown in (images, images + 1e-2 * noise)
+            )
+        return noise.sign() * (after - before).sign().view(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("attack", "reason"),
+    [
+        (Declaring(), ""),
+        (Declaring(keeps_unbroken=True, returns_unbroken=True), ""),
+        (Declaring(single_step=False, repeats=2), ""),
+        (Declaring(uses="score", access="score", single_step=False), ""),
+        (Declaring(single_step=False), "set single_step to True"),
+        (Declaring(repeats=2), "takes 2 gradients of the model: set single_step to False"),
+        (Declaring(uses="score", access="score"), "takes 0 gradients"),
+        (Declaring(keeps_unbroken=True), "set returns_unbroken to True"),
+        (Declaring(returns_unbroken=True), "set returns_unbroken to False"),
+        (Declaring(access="score"), "set access to 'gradient'"),
+        (Declaring(access="decision"), "uses more than decisions"),
+        (Declaring(uses="score", access="decision", single_step=False), "set access to 'score'"),
+    ],
+)
+def test_what_an_attack_declares_is_held_against_what_it_does(
+    attack: Declaring, reason: str
+) -> None:
+    subject = Subject("attack", Configured(Spec("declaring"), attack, {}, {}))
+    if not reason:
+        for check in ATTACK_CHECKS:
+            check(subject)
+        return
+
+    with pytest.raises(PluginFault, match=reason):
+        [check(subject) for check in ATTACK_CHECKS]
+
+
+def _norms() -> Iterator[object]:
+    for name in ATTACKS:
+        for norm in get_args(get_type_hints(ATTACKS.get(name)).get("norm")):
+            yield pytest.param(f"{SMALLER.get(name, name)}:norm={norm}", id=f"{name}-{norm}")
+
+
+@pytest.mark.parametrize("spec", list(_norms()))
+def test_every_norm_that_an_attack_accepts_is_one_that_it_bounds(spec: str) -> None:
+    subject = Subject("attack", configure(ATTACKS, spec))
+    assert subject.configured.plugin.ball() == spec.rpartition("=")[2]
+    _within_ball(subject)
 
 
 @pytest.mark.parametrize("family", CHECKS)

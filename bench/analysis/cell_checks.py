@@ -6,13 +6,19 @@ Each check is a small function of the cell that yields its findings, listed in `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.analysis.metrics import accuracy
 from bench.analysis.outcomes import EvaluatedCell
 from bench.analysis.statistics import ALPHA, mcnemar
 from bench.analysis.verdict import Level, Verdict
+
+Array = NDArray[Any]
+
+_STILL = 0.01
+"""Share of epsilon by which an image must be moved to count as moved."""
 
 _SUSPECT_MOVED = 0.99
 """Share of moved images below which an attack is suspect."""
@@ -29,6 +35,9 @@ _INVALID_GRADIENT = 0.5
 _TOLERANCE = 1e-5
 """Float32 rounding of a distance, relative to epsilon where that is above 1."""
 
+_MORE_CALLS = 1.5
+"""Factor by which the calls of the model grow at least when two draws are averaged."""
+
 _DISAGREEMENT = 0.05
 """Share of images on which the draws of a defense may disagree under an attack without EOT."""
 
@@ -37,18 +46,20 @@ def _images_moved(cell: EvaluatedCell) -> Iterator[Verdict]:
     """The attack changed the images that the attacked model classified correctly at first.
 
     A search for an adversarial image that finds none returns the original: it failed, which is
-    allowed, but not for every image.
+    allowed, but not for every image. An image that a search returns may be as near as it likes.
     """
     properties = cell.record.properties
+    is_search = is_search_for_success(cell)
     right = cell.attacked_model_right
-    moved = cell.outcome.attacked & (cell.outcome.linf > 0)
+    least = 0.0 if is_search or properties.norm is None else _STILL * cell.eps
+    moved = cell.outcome.attacked & (cell.outcome.distance(properties.norm or "linf") > least)
     still = cell.outcome.attacked & ~moved & (True if right is None else right.any(axis=0))
     if cell.eps == 0 or not (moved | still).any():
         return
 
     share = float(moved.sum() / (moved.sum() + still.sum()))
 
-    if properties.minimum_norm or properties.access == "decision":
+    if is_search:
         if share == 0:
             yield Verdict("suspect", ("the search found no adversarial image at all",))
     elif share < _SUSPECT_MOVED:
@@ -84,28 +95,51 @@ def _within_budget(cell: EvaluatedCell) -> Iterator[Verdict]:
 
 
 def _converged(cell: EvaluatedCell) -> Iterator[Verdict]:
-    """Twice the steps change the accuracy neither beyond its interval nor by the paired test."""
+    """Neither twice the steps nor a larger step lower the accuracy, by the paired test.
+
+    It judges the accuracy that is shown. A gray-box attack does not aim at it, so that it must also
+    have become stronger on the bare classifier.
+    """
     outcome = cell.outcome
-    if cell.record.properties.sees_defense:
-        doubled = outcome.doubled_steps_defended
-        once = outcome.adversarial_defended
-    else:
-        doubled = outcome.doubled_steps_undefended
-        once = outcome.adversarial_undefended
-    if doubled is None or cell.attacked_model_right is None:
+    variants = {
+        "twice the steps": (outcome.doubled_steps_defended, outcome.doubled_steps_undefended),
+        "a larger step": (outcome.larger_step_defended, outcome.larger_step_undefended),
+    }
+    if cell.attacked_model_right is None:
         return
 
-    doubled = np.atleast_2d(doubled)
-    n = doubled.shape[1]
-    once = np.atleast_2d(once)[:, :n]
-    labels = cell.labels[:n]
-    first = accuracy(once, labels)
-    second = accuracy(doubled, labels)
-    paired = mcnemar((once == labels).mean(axis=0), (doubled == labels).mean(axis=0))
+    for name, (defended, undefended) in variants.items():
+        found = [_fall(cell.labels, outcome.adversarial_defended, defended)]
+        if not cell.record.properties.sees_defense:
+            found.append(_fall(cell.labels, outcome.adversarial_undefended, undefended))
+        # A gray-box set that breaks no more images of the bare classifier goes no farther.
+        falls = [fall for fall in found if fall is not None]
+        if falls and all(falls):
+            reason = f"not converged: with {name} the accuracy falls {falls[0]}"
+            yield Verdict("suspect", (reason,))
 
-    if second.value < first.low or (second.value < first.value and paired.p < ALPHA):
-        change = f"from {first.value:.3f} to {second.value:.3f} on {n} images"
-        yield Verdict("suspect", (f"not converged: twice the steps take the accuracy {change}",))
+
+def _fall(labels: Array, shown: Array, variant: Array | None) -> str | None:
+    """By how much a variant of the attack lowers the accuracy on the first images, in words.
+
+    Args:
+        labels: true classes, (n,).
+        shown: predictions under the attack itself, (n,) or (draws, n).
+        variant: predictions under the variant, (k,) or (draws, k).
+
+    Returns:
+        Empty text if it does not, and None if there is no variant.
+    """
+    if variant is None:
+        return None
+
+    variant = np.atleast_2d(variant)
+    n = variant.shape[1]
+    before = (np.atleast_2d(shown)[:, :n] == labels[:n]).mean(axis=0)
+    after = (variant == labels[:n]).mean(axis=0)
+    falls = after.mean() < before.mean() and mcnemar(before, after).p < ALPHA
+
+    return f"from {before.mean():.3f} to {after.mean():.3f} on {n} images" if falls else ""
 
 
 def _averages_draws(cell: EvaluatedCell) -> Iterator[Verdict]:
@@ -113,7 +147,9 @@ def _averages_draws(cell: EvaluatedCell) -> Iterator[Verdict]:
     properties = cell.record.properties
     predictions = cell.outcome.adversarial_defended
     follows_defense = properties.gradient and properties.sees_defense
-    if properties.eot > 1 or not follows_defense or not properties.stochastic:
+    averages = properties.eot > 1 and not _ignores_eot(cell)
+    knows_draw = properties.fixed_draw
+    if averages or knows_draw or not follows_defense or not properties.stochastic:
         return
     if len(predictions) < 2:
         yield Verdict("ok", ("a randomized defense, attacked and evaluated in one draw",))
@@ -123,7 +159,14 @@ def _averages_draws(cell: EvaluatedCell) -> Iterator[Verdict]:
 
     if share > _DISAGREEMENT:
         reason = f"{len(predictions)} draws disagree on {share:.0%} of the images"
-        yield Verdict("suspect", (f"{reason} and the attack follows one of them: set eot",))
+        remedy = "the attack ignores eot" if properties.eot > 1 else "set eot"
+        yield Verdict("suspect", (f"{reason} and the attack follows one of them: {remedy}",))
+
+
+def _ignores_eot(cell: EvaluatedCell) -> bool:
+    """Whether the attack called the model as often with two draws to average over as with one."""
+    calls = cell.outcome.probes.eot_calls
+    return calls is not None and bool(calls[1] < _MORE_CALLS * calls[0])
 
 
 def _searched_on_pipeline(cell: EvaluatedCell) -> Iterator[Verdict]:
@@ -153,6 +196,14 @@ def _first_success(cell: EvaluatedCell) -> Iterator[Verdict]:
     if not np.array_equal(outcome.adversarial_defended[0], outcome.adversarial_undefended):
         reason = "the attack stops at its first success against a model that is not the pipeline"
         yield Verdict("suspect", (f"{reason}: its images barely fool that model",))
+
+
+def is_search_for_success(cell: EvaluatedCell) -> bool:
+    """Whether the attack may return an image that it does not break as it was."""
+    properties = cell.record.properties
+    finds_nearest = properties.minimum_norm or properties.access == "decision"
+
+    return finds_nearest or properties.returns_unbroken
 
 
 CELL_CHECKS: tuple[Callable[[EvaluatedCell], Iterator[Verdict]], ...] = (

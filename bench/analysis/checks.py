@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from bench.analysis.cell_checks import CELL_CHECKS
 from bench.analysis.outcomes import EvaluatedCell, by_pipeline
 from bench.analysis.pipeline_checks import PIPELINE_CHECKS
+from bench.analysis.probe_checks import PROBE_CHECKS
 from bench.analysis.verdict import Verdict, worst_of
 
 
@@ -24,7 +25,7 @@ def verdicts(cells: Sequence[EvaluatedCell]) -> dict[str, Verdict]:
 
 
 def _findings(cell: EvaluatedCell, siblings: Sequence[EvaluatedCell]) -> Iterator[Verdict]:
-    for check in CELL_CHECKS:
+    for check in (*CELL_CHECKS, *PROBE_CHECKS):
         yield from check(cell)
     for compare in PIPELINE_CHECKS:
         yield from compare(cell, siblings)

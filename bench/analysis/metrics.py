@@ -48,17 +48,19 @@ def accuracy(predictions: Array, labels: Array) -> Accuracy:
 
 
 def share(right: Array) -> Accuracy:
-    """The share of images that are right, from booleans (n,) or (draws, n).
+    """The share of images that are right, from booleans (n,) or (draws, n), or from shares (n,).
 
-    The interval is Wilson's (1927) on n images: draws of one image are not independent, so they do
-    not shrink it.
+    A share of an image is that of its draws, in [0, 1]; the image is right in every draw at 1. The
+    interval is Wilson's (1927) on n images: draws of one image are not independent, so they do not
+    shrink it. It covers images and draws, since the variance of a share is at most that of a
+    boolean of the same mean.
     """
     right = np.atleast_2d(right)
     n = right.shape[1]
     value = float(right.mean())
     low, high = _wilson(round(value * n), n)
 
-    return Accuracy(value, low, high, float(right.all(axis=0).mean()))
+    return Accuracy(value, low, high, float((right == 1).all(axis=0).mean()))
 
 
 def clean_accuracy(outcome: Outcome) -> Accuracy:

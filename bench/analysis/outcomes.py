@@ -53,14 +53,14 @@ class EvaluatedCell:
         return np.asarray(self.outcome.adversarial_defended == self.labels)
 
     @property
-    def right_in_every_draw(self) -> Array:
-        """Whether the defended pipeline is right on the adversarial image in every draw, (n,)."""
-        return np.asarray(self.right.all(axis=0))
+    def clean_right(self) -> Array:
+        """Whether the defended pipeline classifies the clean image correctly, (draws, n)."""
+        return np.asarray(self.outcome.clean_defended == self.labels)
 
     @property
-    def clean_right_in_every_draw(self) -> Array:
-        """Whether the defended pipeline is right on the clean image in every draw, (n,)."""
-        return np.asarray((self.outcome.clean_defended == self.labels).all(axis=0))
+    def is_randomized(self) -> bool:
+        """Whether a further draw of the pipeline may differ from those of the outcome."""
+        return self.record.properties.stochastic or len(self.right) > 1
 
     @property
     def attacked_model_right(self) -> Array | None:

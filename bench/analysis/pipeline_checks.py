@@ -32,7 +32,7 @@ def _iterative(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
 
     for other in siblings:
         same_budget = _same(cell, other, "threat", "eps") and _norm(cell) == _norm(other)
-        if same_budget and _is_single_step(other):
+        if same_budget and is_single_step(other):
             name = str(other.record.labels["attack"])
             yield from _weaker(cell, other, name, _attacked_model_right)
 
@@ -75,7 +75,8 @@ def _stronger_threat(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
     """
     properties = cell.record.properties
 
-    for other in siblings:
+    # A cascade is held against all of them, see `_cascade`.
+    for other in siblings if not cell.record.cascade else ():
         knows_less = other.record.properties.threat in properties.stronger_than
         if not knows_less or not _same(cell, other, "eps"):
             continue
@@ -86,6 +87,19 @@ def _stronger_threat(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
         if same_attack or (by_decisions and _is_iterative(cell)):
             attack = "" if same_attack else f"{other.record.labels['attack']} "
             name = f"{attack}under {other.record.labels['threat']}"
+            yield from _weaker(cell, other, name, _pipeline_right)
+
+
+def _cascade(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
+    """A cascade is at least as strong as any other attack in its norm within its budget."""
+    if not cell.record.cascade:
+        return
+
+    for other in siblings:
+        is_within = _norm(cell) == _norm(other) and other.eps <= cell.eps
+        if is_within and not other.record.cascade and not other.record.properties.fixed_draw:
+            labels = other.record.labels
+            name = f"{labels['attack']} under {labels['threat']} at eps {other.eps:g}"
             yield from _weaker(cell, other, name, _pipeline_right)
 
 
@@ -149,8 +163,15 @@ def _is_iterative(cell: EvaluatedCell) -> bool:
     return properties.steps is not None or properties.minimum_norm
 
 
-def _is_single_step(cell: EvaluatedCell) -> bool:
-    return cell.record.properties.access == "gradient" and not _is_iterative(cell)
+def is_single_step(cell: EvaluatedCell) -> bool:
+    """Whether the attack takes one step along the gradient.
+
+    Records of version 0.1.0 do not say; an attack without steps counts as one there.
+    """
+    properties = cell.record.properties
+    if properties.single_step is not None:
+        return properties.single_step
+    return properties.access == "gradient" and not _is_iterative(cell)
 
 
 PIPELINE_CHECKS: tuple[Callable[[EvaluatedCell, Cells], Iterator[Verdict]], ...] = (
@@ -158,6 +179,7 @@ PIPELINE_CHECKS: tuple[Callable[[EvaluatedCell, Cells], Iterator[Verdict]], ...]
     _monotone,
     _full_range,
     _stronger_threat,
+    _cascade,
     _same_networks,
 )
 """All checks on the cells of a pipeline, in the order of their reasons."""

@@ -4,40 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr
+from scipy.special import gammaln
 
 Array = NDArray[Any]
 
 ALPHA = 0.05
 """Level of significance: a smaller p-value counts as a difference."""
 
+_FINEST = 1_000
+"""Largest denominator in whose units differences are exact; finer ones are rounded to it."""
+
 
 @dataclass(frozen=True)
 class Paired:
-    """Result of the exact McNemar test of two pipelines on the same images.
+    """Result of the paired test of two pipelines on the same images.
 
     Attributes:
         first_only: number of images that only the first classifies correctly, or in more draws.
         second_only: number of images that only the second classifies correctly, or in more draws.
-        p: two-sided p-value, a sign test on the images on which the two disagree.
+        difference: accuracy of the first less that of the second.
+        p: two-sided p-value.
     """
 
     first_only: int
     second_only: int
+    difference: float
     p: float
 
 
 def mcnemar(first: Array, second: Array) -> Paired:
     """The exact McNemar test (McNemar 1947), image by image.
 
+    For shares of draws it is the permutation test of Fisher (1935), which compares the means: under
+    the null hypothesis the difference at an image is as likely to have the other sign. For booleans
+    the two tests are the same.
+
     Args:
         first: correctness of one pipeline, (n,): booleans, or for a randomized pipeline the share
-            of draws that are right, which makes this the sign test on images whose shares differ.
-        second: correctness of the other pipeline, (n,), over as many draws.
+            of draws that are right.
+        second: correctness of the other pipeline, (n,).
 
     Raises:
         ValueError: the arrays differ in length.
@@ -47,13 +58,48 @@ def mcnemar(first: Array, second: Array) -> Paired:
             f"paired arrays must be of one length, not {first.shape} and {second.shape}"
         )
 
-    first_only = int((first > second).sum())
-    second_only = int((second > first).sum())
-    disagree = first_only + second_only
-    tail = float(bdtr(min(first_only, second_only), disagree, 0.5))
-    p = min(1.0, 2 * tail)  # both tails, which overlap where the counts are equal
+    differences = first.astype(float) - second.astype(float)
+    units = _in_units(differences)
+    mean = float(differences.mean()) if len(differences) else 0.0
 
-    return Paired(first_only, second_only, p)
+    return Paired(int((units > 0).sum()), int((units < 0).sum()), mean, _sign_flip_p(units))
+
+
+def _in_units(differences: Array) -> Array:
+    """Differences of shares as integers, in units of their common denominator, (n,)."""
+    values, index = np.unique(differences, return_inverse=True)
+    fractions = [Fraction(value).limit_denominator(_FINEST) for value in values.tolist()]
+    unit = min(lcm(*(fraction.denominator for fraction in fractions)), _FINEST)
+
+    return np.asarray(np.rint(values * unit).astype(int)[index])
+
+
+def _sign_flip_p(differences: Array) -> float:
+    """The two-sided p-value of a sum of integers, each of which has a random sign.
+
+    The distribution of the sum of the positive ones is computed exactly, size by size.
+    """
+    distribution = np.ones(1)
+    sizes, counts = np.unique(np.abs(differences), return_counts=True)
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        if size:
+            distribution = _plus_binomial(distribution, size, count)
+
+    positive = int(differences[differences > 0].sum())
+    tail = min(positive, len(distribution) - 1 - positive)
+    return min(1.0, 2 * float(distribution[: tail + 1].sum()))  # the tails may overlap
+
+
+def _plus_binomial(distribution: Array, size: int, count: int) -> Array:
+    """The distribution of a sum after adding `size` times the number of heads in `count` tosses."""
+    heads = np.arange(count + 1)
+    logarithms = gammaln(count + 1) - gammaln(heads + 1) - gammaln(count - heads + 1)
+    probabilities = np.exp(logarithms - count * np.log(2))
+
+    total = np.zeros(len(distribution) + size * count)
+    for start, probability in zip(range(0, size * count + 1, size), probabilities, strict=True):
+        total[start : start + len(distribution)] += probability * distribution
+    return total
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -94,8 +94,9 @@ Convergence = Annotated[
     option(
         "--convergence",
         "N",
-        "Number of images for the convergence check, which repeats an iterative attack with twice "
-        "the steps; 0 turns it off.",
+        "Number of images for the checks of attacks: an iterative attack is repeated with twice the "
+        "steps and with a larger step, and probes test the gradient and the pipeline; 0 turns all "
+        "of them off.",
     ),
 ]
 

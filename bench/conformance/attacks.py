@@ -6,8 +6,15 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot, softmax
+from torch.nn.functional import cross_entropy
 
+from bench.conformance.attacked_models import (
+    AttackedModel,
+    Constant,
+    DecisionsOnly,
+    ScoresOnly,
+    Unbreakable,
+)
 from bench.conformance.subject import CPU, GLOBAL_GENERATORS, Check, Subject
 from bench.contracts import Attack, Norm
 from bench.errors import PluginFault
@@ -16,94 +23,48 @@ from bench.stages.context import weights_of
 from bench.stages.crafting import perturb
 from bench.stages.guard import check_ball
 from bench.stages.seeding import seeded
-from bench.stages.surrogates import DefendedClassifier
 
 _MODERATE = 0.3
-"""Share of the largest budget that is enough to mislead the classifier, in every norm."""
+"""Share of the largest budget that is enough to mislead the classifier, in every norm but L0."""
 
-_MIXED_IMAGES = 32
-"""Number of images that the generator mixes."""
+_PIXELS = 15
+"""Number of pixels that is enough in L0, where the cost of a search grows with the budget."""
+
+_MARGIN = 1.5
+"""Least margin of the attacked images, at which their loss is clearly below that at a boundary."""
+
+_IMAGES = 3
+"""Number of images that are attacked."""
 
 
-class _AttackedModel(DefendedClassifier):
-    """The model that an attack is given, with a generator for attacks on a latent code.
+def _attacked_images(subject: Subject) -> tuple[Tensor, Tensor]:
+    """Training images that are classified correctly by a small margin, and their classes.
 
-    Attributes:
-        gradient_calls: number of calls whose logits had a gradient.
+    An attack that finds nothing may return an image unchanged, so these can be broken with ease.
     """
+    images, labels = subject.split
+    logits = subject.classifier(images)
+    true = logits.gather(1, labels[:, None]).squeeze(1)
+    margin = true - logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
 
-    def __init__(self, subject: Subject, classifier: nn.Module | None = None, eot: int = 1) -> None:
-        super().__init__(None, classifier or subject.classifier)
-        self.generator = _MixtureGenerator(subject.split[0][:_MIXED_IMAGES])
-        self.eot = eot
-        self.gradient_calls = 0
-        self.eval().requires_grad_(False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, classes) of the images."""
-        logits = super().forward(images)
-        self.gradient_calls += logits.requires_grad
-        return logits
-
-
-class _MixtureGenerator(nn.Module):
-    """A generator of weighted means of images.
-
-    Attributes:
-        latent: dimension of the latent code, which is the number of images.
-    """
-
-    def __init__(self, images: Tensor) -> None:
-        super().__init__()
-        self.images = images
-        self.latent = len(images)
-
-    def generate(self, z: Tensor) -> Tensor:
-        """Weighted means of the images, (n, c, h, w) from codes (n, latent)."""
-        return torch.einsum("nk,kchw->nchw", softmax(z, dim=1), self.images)
-
-
-class _DecisionsOnly(nn.Module):
-    """A classifier that gives its decisions as one-hot vectors and has no gradient."""
-
-    def __init__(self, classifier: nn.Module) -> None:
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, images: Tensor) -> Tensor:
-        """One-hot vectors (n, classes) of the predicted classes."""
-        with torch.no_grad():
-            logits = self.classifier(images)
-
-        return one_hot(logits.argmax(1), logits.shape[1]).to(images)
-
-
-class _Constant(nn.Module):
-    """A classifier whose logits are zero for every image, and so is its gradient."""
-
-    def __init__(self, classifier: nn.Module) -> None:
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Zeros (n, classes) that depend on the images as autograd sees it."""
-        logits: Tensor = 0 * self.classifier(images)
-        return logits
+    index = torch.where(margin > _MARGIN, margin, torch.inf).argsort()[:_IMAGES]
+    return images[index], labels[index]
 
 
 def _within_ball(subject: Subject) -> None:
-    """Adversarial images stay in [0, 1] and within a small and the largest budget."""
+    """Adversarial images stay in [0, 1] and within a small and a large budget."""
     attack: Configured[Attack] = subject.configured
-    for eps in (0.1, _largest_budget(subject)):
+    for eps in (_small_budget(subject), _largest_budget(subject)):
         adversarial = _attacked(subject, eps)
         norm = attack.plugin.ball()
         if norm is not None:
-            check_ball(subject.description, subject.images, adversarial, eps, norm)
+            check_ball(subject.description, _attacked_images(subject)[0], adversarial, eps, norm)
 
 
 def _moves(subject: Subject) -> None:
     """Adversarial images differ from the originals."""
-    if torch.equal(_attacked(subject, _moderate_budget(subject)), subject.images):
+    images, _ = _attacked_images(subject)
+    if torch.equal(_attacked(subject, _moderate_budget(subject)), images):
         raise PluginFault(
             "the attack returns the images unchanged, although the model can be fooled"
         )
@@ -112,7 +73,8 @@ def _moves(subject: Subject) -> None:
 def _attack_repeatable(subject: Subject) -> None:
     """Adversarial images are the same under the same seed, and the model is left unchanged."""
     before = weights_of(subject.classifier)
-    if not torch.equal(_attacked(subject, 0.2), _attacked(subject, 0.2)):
+    eps = _moderate_budget(subject)
+    if not torch.equal(_attacked(subject, eps), _attacked(subject, eps)):
         raise PluginFault(f"the adversarial images differ under the same seed: {GLOBAL_GENERATORS}")
 
     after = weights_of(subject.classifier)
@@ -122,10 +84,10 @@ def _attack_repeatable(subject: Subject) -> None:
 
 def _raises_loss(subject: Subject) -> None:
     """Adversarial images have a higher loss than the originals."""
+    images, labels = _attacked_images(subject)
     adversarial = _attacked(subject, _moderate_budget(subject))
     before, after = (
-        float(cross_entropy(subject.classifier(images), subject.labels))
-        for images in (subject.images, adversarial)
+        float(cross_entropy(subject.classifier(shown), labels)) for shown in (images, adversarial)
     )
     if not after > before:
         raise PluginFault(
@@ -135,13 +97,15 @@ def _raises_loss(subject: Subject) -> None:
 
 def _misclassified(subject: Subject) -> None:
     """Images that the model misclassifies before the attack are accepted."""
-    wrong = (subject.classifier(subject.images).argmax(1) + 1) % subject.context().data.classes
-    _attacked(subject, 0.2, labels=wrong)
+    _, labels = _attacked_images(subject)
+    wrong = (labels + 1) % subject.context().data.classes
+    _attacked(subject, _small_budget(subject), labels=wrong)
 
 
 def _flat(subject: Subject) -> None:
     """Model with a zero gradient is accepted."""
-    _attacked(subject, 0.2, _AttackedModel(subject, _Constant(subject.classifier)))
+    model = AttackedModel(subject, Constant(subject.classifier))
+    _attacked(subject, _small_budget(subject), model, _class_zero(subject))
 
 
 def _averages(subject: Subject) -> None:
@@ -149,15 +113,11 @@ def _averages(subject: Subject) -> None:
     if subject.configured.plugin.access != "gradient":
         return
 
-    single = _AttackedModel(subject, eot=1)
-    averaged = _AttackedModel(subject, eot=4)
-    for model in (single, averaged):
-        _attacked(subject, _moderate_budget(subject), model)
-
-    if averaged.gradient_calls < 2 * single.gradient_calls:
+    single, averaged = (_gradient_calls(subject, AttackedModel(subject, eot=eot)) for eot in (1, 4))
+    if averaged < 2 * single:
         raise PluginFault(
-            f"the attack calls the model {averaged.gradient_calls} times with eot = 4 and "
-            f"{single.gradient_calls} times with eot = 1: average over `model.eot` calls"
+            f"the attack calls the model {averaged} times with eot = 4 and "
+            f"{single} times with eot = 1: average over `model.eot` calls"
         )
 
 
@@ -166,37 +126,114 @@ def _decides(subject: Subject) -> None:
     if subject.configured.plugin.access != "decision":
         return
 
-    eps = _moderate_budget(subject)
-    decisions = _AttackedModel(subject, _DecisionsOnly(subject.classifier))
-    if not torch.equal(_attacked(subject, eps), _attacked(subject, eps, decisions)):
+    if not _is_same_on(subject, DecisionsOnly(subject.classifier)):
         raise PluginFault(
-            "the attack uses more than decisions of the model: set access = 'gradient'"
+            "the attack uses more than decisions of the model: set access to 'score' if it uses "
+            "logits alone, else to 'gradient'"
         )
+
+
+def _scores(subject: Subject) -> None:
+    """Access is declared correctly: with `score`, no gradient is used."""
+    if subject.configured.plugin.access != "score":
+        return
+
+    if not _is_same_on(subject, ScoresOnly(subject.classifier)):
+        raise PluginFault("the attack uses a gradient of the model: set access to 'gradient'")
+
+
+def _steps_declared(subject: Subject) -> None:
+    """A single step is declared correctly: it takes one gradient, and so does no other attack."""
+    attack = subject.configured
+    # An iterative attack may end early on a model that it breaks.
+    calls = _gradient_calls(subject, _unbreakable(subject), _class_zero(subject))
+    if attack.plugin.single_step and calls != 1:
+        raise PluginFault(
+            f"the attack takes {calls} gradients of the model: set single_step to False"
+        )
+
+    # An attack with a number of steps may be asked for one.
+    if calls == 1 and not attack.plugin.single_step and "steps" not in attack.parameters:
+        raise PluginFault("the attack takes one gradient of the model: set single_step to True")
+
+
+def _unbroken(subject: Subject) -> None:
+    """What becomes of images that the attack cannot break is declared correctly."""
+    eps = _moderate_budget(subject)
+    adversarial = _attacked(subject, eps, _unbreakable(subject), _class_zero(subject))
+    is_unchanged = torch.equal(adversarial, _attacked_images(subject)[0])
+    if subject.configured.plugin.returns_unbroken and not is_unchanged:
+        raise PluginFault(
+            "the attack changes images that it does not break: set returns_unbroken to False, or "
+            "return them unchanged"
+        )
+    if is_unchanged and not subject.configured.plugin.returns_unbroken:
+        raise PluginFault(
+            "the attack returns images that it does not break unchanged: set returns_unbroken to "
+            "True"
+        )
+
+
+def _is_same_on(subject: Subject, classifier: nn.Module) -> bool:
+    """Whether the attack makes the same images on a classifier that tells less."""
+    eps = _moderate_budget(subject)
+    limited = _attacked(subject, eps, AttackedModel(subject, classifier))
+    return torch.equal(_attacked(subject, eps), limited)
+
+
+def _gradient_calls(subject: Subject, model: AttackedModel, labels: Tensor | None = None) -> int:
+    """Number of the attack's calls of the model whose logits had a gradient."""
+    _attacked(subject, _moderate_budget(subject), model, labels)
+    return model.gradient_calls
+
+
+def _unbreakable(subject: Subject) -> AttackedModel:
+    """A model that gives every image the class 0."""
+    return AttackedModel(subject, Unbreakable(subject.classifier))
+
+
+def _class_zero(subject: Subject) -> Tensor:
+    """The class 0 for each attacked image."""
+    return torch.zeros_like(_attacked_images(subject)[1])
 
 
 def _attacked(
     subject: Subject, eps: float, model: nn.Module | None = None, labels: Tensor | None = None
 ) -> Tensor:
-    """Adversarial versions of the subject's images, under a seed that depends on the budget."""
-    model = model or _AttackedModel(subject)
-    labels = subject.labels if labels is None else labels
+    """Adversarial versions of the images, under a seed that depends on the budget."""
+    images, classes = _attacked_images(subject)
+    model = model or AttackedModel(subject)
+    labels = classes if labels is None else labels
     with seeded(CPU, "conformance", eps):
-        return perturb(subject.configured, model, subject.images, labels, eps)
+        return perturb(subject.configured, model, images, labels, eps)
 
 
 def _largest_budget(subject: Subject) -> float:
-    """The distance from a black image to a white one; 1 for a budget that is not a norm."""
-    pixels = subject.images[0].numel()
+    """The distance from a black image to a white one; 1 for a budget that is not a norm.
+
+    In L0, a number of pixels that is enough to mislead the classifier.
+    """
     norm: Norm | None = subject.configured.plugin.ball()
-    sides = subject.images.shape[-2] * subject.images.shape[-1]
-    largest = {"linf": 1.0, "l2": math.sqrt(pixels), "l1": float(pixels), "l0": float(sides)}
+    if norm == "l0":
+        return _moderate_budget(subject)
+
+    pixels = subject.images[0].numel()
+    largest = {"linf": 1.0, "l2": math.sqrt(pixels), "l1": float(pixels)}
     return largest[norm] if norm else 1.0
 
 
 def _moderate_budget(subject: Subject) -> float:
-    """A share of the largest budget; the largest itself for a budget that is not a norm."""
-    share = 1.0 if subject.configured.plugin.ball() is None else _MODERATE
-    return _largest_budget(subject) * share
+    """A budget that is enough to mislead the classifier."""
+    norm: Norm | None = subject.configured.plugin.ball()
+    if norm == "l0":
+        return float(_PIXELS)
+
+    return _largest_budget(subject) * (1.0 if norm is None else _MODERATE)
+
+
+def _small_budget(subject: Subject) -> float:
+    """A budget that misleads the classifier on few images: a single pixel in L0."""
+    return 1.0 if subject.configured.plugin.ball() == "l0" else 0.1
 
 
 ATTACK_CHECKS: tuple[Check, ...] = (
@@ -208,4 +245,7 @@ ATTACK_CHECKS: tuple[Check, ...] = (
     _flat,
     _averages,
     _decides,
+    _scores,
+    _steps_declared,
+    _unbroken,
 )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
+from bench.conformance.stand_ins import STAND_IN_CHECKS
 from bench.conformance.subject import CPU, GLOBAL_GENERATORS, Check, Subject
 from bench.contracts import Eager
 from bench.errors import PluginFault
 from bench.plugins.faults import plugin_call
 from bench.stages.context import weights_of
+from bench.stages.guard import checked_logits
 from bench.stages.seeding import seeded
 
 _ATOL = 1e-4
@@ -96,6 +99,41 @@ def _stochastic_declared(subject: Subject) -> None:
         raise PluginFault("the output changes with the seed: set stochastic = True")
 
 
+def _independent(subject: Subject) -> None:
+    """Copies of an image in one call get draws of their own, if the defense declares it."""
+    if not subject.configured.plugin.independent_draws:
+        return
+
+    image = subject.images[:1]
+    first, second = (subject.output(subject.module, image, draw) for draw in (0, 1))
+    copies = subject.output(subject.module, image.repeat(2, 1, 1, 1))
+    if not torch.equal(first, second) and torch.equal(copies[0], copies[1]):
+        raise PluginFault(
+            "two copies of an image in one call share their draw: leave independent_draws False"
+        )
+
+
+def _decides(subject: Subject) -> None:
+    """Logits of classify(), if there is one, are valid, and the same under the same seed."""
+    if not hasattr(subject.module, "classify"):
+        return
+
+    first, second = (_decided(subject) for _ in range(2))
+    if not torch.equal(first, second):
+        raise PluginFault(f"classify() differs under the same seed: {GLOBAL_GENERATORS}")
+
+
+def _decided(subject: Subject) -> Tensor:
+    """The checked logits (n, classes) that the defense gives for the subject's images."""
+    images, classes = subject.images.clone(), subject.context().data.classes
+    with seeded(CPU, "conformance", 0), torch.no_grad():
+        logits = subject.module.classify(images, subject.classifier)  # type: ignore[operator]
+    if not torch.equal(images, subject.images):
+        raise PluginFault("classify() changes its input images in place: work on a copy")
+
+    return checked_logits(f"classify() of {subject.description}", logits, images, classes)
+
+
 def _classifier_kept(subject: Subject) -> None:
     """Training leaves the classifier unchanged."""
     before = weights_of(subject.classifier)
@@ -139,5 +177,13 @@ _NETWORK_CHECKS: tuple[Check, ...] = (
     _images_independent,
 )
 
-DEFENSE_CHECKS = (*_NETWORK_CHECKS, _stochastic_declared, _classifier_kept, _accelerated)
+DEFENSE_CHECKS = (
+    *_NETWORK_CHECKS,
+    _stochastic_declared,
+    _independent,
+    _classifier_kept,
+    _accelerated,
+    _decides,
+    *STAND_IN_CHECKS,
+)
 CLASSIFIER_CHECKS = (*_NETWORK_CHECKS, _differentiable)

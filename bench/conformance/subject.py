@@ -106,8 +106,11 @@ class Subject:
 
     def fit(self) -> nn.Module:
         """A newly built and briefly fitted module, under the same seed every time."""
+        plugin = self.configured.trained.plugin
         with seeded(CPU, "conformance", "fit"):
-            return fitted(self.configured.plugin, self.description, self.context(), CPU)
+            module = fitted(plugin, self.description, self.context(), CPU)
+
+        return self.configured.around(module)
 
     @cached_property
     def module(self) -> nn.Module:

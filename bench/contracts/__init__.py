@@ -52,10 +52,18 @@ from __future__ import annotations
 
 from bench.contracts.acceleration import Accelerator, Eager, State
 from bench.contracts.attack import Access, Attack, MinimumNorm
-from bench.contracts.network import Classifier, DataInfo, Defense, FitContext, Network
+from bench.contracts.network import (
+    Classifier,
+    DataInfo,
+    Defense,
+    FitContext,
+    Network,
+    WrappedDefense,
+)
 from bench.contracts.parameters import (
     AttackSpec,
     AttackSpecs,
+    DefenseSpec,
     Fraction,
     NonNegativeFloat,
     NonNegativeInt,
@@ -67,7 +75,7 @@ from bench.contracts.parameters import (
 from bench.contracts.plugin import Plugin
 from bench.contracts.stand_in import HasStandIns, Mixture, StandIn
 from bench.errors import NotApplicable
-from bench.geometry import Norm
+from bench.geometry import Norm, distances, within
 from bench.spec import Spec
 
 __all__ = [
@@ -79,6 +87,7 @@ __all__ = [
     "Classifier",
     "DataInfo",
     "Defense",
+    "DefenseSpec",
     "Eager",
     "FitContext",
     "Fraction",
@@ -98,4 +107,7 @@ __all__ = [
     "SpecOf",
     "StandIn",
     "State",
+    "WrappedDefense",
+    "distances",
+    "within",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from bench.contracts.plugin import Plugin
 from bench.spec import Spec
@@ -99,9 +101,13 @@ class Network(Plugin, ABC):
             may use them.
         stochastic: whether two calls of the module on the same images may differ. The pipeline is
             then evaluated over several independent draws; False by default.
+        independent_draws: whether the images of one call get independent draws of the randomness,
+            so that several draws for an image may be made in one call, on copies of it. False, the
+            default, for a module that may share one draw among the images of a call.
     """
 
     stochastic: ClassVar[bool] = False
+    independent_draws: ClassVar[bool] = False
     inference_parameters: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
@@ -144,8 +150,9 @@ class Defense(Network):
     `bench.contracts.stand_in.HasStandIns`; the threat model `adaptive` attacks through each.
 
     A defense that decides by itself, as one that votes over several draws, gives its module a
-    method `classify(images, classifier)` that returns logits (n, classes). It is then called in
-    place of the classifier on the purified images.
+    method `classify(images, classifier)` that returns logits (n, classes). It is called with the
+    unpurified images (n, channels, height, width) and the classifier's module, in place of
+    `classifier(module(images))`. `forward` still returns one purified image for each image.
 
     Attributes:
         uses_classifier: whether `fit` needs the trained classifier. If not, one network serves all
@@ -153,3 +160,69 @@ class Defense(Network):
     """
 
     uses_classifier: ClassVar[bool] = False
+
+
+class WrappedDefense(Defense):
+    """Defense around another one, which its only parameter of type `DefenseSpec` names.
+
+    The harness configures the inner defense, trains or loads its network, and gives its module to
+    `wrap`. The weights are those of the inner defense alone, under the same content key, so a
+    network that was trained for one serves the other.
+
+    A defense that wraps another one cannot be an inner defense.
+    """
+
+    _inner: Defense
+
+    @abstractmethod
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module of this defense around that of the inner one.
+
+        It adds no weights, and follows the contract of a defense's module.
+
+        Args:
+            module: module of the inner defense, trained or not.
+        """
+
+    def around(self, inner: Defense) -> Self:
+        """A copy of this defense around an inner one; the harness makes it."""
+        wrapped = copy.copy(self)
+        object.__setattr__(wrapped, "_inner", inner)
+        return wrapped
+
+    @property
+    def inner(self) -> Defense:
+        """The inner defense.
+
+        Raises:
+            TypeError: the harness has not configured this defense.
+        """
+        try:
+            return self._inner
+        except AttributeError:
+            raise TypeError(
+                f"{type(self).__name__} has no inner defense: make it with `around(defense)`"
+            ) from None
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """That of the inner defense."""
+        return self.inner.stochastic
+
+    @property
+    def independent_draws(self) -> bool:  # type: ignore[override]
+        """That of the inner defense."""
+        return self.inner.independent_draws
+
+    @property
+    def uses_classifier(self) -> bool:  # type: ignore[override]
+        """That of the inner defense."""
+        return self.inner.uses_classifier
+
+    def files(self) -> Sequence[Path]:
+        """Those of the inner defense."""
+        return self.inner.files()
+
+    def build(self, data: DataInfo) -> nn.Module:
+        """The module around an untrained one of the inner defense."""
+        return self.wrap(self.inner.build(data))

@@ -42,6 +42,9 @@ AttackSpec = Annotated[Spec, SpecOf("attack")]
 AttackSpecs = Annotated[tuple[Spec, ...], SpecOf("attack")]
 """One or more attacks, such as `fgsm` or `[fgsm,pgd:steps=10]`."""
 
+DefenseSpec = Annotated[Spec, SpecOf("defense")]
+"""One defense, such as `puvae:noise=0.2`; see `bench.contracts.network.WrappedDefense`."""
+
 
 @dataclass(frozen=True)
 class OmittedAt:

@@ -93,13 +93,12 @@ class AgreementCheck:
         with mode.precision.arithmetic(), plugin_call(workload.description):
             pipeline = pipelines.pipeline(workload, mode)
             # The first call compiles or captures, which may draw random numbers of its own.
-            pipeline.classify(pipeline.purify(pipelines.batch(split, 0, batch_size)))
+            pipeline.outputs(pipelines.batch(split, 0, batch_size))
 
             for start in range(0, max(batch_size, self._images), batch_size):
                 with seeded(pipelines.device, "agreement", start):
-                    purified = pipeline.purify(pipelines.batch(split, start, batch_size))
-                    classes = pipeline.classify(purified).argmax(1)
-                outputs.append(Output(purified.cpu(), classes.cpu()))
+                    purified, logits = pipeline.outputs(pipelines.batch(split, start, batch_size))
+                outputs.append(Output(purified.cpu(), logits.argmax(1).cpu()))
 
         return outputs
 

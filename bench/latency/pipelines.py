@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from bench.latency.engines import ExecutionMode, ImageFunction, accelerated
+from bench.errors import NotApplicable
+from bench.latency.engines import EAGER_FLOAT32, ExecutionMode, ImageFunction, accelerated
 from bench.records.timing import Target
 from bench.stages.context import TaskContext
-from bench.stages.references import CellNetworks, SplitRef
+from bench.stages.references import CellNetworks, NetworkRef, SplitRef
+from bench.stages.surrogates import decides
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,54 @@ class RunnablePipeline:
     Attributes:
         purify: function from images to purified images.
         classify: function from images to logits (n, classes).
+        decide: function `classify(images, classifier)` of a defense that decides by itself; None
+            for any other.
+        classes: number of classes.
     """
 
     purify: ImageFunction
     classify: ImageFunction
+    decide: Callable[[Tensor, ImageFunction], Tensor] | None
+    classes: int
 
     def target(self, target: Target) -> ImageFunction:
-        """The function that is timed: the purifier alone, or purifier and classifier."""
-        if target == "purifier":
+        """The function that is timed: the purifier alone, or purifier and classifier.
+
+        A defense that decides by itself is timed alone with a classifier that takes no time, so
+        that everything is timed that it computes for a decision, such as all draws of a vote.
+        """
+        decide = self.decide
+        if target == "pipeline":
+            return self.logits
+        if decide is None:
             return self.purify
-        return lambda images: self.classify(self.purify(images))
+        return lambda images: decide(images, self._no_classifier)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (n, classes) of images."""
+        return (
+            self.outputs(images)[1] if self.decide is None else self.decide(images, self.classify)
+        )
+
+    def outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Purified images and logits (n, classes)."""
+        purified = self.purify(images)
+        return purified, self.classify(purified) if self.decide is None else self.logits(images)
+
+    def _no_classifier(self, images: Tensor) -> Tensor:
+        return images.new_zeros(len(images), self.classes)
+
+
+class _Module(nn.Module):
+    """A function of images as a module, for a defense to wrap."""
+
+    def __init__(self, function: ImageFunction) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The value of the function."""
+        return self._function(images)
 
 
 class PipelineLoader:
@@ -83,13 +123,36 @@ class PipelineLoader:
         """The pipeline under an engine and a precision."""
         key = (workload.key, str(mode))
         if key not in self._pipelines:
-            purifier, classifier = self.modules(workload, "pipeline")
+            networks = workload.networks
+            purifier = self._purifier(networks.defense, mode)
+            classifier = self._context.network(networks.classifier)
             self._pipelines[key] = RunnablePipeline(
-                purify=accelerated(purifier, mode.engine, mode.precision),
+                purify=purifier,
                 classify=accelerated(classifier, mode.engine, mode.precision),
+                decide=getattr(purifier, "classify", None),
+                classes=networks.classifier.info.classes,
             )
 
         return self._pipelines[key]
+
+    def _purifier(self, defense: NetworkRef, mode: ExecutionMode) -> ImageFunction:
+        """The defense under an engine, which runs the inner defense of one that wraps another.
+
+        Raises:
+            NotApplicable: the defense decides by itself, and the engine runs functions of images
+                only.
+        """
+        module = self._context.network(defense)
+        inner = defense.plugin.inner
+        if inner is not None and mode != EAGER_FLOAT32:
+            wrapped = self._context.network(replace(defense, plugin=inner))
+            function = accelerated(wrapped, mode.engine, mode.precision)
+            return defense.plugin.around(_Module(function))
+
+        function = accelerated(module, mode.engine, mode.precision)
+        if decides(module) and function is not module:
+            raise NotApplicable(f"{mode} cannot run {defense.description}, which decides by itself")
+        return function
 
     def batch(self, split: SplitRef, start: int, size: int) -> Tensor:
         """Test images from index `start` on (size, ...); after the last the first follows again."""

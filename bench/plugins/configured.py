@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from bench.contracts import Plugin
+from bench.contracts import Defense, Plugin, WrappedDefense
 from bench.errors import RequestError, unknown
 from bench.failures import message_line
 from bench.plugins.code import code_identity
@@ -24,14 +24,21 @@ from bench.plugins.parameters import (
     spec_family,
     typed_value,
 )
-from bench.registry import REGISTRIES, Registry
+from bench.registry import DEFENSES, REGISTRIES, Registry
 from bench.spec import Spec
 from bench.store.reading import Unreadable
+from bench.text import LONGEST_NAME, one_line
+
+if TYPE_CHECKING:
+    from torch import nn
 
 P = TypeVar("P", bound=Plugin, covariant=True)
 Q = TypeVar("Q", bound=Plugin)
 Overrides = Mapping[str, Mapping[str, Any]]
 """Parameters by plugin name that replace the plugin's own defaults, as a preset gives them."""
+
+_Nested: TypeAlias = "dict[str, list[Configured[Any]]]"
+"""The configured plugins that parameters name, by the name of the parameter."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +54,14 @@ class Configured(Generic[P]):
             of a file does not count: the same content elsewhere is the same plugin. An option that
             is not taken (its value is None or that of its marker `OmittedAt`) is left out, so that
             a new option leaves stored results valid.
+        inner: defense that a `WrappedDefense` wraps; None for any other plugin.
     """
 
     spec: Spec
     plugin: P
     parameters: Mapping[str, Json]
     identity: Mapping[str, Json]
+    inner: Configured[Defense] | None = None
 
     @property
     def label(self) -> str:
@@ -65,19 +74,28 @@ class Configured(Generic[P]):
         return self.spec.name
 
     @property
-    def training_identity(self) -> Mapping[str, Json]:
-        """The identity without the parameters that the training does not depend on."""
-        free: frozenset[str] = getattr(self.plugin, "inference_parameters", frozenset())
-        kept = {
-            name: value for name, value in self.identity["parameters"].items() if name not in free
-        }
+    def trained(self) -> Configured[Any]:
+        """The plugin whose network is trained: the inner defense of one that wraps another."""
+        return self.inner or self
 
-        return {**self.identity, "parameters": kept}
+    @property
+    def training_identity(self) -> Mapping[str, Json]:
+        """The identity of `trained`, without parameters that the training does not depend on."""
+        trained = self.trained
+        free: frozenset[str] = getattr(trained.plugin, "inference_parameters", frozenset())
+        parameters = trained.identity["parameters"].items()
+        kept = {name: value for name, value in parameters if name not in free}
+
+        return {**trained.identity, "parameters": kept}
 
     @property
     def resolved(self) -> Spec:
         """The spec with all parameters written out, which means the same under any overrides."""
         return Spec.of(self.name, self.parameters)
+
+    def around(self, module: nn.Module) -> nn.Module:
+        """The module of this plugin, made from the module of `trained`."""
+        return self.plugin.wrap(module) if isinstance(self.plugin, WrappedDefense) else module
 
     def __hash__(self) -> int:
         return hash(self.spec)
@@ -110,8 +128,11 @@ def _configured(cls: type[P], description: str, spec: Spec, overrides: Overrides
     """The configured plugin of a class; errors are those of the plugin, or as in `configure`."""
     given = {**overrides.get(spec.name, {}), **dict(spec.parameters)}
     plugin = _instance(cls, description, given)
-    check_declarations(description, plugin)
     plugin, nested = _with_configured_specs(plugin, overrides)
+    inner = _inner(plugin, description, nested)
+    if isinstance(plugin, WrappedDefense) and inner:
+        plugin = plugin.around(inner.plugin)
+    check_declarations(description, plugin)
 
     hints = parameter_hints(cls)
     parameters = {name: json_value(getattr(plugin, name)) for name in hints}
@@ -121,14 +142,14 @@ def _configured(cls: type[P], description: str, spec: Spec, overrides: Overrides
         "version": cls.version,
         "parameters": {
             name: _by_content(value, files)
-            for name, value in {**parameters, **nested}.items()
+            for name, value in {**parameters, **_identities(nested)}.items()
             if value not in (None, omitted_value(hints[name]))
         },
         "files": list(files.values()) if files else {},
         **code_identity(cls),
     }
 
-    return Configured(spec, plugin, parameters, identity)
+    return Configured(spec, plugin, parameters, identity, inner)
 
 
 def _instance(cls: type[Q], description: str, given: Mapping[str, Any]) -> Q:
@@ -150,9 +171,9 @@ def _instance(cls: type[Q], description: str, given: Mapping[str, Any]) -> Q:
         raise RequestError(f"{description}: {message_line(error)}") from None
 
 
-def _with_configured_specs(plugin: Q, overrides: Overrides) -> tuple[Q, dict[str, Json]]:
-    """The plugin with the specs among its parameters written out, and their identities by name."""
-    identities: dict[str, Json] = {}
+def _with_configured_specs(plugin: Q, overrides: Overrides) -> tuple[Q, _Nested]:
+    """The plugin with the specs among its parameters written out, and their plugins by name."""
+    nested: _Nested = {}
 
     for name, hint in parameter_hints(type(plugin)).items():
         family = spec_family(hint)
@@ -161,17 +182,50 @@ def _with_configured_specs(plugin: Q, overrides: Overrides) -> tuple[Q, dict[str
             continue
 
         specs = value if isinstance(value, tuple) else (value,)
-        inner = [configure(REGISTRIES[family], spec, overrides) for spec in specs]
-        resolved = tuple(configured.resolved for configured in inner)
+        nested[name] = [configure(REGISTRIES[family], spec, overrides) for spec in specs]
+        resolved = tuple(configured.resolved for configured in nested[name])
         plugin = dataclasses.replace(
             plugin, **{name: resolved if isinstance(value, tuple) else resolved[0]}
         )  # type: ignore[type-var]
-        # A single spec in a tuple has the identity of the spec alone.
-        identities[name] = (
-            inner[0].identity if len(inner) == 1 else [configured.identity for configured in inner]
+
+    return plugin, nested
+
+
+def _identities(nested: _Nested) -> dict[str, Json]:
+    """The identities of the plugins that parameters name."""
+    identities = {name: [plugin.identity for plugin in given] for name, given in nested.items()}
+
+    # A single spec in a tuple has the identity of the spec alone.
+    return {name: given[0] if len(given) == 1 else given for name, given in identities.items()}
+
+
+def _inner(plugin: Plugin, description: str, nested: _Nested) -> Configured[Defense] | None:
+    """The defense that a plugin wraps; None for a plugin that wraps none.
+
+    Raises:
+        RequestError: the class has no parameter for it or more than one, or the defense wraps
+            another one itself.
+    """
+    if not isinstance(plugin, WrappedDefense):
+        return None
+
+    hints = parameter_hints(type(plugin))
+    names = [name for name in hints if spec_family(hints[name]) == DEFENSES.family]
+    if len(names) != 1 or len(nested.get(names[0], ())) != 1:
+        raise RequestError(
+            f"{description}: a WrappedDefense has exactly one parameter of type DefenseSpec "
+            f"(it has: {', '.join(names) or 'none'})"
         )
 
-    return plugin, identities
+    inner = nested[names[0]][0]
+    if inner.inner is not None:
+        plain = (name for name in DEFENSES if not issubclass(DEFENSES.get(name), WrappedDefense))
+        raise RequestError(
+            f"{description}: parameter {names[0]}={one_line(inner.label, LONGEST_NAME)}: "
+            f"'{inner.name}' wraps a defense itself (choose from: {', '.join(plain)})"
+        )
+
+    return inner
 
 
 def _declared_files(plugin: Plugin, description: str) -> dict[Path, str]:

@@ -58,6 +58,9 @@ _DECLARATIONS: Mapping[type[Plugin], Mapping[str, _Declaration]] = {
     },
     Network: {
         "stochastic": _Declaration(lambda network: network.stochastic, bool, "True, False"),
+        "independent_draws": _Declaration(
+            lambda network: network.independent_draws, bool, "True, False"
+        ),
         "inference_parameters": _Declaration(
             lambda network: network.inference_parameters, frozenset[str], "a frozenset of names"
         ),

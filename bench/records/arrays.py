@@ -32,6 +32,8 @@ FLAGS = Domain("b", "truth values", lambda array: array | True)
 DISTANCES = Domain("f", "finite numbers from 0", lambda array: np.isfinite(array) & (array >= 0))
 MINIMA = Domain("f", "numbers from 0", lambda array: array >= 0)
 NORMS = Domain("f", "numbers from 0 or NaN", lambda array: np.isnan(array) | (array >= 0))
+NUMBERS = Domain("f", "numbers or NaN", lambda array: ~np.isinf(array))
+SHARES = Domain("f", "numbers from 0 to 1", lambda array: (array >= 0) & (array <= 1))
 PIXELS = Domain("u", "bytes", lambda array: np.asarray(array.dtype.itemsize == 1))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.records.arrays import CLASSES, DISTANCES, FLAGS, MINIMA, NORMS, PIXELS, check_array
+from bench.records.cell import CascadeMember
+from bench.records.probes import PREFIX, Probes
 
 Array = NDArray[Any]
 
@@ -62,8 +64,8 @@ class Outcome:
         minimum_distance: distance of the nearest adversarial image, in the attack's norm, (n,);
             infinite where none was found. None for an attack that does not look for the nearest.
         doubled_steps_defended: predictions through the defense on the first k images, attacked with
-            twice the steps, (m, k); None where the attacked model does not contain the defense, or
-            where there is no convergence check.
+            twice the steps, (m, k); None where there is no convergence check, and under gray-box
+            where the bare classifier's accuracy does not fall, or in earlier versions.
         doubled_steps_undefended: predictions of the bare classifier on the first k images, attacked
             with twice the steps, (k,); None where the attacked model contains the defense, or where
             there is no convergence check.
@@ -73,6 +75,7 @@ class Outcome:
         target: class that a targeted attack aims at, (n,); None for any other attack.
         broken_by: index of the cascade's member whose image is kept, (n,); None for anything but
             the threat model `adaptive`.
+        probes: measurements of the attack and the pipeline; none in outcomes of earlier versions.
     """
 
     labels: Array
@@ -93,6 +96,7 @@ class Outcome:
     l0: Array | None = None
     target: Array | None = None
     broken_by: Array | None = None
+    probes: Probes = field(default_factory=Probes)
 
     def distance(self, norm: str) -> Array:
         """Size of the perturbation in a norm, (n,).
@@ -109,9 +113,10 @@ class Outcome:
 
     def to_arrays(self) -> dict[str, Array]:
         """Arrays by name, as a file holds them."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {name: getattr(self, name) for name in _array_names()}
+        own = {name: value for name, value in values.items() if value is not None}
 
-        return {name: value for name, value in values.items() if value is not None}
+        return {**own, **self.probes.to_arrays()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
@@ -122,9 +127,13 @@ class Outcome:
                 the class states.
         """
         named = {_EARLIER_NAMES.get(name, name): array for name, array in arrays.items()}
-        kept = {name: array for name, array in named.items() if name not in _IMAGES}
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(kept.keys() - known):
+        probes = {name: array for name, array in named.items() if name.startswith(PREFIX)}
+        kept: dict[str, Any] = {
+            name: array
+            for name, array in named.items()
+            if name not in _IMAGES and name not in probes
+        }
+        if unknown := sorted(kept.keys() - set(_array_names())):
             raise ValueError(f"there is no array '{unknown[0][:40]}' in an outcome")
 
         try:
@@ -133,7 +142,7 @@ class Outcome:
             raise ValueError(f"not an outcome ({error})") from None
 
         outcome._check_arrays()
-        return outcome
+        return replace(outcome, probes=Probes.from_arrays(probes, len(outcome.labels)))
 
     def _check_arrays(self) -> None:
         """Check that every array has the shape, type and values that the class states.
@@ -148,13 +157,18 @@ class Outcome:
     def _shape(self, name: str, array: Array) -> tuple[int, ...]:
         """The shape that an array must have: one entry per image, and per draw of the defense."""
         n = self.labels.shape[-1] if self.labels.ndim else 0
-        if name.startswith(("doubled_steps", "larger_step")) and array.ndim:
-            n = min(n, array.shape[-1])
         draws = self.adversarial_defended.shape[:1]
+        if name.startswith(("doubled_steps", "larger_step")) and array.ndim:
+            n = max(1, min(n, array.shape[-1]))
         # A randomized classifier is evaluated in as many draws without the defense.
         is_undefended_in_draws = name.endswith("_undefended") and array.ndim == 2
 
         return (*draws, n) if name.endswith("_defended") or is_undefended_in_draws else (n,)
+
+
+def _array_names() -> list[str]:
+    """The names of the arrays of an outcome, without its probes."""
+    return [member.name for member in fields(Outcome) if member.name != "probes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +211,8 @@ class CellImages:
         if not fits:
             raise ValueError(f"array 'clean' has the shape {shape}, which is not of a few images")
 
-        for field in fields(self):
-            check_array(field.name, getattr(self, field.name), shape, PIXELS)
+        for member in fields(self):
+            check_array(member.name, getattr(self, member.name), shape, PIXELS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,11 +223,13 @@ class CellResult:
         outcome: raw arrays, one entry per test image (and per draw of a randomized defense).
         images: first images, for pictures.
         adversarial_set: digest of the adversarial images.
+        cascade: members of the cascade that made the set; empty for a single attack.
     """
 
     outcome: Outcome
     images: CellImages
     adversarial_set: str
+    cascade: tuple[CascadeMember, ...] = ()
 
 
 def as_pixels(images: Array) -> Array:

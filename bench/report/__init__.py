@@ -34,6 +34,7 @@ _FRAMES = (
     "latency",
     "worst_case",
     "pairs",
+    "cascade",
     "seeds",
     "cross_attack",
     "scaling",

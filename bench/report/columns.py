@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.metrics import Accuracy
+from bench.analysis.verdict import LEVELS, Level
 from bench.records.cell import CellRecord
 
 NO_NORM = "no norm"
@@ -69,5 +70,18 @@ def seed_column(frame: pd.DataFrame) -> list[str]:
 
 
 def over_seeds(rows: pd.DataFrame, *labels: str) -> pd.DataFrame:
-    """Means over all rows with the same labels, in the order in which the labels appear."""
-    return rows.groupby(list(labels), as_index=False, sort=False).mean(numeric_only=True)
+    """Means over all rows with the same labels, in the order in which the labels appear.
+
+    Where the rows have verdicts, the worst level of the rows.
+    """
+    groups = rows.groupby(list(labels), as_index=False, sort=False)
+    means = groups.mean(numeric_only=True)
+    if "verdict" in rows:
+        means["verdict"] = groups["verdict"].agg(worst_level)["verdict"]
+
+    return means
+
+
+def worst_level(levels: Iterable[Level]) -> Level:
+    """The worst of some levels of verdicts."""
+    return max(levels, key=LEVELS.index)

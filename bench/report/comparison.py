@@ -64,8 +64,8 @@ class Comparison:
 
     Attributes:
         frame: one row per cell of both runs. `points` are percentage points, B less A; `p` is that
-            of the exact McNemar test on the share of draws in which an image is right, over as many
-            draws as both have; `p_holm` is corrected over all rows.
+            of the paired test on the share of draws in which an image is right; `p_holm` is
+            corrected over all rows.
         only_a: labels of the cells that only A has.
         only_b: labels of the cells that only B has.
         changed: names of plugins whose parameters differ although their specs are equal.
@@ -188,8 +188,7 @@ def _row(key: Key, a: _Run, b: _Run) -> dict[str, Any]:
 
 
 def _paired(cell_a: EvaluatedCell, cell_b: EvaluatedCell) -> dict[str, Any]:
-    draws = min(len(cell_a.right), len(cell_b.right))
-    test = mcnemar(cell_a.right[:draws].mean(axis=0), cell_b.right[:draws].mean(axis=0))
+    test = mcnemar(cell_a.right.mean(axis=0), cell_b.right.mean(axis=0))
 
     return {"a_only": test.first_only, "b_only": test.second_only, "p": test.p}
 
@@ -200,7 +199,7 @@ def _marked(frame: pd.DataFrame) -> pd.DataFrame:
     frame.loc[tested, "p_holm"] = holm(frame.loc[tested, "p"].tolist())
 
     significant = frame["p_holm"] < ALPHA
-    better = frame["b_only"] > frame["a_only"]
+    better = frame["robust_accuracy_points"] > 0
     frame.loc[significant & better, "mark"] = "better"
     frame.loc[significant & ~better, "mark"] = "worse"
 

@@ -12,6 +12,9 @@ from bench.report.columns import with_interval
 LEVEL_MARKS = {"ok": "", "suspect": " ?", "invalid": " !"}
 """Mark behind a number, by the level of its verdict."""
 
+MARKS = "?: suspect, !: invalid, reasons in accuracy.md"
+"""Note under a table that shows marks."""
+
 
 def three_digits(value: float) -> str:
     """A number with three significant digits, `inf` for infinity, empty for NaN."""

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from bench.report.columns import NO_NORM, over_seeds, with_interval
 from bench.report.escapes import figure_text
+from bench.report.formats import marked
+from bench.report.judged_lines import draw_judged_line
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#F0E442")
 MARKERS = "osD^vP*X"
@@ -35,7 +37,7 @@ def style(index: int) -> dict[str, Any]:
     return {
         "color": COLORS[index % len(COLORS)],
         "marker": MARKERS[(index + again) % len(MARKERS)],
-        "linestyle": ("-", ":")[again],
+        "linestyle": ("-", "-.")[again],
     }
 
 
@@ -44,9 +46,11 @@ def line_over_eps(
 ) -> None:
     """Draw accuracy over epsilon with its interval, from the clean accuracy at epsilon 0 on.
 
+    The clean accuracy counts as `ok`; an invalid number has no interval.
+
     Args:
         axes: axes to draw on.
-        rows: rows of the results, one per epsilon and seed.
+        rows: rows of the results with their verdicts, one per epsilon and seed.
         label: name of the line in the legend.
         look: color, marker and line style.
         prefix: start of the accuracies' columns: `undefended_` for those of the bare classifier.
@@ -60,8 +64,24 @@ def line_over_eps(
         for at_zero, attacked in zip(clean, robust, strict=True)
     )
 
-    axes.plot(eps, value, label=label, markersize=5, **look)
-    axes.fill_between(eps, low, high, color=look["color"], alpha=0.15, linewidth=0)
+    levels = ["ok", *rows["verdict"]]
+    draw_judged_line(axes, eps, value, levels, look, label)
+    band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
+    axes.fill_between(eps, low, high, where=[level != "invalid" for level in levels], **band)
+
+
+def undefended_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """One defense's rows of gray-box results, all of which hold the bare classifier's accuracy.
+
+    They are those of `none`, with their verdicts; else those of the first defense, whose verdicts
+    are not about the bare classifier and become `ok`.
+    """
+    bare: pd.DataFrame = rows[rows["defense"] == "none"]
+    if not bare.empty:
+        return bare
+
+    first: pd.DataFrame = rows[rows["defense"] == rows["defense"].iloc[0]]
+    return first.assign(verdict="ok")
 
 
 def distances_to_ends(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[Any]:
@@ -73,7 +93,7 @@ def distances_to_ends(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDAr
 
 
 def legend(
-    figure: Figure, axes: Axes, handles: Sequence[Line2D] | None = None, *, outside: bool = False
+    figure: Figure, axes: Axes, handles: Sequence[Artist] | None = None, *, outside: bool = False
 ) -> None:
     """Add a legend: inside the axes, or beside them where it is long.
 
@@ -109,14 +129,27 @@ def trim(panels: NDArray[Any], used: int, columns: int, label: str) -> None:
 
 
 def label_cells(
-    axes: Axes, values: NDArray[Any], scale: Normalize, text: Callable[[float], str]
+    axes: Axes,
+    values: NDArray[Any],
+    scale: Normalize,
+    text: Callable[[float], str],
+    levels: NDArray[Any] | None = None,
 ) -> None:
-    """Write the numbers into the cells of a heat map, white on dark cells."""
+    """Write the numbers into the cells of a heat map, white on dark cells.
+
+    Args:
+        axes: axes of the heat map.
+        values: numbers, (rows, columns); NaN where there is none.
+        scale: scale of the colors.
+        text: format of a number.
+        levels: level of the verdict on each number, whose mark follows it; None for no marks.
+    """
     for (row, column), value in np.ndenumerate(values):
         if np.isnan(value):
             continue
         color = "white" if scale(value) < _DARK else "black"
-        axes.text(column, row, text(value), ha="center", va="center", color=color, fontsize=9)
+        label = text(value) if levels is None else marked(text(value), levels[row, column])
+        axes.text(column, row, label, ha="center", va="center", color=color, fontsize=9)
 
 
 def eps_label(norm: str) -> str:

@@ -10,6 +10,7 @@ from bench.analysis.checks import verdicts
 from bench.analysis.outcomes import EvaluatedCell, evaluated_cells
 from bench.records.folder import RunFolder
 from bench.report.accuracy.frame import results_frame, seeds_frame
+from bench.report.cascade.frame import cascade_frame
 from bench.report.cross_attack.frame import cross_attack_frame
 from bench.report.latency.engines import engines_frame
 from bench.report.latency.frame import latency_frame
@@ -30,6 +31,7 @@ class Report:
         engines: one row per timed call, beside eager float32; empty where only that was timed.
         worst_case: one row per defense and budget, all attacks together.
         pairs: one row per pair of defenses and budget.
+        cascade: one row per member of each adaptive cell; may be empty.
         seeds: one row per cell without its seed; empty for a single seed.
         cross_attack: defenses trained for one attack and tested on another; may be empty.
         scaling: trained defenses at several values of other parameters; may be empty.
@@ -43,6 +45,7 @@ class Report:
     engines: pd.DataFrame
     worst_case: pd.DataFrame
     pairs: pd.DataFrame
+    cascade: pd.DataFrame
     seeds: pd.DataFrame
     cross_attack: pd.DataFrame
     scaling: pd.DataFrame
@@ -74,9 +77,10 @@ class Report:
             engines=engines_frame(latency),
             worst_case=worst_case_frame(defenses, judged, rankings(defenses, pairs)),
             pairs=pairs_frame(pairs, judged),
+            cascade=cascade_frame(cells),
             seeds=seeds_frame(results),
-            cross_attack=cross_attack_frame(cells),
-            scaling=scaling_frame(cells, latency),
+            cross_attack=cross_attack_frame(cells, judged),
+            scaling=scaling_frame(cells, judged, latency),
             invalid=sum(verdict.level == "invalid" for verdict in judged.values()),
             machines=tuple(
                 dict.fromkeys(machines.get(cell.record.environment, "unknown") for cell in cells)

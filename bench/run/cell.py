@@ -20,6 +20,9 @@ from bench.store.keys import content_key
 CELL_FORMAT = 2
 """Version of a cell's outcome; raise it when its meaning changes, which makes records invalid."""
 
+_LARGER = 4
+"""Factor of the larger step of the convergence check."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -128,18 +131,34 @@ class Cell:
         """Number of draws over which a gradient through a randomized pipeline is averaged."""
         return BUDGETS[self.threat.budget].eot if self.threat.kind.cascade else self.threat.eot
 
-    def with_doubled_steps(self) -> Cell | None:
-        """The cell with twice the steps of its attack, for the convergence check.
+    def stronger_variants(self) -> dict[str, Cell]:
+        """The cell with stronger versions of its attack, for the convergence check, by name.
 
-        None where the attack has no steps or allows no more of them, and where the attacked model
-        is not evaluated, so that there is nothing to compare.
+        None at all where the attack has no steps, and where the attacked model is not evaluated, so
+        that there is nothing to compare.
         """
-        steps = self.steps
-        if steps is None or "classifier" not in self.threat.kind.uses:
+        variants = {
+            "doubled_steps": self.with_doubled_steps(),
+            "larger_step": self.with_larger_step(),
+        }
+        return {name: variant for name, variant in variants.items() if variant}
+
+    def with_doubled_steps(self) -> Cell | None:
+        """The cell with twice the steps of its attack; None if its attack allows no more."""
+        return self._with_parameter("steps", 2 * self.steps) if self.steps else None
+
+    def with_larger_step(self) -> Cell | None:
+        """The cell with a step of `_LARGER` times the size; None if its attack has no such step."""
+        size = self.attack.parameters.get("rel_stepsize")
+        return self._with_parameter("rel_stepsize", _LARGER * size) if size else None
+
+    def _with_parameter(self, name: str, value: float) -> Cell | None:
+        """The cell with another parameter of its attack; None if it does not apply."""
+        if self.steps is None or "classifier" not in self.threat.kind.uses:
             return None
 
         given = dict(self.attack.resolved.parameters)
-        spec = Spec(self.attack.name, tuple({**given, "steps": str(2 * steps)}.items()))
+        spec = Spec(self.attack.name, tuple({**given, name: str(value)}.items()))
         try:
             return replace(self, attack=configure(ATTACKS, spec))
         except RequestError:

@@ -16,6 +16,7 @@ from bench.records.outcome import CellImages, CellResult, Outcome, as_pixels
 from bench.run.cascade_tasks import CascadeTasks
 from bench.run.cell import Cell
 from bench.run.config import RunConfig
+from bench.run.probes import CellProbes, Evaluated
 from bench.stages.context import DamagedArtifact, TaskContext
 from bench.stages.craft import Craft, ProjectToBudget
 from bench.stages.executor import Executor
@@ -65,6 +66,7 @@ class CellTasks:
         self._context = context
         self._config = config
         self.cascades = CascadeTasks(executor, context, config, self.craft_task)
+        self._probes = CellProbes(executor, context, config, self.craft_task)
 
     @property
     def convergence_images(self) -> int:
@@ -185,7 +187,10 @@ class CellTasks:
             target=_classes_of(attacked.tensors, "target"),
             broken_by=_classes_of(attacked.tensors, "broken_by"),
             minimum_distance=self._minimum_distance(cell, networks, attacked, clean, true_classes),
-            **self._with_doubled_steps(cell, networks),
+            **self._convergence(cell, networks, attacked),
+            probes=self._probes.of(
+                Evaluated(cell, networks, attacked.reference, clean, adversarial, purified)
+            ),
         )
         first_images = CellImages(
             clean=as_pixels(clean[:SAMPLES]),
@@ -237,19 +242,34 @@ class CellTasks:
 
         return np.where((predictions != labels).any(axis=0), distance.numpy(), np.inf)
 
-    def _with_doubled_steps(self, cell: Cell, networks: CellNetworks) -> dict[str, NDArray[Any]]:
-        """Predictions of the attacked model for the first images under twice the steps."""
-        doubled = cell.with_doubled_steps()
+    def _convergence(
+        self, cell: Cell, networks: CellNetworks, attacked: _Attacked
+    ) -> dict[str, NDArray[Any]]:
+        """Predictions for the first images under the stronger variants of the cell's attack."""
         n = self.convergence_images
-        if doubled is None or n == 0:
-            return {}
+        predictions: dict[str, NDArray[Any]] = {}
 
-        attacked = self._attacked(doubled, networks, n)
-        if cell.threat.kind.sees_defense:
-            predictions, _ = self._defended(cell, networks, attacked.reference, n)
-            return {"doubled_steps_defended": predictions}
+        for name, variant in cell.stronger_variants().items() if n else ():
+            reference = self._attacked(variant, networks, n).reference
+            if cell.threat.kind.sees_defense:
+                predictions[f"{name}_defended"], _ = self._defended(cell, networks, reference, n)
+                continue
 
-        return {"doubled_steps_undefended": self._undefended(cell, networks, attacked.reference, n)}
+            undefended = self._undefended(cell, networks, reference, n)
+            predictions[f"{name}_undefended"] = undefended
+            # All defenses share the set: to evaluate each on it would be most of the check's cost.
+            if self._is_lower(
+                cell, undefended, self._undefended(cell, networks, attacked.reference)
+            ):
+                predictions[f"{name}_defended"], _ = self._defended(cell, networks, reference, n)
+
+        return predictions
+
+    def _is_lower(self, cell: Cell, variant: NDArray[Any], shown: NDArray[Any]) -> bool:
+        """Whether a variant's predictions on the first images (..., k) are right less often."""
+        n = variant.shape[-1]
+        labels = self._context.images(self._test_split(cell, n))[1].cpu().numpy()
+        return bool((variant == labels).mean() < (shown[..., :n] == labels).mean())
 
     def _undefended(
         self,

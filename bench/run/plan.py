@@ -89,10 +89,9 @@ class Planner:
         key, cached = self._adversarial_set(cell, networks)
         plan.adversarial_sets[key] = cached
 
-        doubled = cell.with_doubled_steps()
         images = self._tasks.convergence_images
-        if doubled is not None and images:
-            key, cached = self._adversarial_set(doubled, networks, images)
+        for variant in cell.stronger_variants().values() if images else ():
+            key, cached = self._adversarial_set(variant, networks, images)
             plan.convergence_sets[key] = cached
 
     def _add_networks(self, cell: Cell, plan: Plan) -> _CachedNetworks:
@@ -115,7 +114,7 @@ class Planner:
     def _add_defense(
         self, cell: Cell, classifier: NetworkRef | None, plan: Plan
     ) -> NetworkRef | None:
-        title = f"defense {cell.defense.label} {_where(cell)}"
+        title = f"defense {cell.defense.trained.label} {_where(cell)}"
         against = ""
         if cell.defense.plugin.uses_classifier:
             against = cell.classifier.label
@@ -173,7 +172,7 @@ def _where(cell: Cell) -> str:
 
 def _is_trained(cell: Cell) -> bool:
     """Whether the cell's defense has something to train."""
-    return type(cell.defense.plugin).fit is not Network.fit
+    return type(cell.defense.trained.plugin).fit is not Network.fit
 
 
 def _applies(cell: Cell) -> bool:

@@ -117,7 +117,9 @@ class CascadeStep(Task):
 
     @property
     def _eot(self) -> int:
-        return self.eot if self._is_stochastic else 1
+        """Number of draws over which the member's gradient is averaged."""
+        by_gradient = self.member is not None and self.member.through != "query"
+        return self.eot if self._is_stochastic and by_gradient else 1
 
     def identity(self) -> Mapping[str, Any]:
         """Member, earlier steps, budget, draws, images, networks, batch size and seed."""

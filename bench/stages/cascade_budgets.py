@@ -53,7 +53,8 @@ class CascadeBudget:
     Attributes:
         summary: cost in one line.
         members: attacks in their order, the cheapest first.
-        eot: number of draws over which a gradient or score of a randomized pipeline is averaged.
+        eot: number of draws over which a gradient of a randomized pipeline is averaged; searches by
+            scores or decisions ask once.
         confirm: number of fresh draws of a randomized pipeline that judge each candidate; an image
             leaves the cascade when it is wrong in all of them.
     """
@@ -96,12 +97,12 @@ BUDGETS: Mapping[str, CascadeBudget] = {
         confirm=4,
     ),
     "standard": CascadeBudget(
-        "gradient attacks of 50 steps, a learned stand-in, 1000 queries, decisions, latent codes",
+        "gradient attacks of 30 steps, a learned stand-in, 500 queries, decisions, latent codes",
         _members(
-            50,
+            30,
             ["ce", "dlr"],
-            Member("learned stand-in", "learned", "apgd:norm={norm}:steps=50"),
-            Member("scores", "query", "square:norm={norm}:queries=1000"),
+            Member("learned stand-in", "learned", "apgd:norm={norm}:steps=30"),
+            Member("scores", "query", "square:norm={norm}:queries=500"),
             Member(
                 "decisions",
                 "query",

@@ -19,6 +19,9 @@ from bench.text import one_line
 _MOST_QUANTITIES = 100
 """Number of quantities that an attack's description may have."""
 
+_SMALL_NORM = 1e-12
+"""Norm below which squares lose precision in float32."""
+
 _NOISE_ROUNDS = 30
 """Number of times that noise is rescaled after clipping to [0, 1] has shortened it."""
 
@@ -119,12 +122,15 @@ def target_classes(
 def random_noise(images: Tensor, eps: float, norm: Norm) -> Tensor:
     """The images (n, c, h, w) with random noise of size `eps`, in [0, 1].
 
-    In `linf` every pixel moves by a uniform amount in [-eps, eps]. In the other norms every image
-    moves in a random direction, far enough that the perturbation has length `eps` after clipping to
-    [0, 1], or as close to it as [0, 1] allows.
+    In `linf` every pixel moves by a uniform amount in [-eps, eps]. In `l0` as many pixels as `eps`
+    says, rounded down, take uniform values in [0, 1]. In the other norms every image moves in a
+    random direction, far enough that the perturbation has length `eps` after clipping to [0, 1], or
+    as close to it as [0, 1] allows.
     """
     if norm == "linf":
         return (images + eps * torch.empty_like(images).uniform_(-1, 1)).clamp(0, 1)
+    if norm == "l0":
+        return _sparse_noise(images, int(eps))
 
     direction = torch.randn_like(images)
     scale = torch.ones_like(images[:, :1, :1, :1])
@@ -133,6 +139,14 @@ def random_noise(images: Tensor, eps: float, norm: Norm) -> Tensor:
         scale = scale * (eps / length.clamp_min(1e-12)).view(-1, 1, 1, 1).clamp_max(2.0)
 
     return within(images, (images + scale * direction).clamp(0, 1), eps, norm)
+
+
+def _sparse_noise(images: Tensor, count: int) -> Tensor:
+    """The images (n, c, h, w) with `count` random pixels of each at uniform values in [0, 1]."""
+    order = torch.rand_like(images[:, :1]).flatten(1).argsort(dim=1)
+    mask = torch.zeros_like(order, dtype=torch.bool).scatter(1, order[:, :count], value=True)
+    is_changed = mask.view(len(images), 1, *images.shape[2:])
+    return torch.where(is_changed, torch.rand_like(images), images)
 
 
 def gradient_norms(description: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -165,8 +179,14 @@ def gradient_norms(description: str, model: nn.Module, images: Tensor, labels: T
         if gradient is not None:
             total = total + gradient / draws
 
-    norms: Tensor = torch.linalg.vector_norm(total.flatten(1), dim=1)
-    return norms
+    flat = total.flatten(1)
+    norms = torch.linalg.vector_norm(flat, dim=1)
+    # The squares of very small and very large numbers leave the range of float32.
+    largest = flat.abs().amax(dim=1)
+    scaled = largest * torch.linalg.vector_norm(flat / largest[:, None], dim=1)
+    in_range = norms.isfinite() & (norms > _SMALL_NORM)
+
+    return torch.where(in_range | (largest == 0), norms, scaled)
 
 
 def parameters_at_budget(attack: Configured[Attack], eps: float) -> dict[str, float | int | str]:

@@ -33,9 +33,10 @@ import plain
 from bench.contracts import DataInfo
 from bench.latency.clock import timer
 from bench.machine.devices import choose_device
+from defenses._conditional_vae import ConditionalVAE
 from defenses._projection import Projection
 from defenses.defensegan import DefenseGAN
-from defenses.puvae import PuVAE, _PuVAE
+from defenses.puvae import PuVAE
 
 INFO = DataInfo((1, 28, 28), 10)
 COMPACT_GAN = {
@@ -69,7 +70,7 @@ def pairs(given: argparse.Namespace, device: torch.device) -> Iterator[Pair]:
     """The pairs of all rows of the table, in order."""
     for sizes, changes in (("published", {}), ("mnist", COMPACT_VAE)):
         vae = _ready(PuVAE(**changes).build(INFO), device)
-        assert isinstance(vae, _PuVAE)
+        assert isinstance(vae, ConditionalVAE)
         for batch in given.batches:
             yield vae_pair(vae, sizes, torch.rand(batch, *INFO.shape, device=device))
     for sizes, changes in (("published", {}), ("mnist", COMPACT_GAN)):
@@ -82,7 +83,7 @@ def pairs(given: argparse.Namespace, device: torch.device) -> Iterator[Pair]:
                 yield gan_pair(gan, sizes, weights, images)
 
 
-def vae_pair(module: _PuVAE, sizes: str, images: Tensor) -> Pair:
+def vae_pair(module: ConditionalVAE, sizes: str, images: Tensor) -> Pair:
     """The pair of PuVAE."""
     layers = copy.deepcopy(module).to(memory_format=torch.contiguous_format)
     n, classes = len(images), module.classes

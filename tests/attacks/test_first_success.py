@@ -100,7 +100,7 @@ def right(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 
 CASES = [
-    ("bim:steps=8", 0.1, 8, False, lambda: (sign(0.02), linf(0.1))),
+    ("bim:steps=8:rel_stepsize=0.2", 0.1, 8, False, lambda: (sign(0.02), linf(0.1))),
     ("mifgsm", 0.15, 10, False, lambda: (momentum(0.015), linf(0.15))),
     ("pgd:steps=20:rel_stepsize=0.1", 0.1, 20, True, lambda: (sign(0.01), linf(0.1))),
     (

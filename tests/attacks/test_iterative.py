@@ -72,8 +72,8 @@ def agreement(ours: Tensor, theirs: Tensor) -> float:
 
 def test_bim_is_the_papers(trained_cnn: nn.Module, digits: tuple[Tensor, Tensor]) -> None:
     ours = perturb(configure(ATTACKS, "bim:steps=8"), trained_cnn, *digits, 0.1)
-    assert agreement(ours, bim(trained_cnn, *digits, 0.1, 8, 0.02)) > 0.95
-    assert agreement(ours, bim(trained_cnn, *digits, 0.1, 7, 0.02)) < 0.2
+    assert agreement(ours, bim(trained_cnn, *digits, 0.1, 8, 0.025)) > 0.95
+    assert agreement(ours, bim(trained_cnn, *digits, 0.1, 7, 0.025)) < 0.2
 
 
 def test_mifgsm_is_the_papers(trained_cnn: nn.Module, digits: tuple[Tensor, Tensor]) -> None:
@@ -143,3 +143,59 @@ def test_a_targeted_attack_reaches_the_class_after_the_true_one(
 @pytest.mark.parametrize(("spec", "step"), [("bim", 0.06), ("mifgsm", 0.03), ("pgd:norm=l2", 0.01)])
 def test_step_sizes_are_described_in_absolute_units(spec: str, step: float) -> None:
     assert configure(ATTACKS, spec).plugin.describe(0.3)["step_size"] == pytest.approx(step)
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "share"), [("pgd", 40, 0.01 / 0.3), ("bim", 10, 0.2), ("mifgsm", 10, 0.1)]
+)
+def test_the_step_follows_the_number_of_steps(name: str, default: int, share: float) -> None:
+    usual = configure(ATTACKS, name)
+    assert usual.parameters["rel_stepsize"] == share  # exactly, so that no key changes
+    assert usual.identity["parameters"]["rel_stepsize"] == share
+    for steps in (1, 5, 7, 200):
+        configured = configure(ATTACKS, f"{name}:steps={steps}")
+        size = configured.parameters["rel_stepsize"]
+        assert size * steps == pytest.approx(share * default)
+        assert configured.identity["parameters"]["rel_stepsize"] == size
+        assert configured.plugin.describe(0.3)["step_size"] == pytest.approx(0.3 * size)
+        assert configure(ATTACKS, configured.resolved).identity == configured.identity
+    given = configure(ATTACKS, f"{name}:steps=5:rel_stepsize=0.03")
+    assert given.parameters["rel_stepsize"] == 0.03
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 40])
+@pytest.mark.parametrize("spec", ["bim", "mifgsm", "pgd:random_start=false"])
+def test_few_steps_go_through_the_whole_budget(
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor], spec: str, steps: int
+) -> None:
+    images, labels = gray_images
+    adversarial = perturb(configure(ATTACKS, f"{spec}:steps={steps}"), linear, images, labels, 0.1)
+    torch.testing.assert_close(
+        distances(images, adversarial, "linf"), torch.full((len(images),), 0.1)
+    )
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["fgsm", "bim", "mifgsm", "pgd", "pgd:norm=l2", "pgd:norm=l1", "pgd:norm=l2:keep=first", "ddn",
+     "pgd:norm=l2:keep=worst", "apgd:loss=margin:steps=10", "apgd:norm=l2:loss=margin:steps=10"],
+)  # fmt: skip
+def test_a_gradient_of_any_size_is_followed(
+    linear: nn.Module, gray_images: tuple[Tensor, Tensor], spec: str
+) -> None:
+    class Scaled(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return 1e-30 * linear(images)
+
+    images, labels = gray_images
+    norm = configure(ATTACKS, spec).plugin.ball()
+    eps = {"linf": 0.05, "l2": 0.5, "l1": 30.0}[norm]
+    torch.manual_seed(0)
+    adversarial = perturb(configure(ATTACKS, spec), Scaled().eval(), images, labels, eps)
+    gap = [
+        linear(x).gather(1, labels[:, None]).squeeze(1)
+        - linear(x).scatter(1, labels[:, None], -torch.inf).amax(1)
+        for x in (images, adversarial)
+    ]
+    assert bool((gap[1] < gap[0]).all())
+    assert float((gap[1] < 0).float().mean()) > 0.5

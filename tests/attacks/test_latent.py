@@ -11,7 +11,7 @@ from bench.plugins.configured import configure
 from bench.registry import ATTACKS
 from bench.stages.crafting import perturb
 from bench.stages.seeding import seeded
-from bench.stages.surrogates import DefendedClassifier, IdentityBackward
+from bench.stages.surrogates import DefendedClassifier, BackwardThrough
 
 LATENT = configure(ATTACKS, "latent")
 
@@ -60,7 +60,7 @@ def test_it_does_not_where_the_budget_falls_short() -> None:
 
 def test_it_sees_the_generator_through_bpda_and_no_other_purifier() -> None:
     assert not torch.equal(
-        attacked(0.4, 0.15, DefendedClassifier(IdentityBackward(Bright()), Threshold())),
+        attacked(0.4, 0.15, DefendedClassifier(BackwardThrough(Bright()), Threshold())),
         torch.full((3, 1, 4, 4), 0.4),
     )
     for purifier in (None, nn.Identity()):
@@ -69,9 +69,10 @@ def test_it_sees_the_generator_through_bpda_and_no_other_purifier() -> None:
 
 
 def test_the_margin_and_the_excess_are_those_of_the_definition() -> None:
-    from attacks.latent import _excess, _margin
+    from attacks._losses import margin
+    from attacks.latent import _excess
 
     logits = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 1.0]])
-    assert _margin(logits, torch.tensor([0, 2])).tolist() == [1.0, -4.0]
+    assert margin(logits, torch.tensor([0, 2])).tolist() == [-1.0, 4.0]
     excess = _excess(torch.tensor([[[[0.5, 0.1]]]]), torch.zeros(1, 1, 1, 2), 0.2)
     torch.testing.assert_close(excess, torch.tensor([0.3**2 / 2]))

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from defenses._conditional_vae import ConditionalVAE
 from defenses.defensegan import DefenseGAN
-from defenses.puvae import _PuVAE
 
 
 @torch.no_grad()
-def puvae(module: _PuVAE, images: Tensor, noise: Tensor) -> Tensor:
+def puvae(module: ConditionalVAE, images: Tensor, noise: Tensor) -> Tensor:
     """The whole encoder and decoder class by class; the reconstruction of least RMSE
     (arXiv:1903.00585, section 3.2).
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from bench.contracts import DataInfo, State
 from bench.stages.seeding import seeded
+from defenses._conditional_vae import ConditionalVAE
 from defenses._projection import Projection
 from defenses.defensegan import DefenseGAN
-from defenses.puvae import PuVAE, _PuVAE
+from defenses.puvae import PuVAE
 
 CPU = torch.device("cpu")
 INFO = DataInfo((1, 28, 28), 10)
@@ -51,7 +52,7 @@ def scrambled(module: nn.Module, dtype: torch.dtype) -> nn.Module:
 @pytest.mark.parametrize("name", VAES)
 def test_puvae_is_the_plain_loop(name: str, dtype: torch.dtype) -> None:
     module = scrambled(VAES[name].build(INFO), dtype)
-    assert isinstance(module, _PuVAE)
+    assert isinstance(module, ConditionalVAE)
     images = torch.rand(5, 1, 28, 28, dtype=dtype)
     with seeded(CPU, "noise"):
         ours = module(images)

@@ -10,7 +10,8 @@ from torch.nn.functional import one_hot
 from bench.contracts import DataInfo
 from bench.progress import Silent
 from bench.stages.training import TrainingContext
-from defenses.puvae import PuVAE, _PuVAE
+from defenses._conditional_vae import ConditionalVAE
+from defenses.puvae import PuVAE
 
 INFO = DataInfo((1, 28, 28), 10)
 
@@ -19,10 +20,10 @@ def small(**changes: object) -> PuVAE:
     return PuVAE(**{"channels": 4, "hidden": 16, "latent": 6, "noise": 0.0, **changes})  # type: ignore[arg-type]
 
 
-def built(settings: PuVAE) -> _PuVAE:
+def built(settings: PuVAE) -> ConditionalVAE:
     torch.manual_seed(0)
     module = settings.build(INFO).eval().requires_grad_(False)
-    assert isinstance(module, _PuVAE)
+    assert isinstance(module, ConditionalVAE)
     return module
 
 

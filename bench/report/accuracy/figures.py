@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.report.columns import NO_NORM
+from bench.report.judged_lines import verdict_key
 from bench.report.plotting import (
     PANELS,
     eps_label,
@@ -17,6 +18,7 @@ from bench.report.plotting import (
     longest_line,
     style,
     trim,
+    undefended_rows,
 )
 from bench.report.report import Report
 from bench.report.writers import NamedFigure
@@ -59,8 +61,7 @@ def _accuracy_over_eps(rows: pd.DataFrame, title: str, adaptive: bool) -> Figure
     axes = figure.subplots()
 
     if not adaptive:
-        first = rows[rows["defense"] == rows["defense"].iloc[0]]
-        line_over_eps(axes, first, "undefended", _UNDEFENDED, prefix="undefended_")
+        line_over_eps(axes, undefended_rows(rows), "undefended", _UNDEFENDED, prefix="undefended_")
     for index, (defense, defense_rows) in enumerate(rows.groupby("defense", sort=False)):
         if defense != "none":
             line_over_eps(axes, defense_rows, str(defense), style(index))
@@ -70,7 +71,8 @@ def _accuracy_over_eps(rows: pd.DataFrame, title: str, adaptive: bool) -> Figure
     axes.set(xlabel=eps_label(rows["norm"].iloc[0]), ylabel="robust accuracy", title=title)
     axes.set_ylim(-0.02, 1.02)
     axes.grid(alpha=0.3)
-    legend(figure, axes)
+    lines = axes.get_legend_handles_labels()[0]
+    legend(figure, axes, [*lines, *verdict_key(set(rows["verdict"]))])
     return figure
 
 
@@ -96,8 +98,9 @@ def _threat_panels(rows: pd.DataFrame, title: str) -> Figure:
     trim(panels, len(defenses), columns, "epsilon" if norm == NO_NORM else f"epsilon ({norm})")
     for axes in panels[: len(defenses) : columns]:
         axes.set_ylabel("robust accuracy")
-    handles = [Line2D([], [], **style(index)) for index in range(len(threats))]
-    names = min(5, len(threats))
-    figure.legend(handles, threats, loc="outside lower center", ncols=names, fontsize=9)
+    handles = [Line2D([], [], label=threat, **style(index)) for index, threat in enumerate(threats)]
+    handles.extend(verdict_key(set(rows["verdict"])))
+    names = min(5, len(handles))
+    figure.legend(handles=handles, loc="outside lower center", ncols=names, fontsize=9)
     figure.suptitle(title, fontsize=11)
     return figure

@@ -69,6 +69,14 @@ def _minimum_distance_median(outcome: Outcome) -> float | None:
     return minimum_distance_median(outcome.minimum_distance, clean)
 
 
+def _target_reached(outcome: Outcome) -> float | None:
+    """The share of attacked images classified as the target, the mean over draws."""
+    if outcome.target is None or not outcome.attacked.any():
+        return None
+
+    return float((outcome.adversarial_defended == outcome.target)[:, outcome.attacked].mean())
+
+
 METRICS: tuple[Metric, ...] = (
     Metric("clean_accuracy", clean_accuracy, "clean accuracy", interval=True),
     Metric("robust_accuracy", robust_accuracy, "robust accuracy", interval=True),
@@ -89,5 +97,6 @@ METRICS: tuple[Metric, ...] = (
     Metric("mean_l2", lambda outcome: float(outcome.l2.mean())),
     Metric("mean_l1", lambda outcome: float(outcome.l1.mean())),
     Metric("minimum_distance_median", _minimum_distance_median, "median minimum distance"),
+    Metric("target_reached", _target_reached, "target reached"),
 )
 """All metrics, in the order of their columns."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from bench.report.columns import over_seeds
 from bench.report.cross_attack.tables import attack_titles
@@ -37,10 +38,9 @@ def _heat_map(rows: pd.DataFrame, title: str) -> Figure:
     tests = list(dict.fromkeys(rows["tested"]))
     trainings = _training_titles(rows)
     means = over_seeds(rows, "defense", "tested").set_index(["defense", "tested"])
-    accuracies = means["robust_accuracy"]
-    values = np.array(
-        [[accuracies.get((defense, test), np.nan) for test in tests] for defense in trainings]
-    )
+    cells = [[(defense, test) for test in tests] for defense in trainings]
+    values = _table(means["robust_accuracy"], cells)
+    levels = _table(means["verdict"], cells)
 
     longest = longest_line(*trainings.values())
     size = (1.6 + 0.085 * longest + 0.75 * len(tests), 2.2 + 0.5 * len(trainings))
@@ -48,7 +48,7 @@ def _heat_map(rows: pd.DataFrame, title: str) -> Figure:
     axes = figure.subplots()
     scale = Normalize(0, 1)
     picture = axes.imshow(values, cmap="viridis", norm=scale, aspect="auto")
-    label_cells(axes, values, scale, "{:.2f}".format)
+    label_cells(axes, values, scale, "{:.2f}".format, levels)
 
     axes.set_xticks(range(len(tests)), tests, fontsize=9, **_SLANTED)
     axes.set_yticks(range(len(trainings)), list(trainings.values()), fontsize=9)
@@ -56,6 +56,11 @@ def _heat_map(rows: pd.DataFrame, title: str) -> Figure:
     axes.set_title(title, fontsize=11)
     figure.colorbar(picture, label="robust accuracy", shrink=0.9)
     return figure
+
+
+def _table(values: pd.Series[Any], cells: list[list[tuple[str, str]]]) -> NDArray[Any]:
+    """The values of some cells, by defense and test attack; NaN where there is none."""
+    return np.array([[values.get(cell, np.nan) for cell in row] for row in cells])
 
 
 def _training_titles(rows: pd.DataFrame) -> dict[str, str]:

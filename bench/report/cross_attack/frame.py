@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from bench.analysis.metrics import robust_accuracy
 from bench.analysis.outcomes import EvaluatedCell
+from bench.analysis.verdict import Verdict
 from bench.report.columns import interval_columns, training_columns, with_interval
 
 COLUMNS = (
     *("dataset", "classifier", "seed", "defense_name", "defense"),
-    *("trained_for", "trained_eps", "attack", "eps", *with_interval("robust_accuracy")),
+    *("trained_for", "trained_eps", "attack", "eps", *with_interval("robust_accuracy"), "verdict"),
 )
 
 
-def cross_attack_frame(cells: Sequence[EvaluatedCell]) -> pd.DataFrame:
+def cross_attack_frame(
+    cells: Sequence[EvaluatedCell], verdicts: Mapping[str, Verdict]
+) -> pd.DataFrame:
     """One row per gray-box cell of a defense that the run holds trained for several attacks.
 
     `trained_for` and `trained_eps` are described at `bench.report.columns.training_columns`.
+
+    Args:
+        cells: ok cells of the run.
+        verdicts: verdict of each cell, by key.
     """
     rows = []
     for cell in cells:
@@ -29,7 +36,8 @@ def cross_attack_frame(cells: Sequence[EvaluatedCell]) -> pd.DataFrame:
             continue
         labels = {**record.labels, "defense_name": record.defense_name}
         accuracy = interval_columns("robust_accuracy", robust_accuracy(cell.outcome))
-        rows.append({**labels, **training, **accuracy})
+        verdict = {"verdict": verdicts[record.key].level}
+        rows.append({**labels, **training, **accuracy, **verdict})
 
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame[_trained_for_several(frame)].reset_index(drop=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench.report.columns import attack_title, seed_column
-from bench.report.formats import interval_texts
+from bench.report.formats import MARKS, interval_texts, marked
 from bench.report.report import Report
 from bench.report.writers import NamedTable
 
@@ -17,14 +17,14 @@ _TITLE = "Robust accuracy: trained for one attack, tested on another (graybox)"
 def cross_attack_tables(report: Report) -> Iterator[NamedTable]:
     """The table, where a defense was trained for several attacks."""
     if not report.cross_attack.empty:
-        yield NamedTable("cross_attack", _TITLE, cross_attack_table(report.cross_attack))
+        yield NamedTable("cross_attack", _TITLE, cross_attack_table(report.cross_attack), MARKS)
 
 
 def cross_attack_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per training attack, one column per test attack: the robust accuracy."""
     labels = ["dataset", "classifier", *seed_column(frame), "defense", "trained for"]
     cells = frame.assign(
-        text=interval_texts(frame, "robust_accuracy"),
+        text=[*map(marked, interval_texts(frame, "robust_accuracy"), frame["verdict"])],
         tested_on=attack_titles(frame, "attack", "eps"),
         **{"trained for": attack_titles(frame, "trained_for", "trained_eps")},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from bench.analysis.metrics import pareto_front
 from bench.report.columns import over_seeds
+from bench.report.judged_lines import HOLLOW, draw_crosses, verdict_key
 from bench.report.latency.engines import ALIKE
 from bench.report.latency.frame import at_smallest_batch, engine_titles
 from bench.report.latency.styles import EngineStyles
@@ -22,7 +24,14 @@ from bench.report.writers import NamedFigure
 _PIPELINE = ["dataset", "classifier", "defense"]
 _TIMED = ["engine", "precision", "device", "batch_size", "alike", "p25_ms", "p50_ms", "p75_ms"]
 _FRONT: dict[str, Any] = {"color": "black", "linewidth": 1.0, "linestyle": "--"}
-_HOLLOW = {"markerfacecolor": "none"}
+_FAINT = {"alpha": 0.35}
+_OTHERWISE: dict[str, Any] = {
+    "color": "black",
+    "marker": "s",
+    "linestyle": "",
+    "label": "classifies otherwise",
+    **_FAINT,
+}
 _ACCURACY_TITLES = {
     "robust_accuracy": "robust accuracy",
     "worst_case_accuracy": "worst-case accuracy",
@@ -55,6 +64,7 @@ def _worst_cases(report: Report) -> Iterator[NamedFigure]:
     ):
         title = f"{dataset}, {classifier}, {norm} eps {eps:g}, n = {rows['n'].iloc[0]}"
         name = f"worst_case_{dataset}_{classifier}_{norm}_eps{eps:g}"
+        rows = rows.assign(verdict=np.where(rows["mark"] != "", "suspect", "ok"))
         yield from _of_each_device(name, title, rows, report.latency, "worst_case_accuracy")
 
 
@@ -66,7 +76,7 @@ def _of_each_device(
     Args:
         name: end of the figure's name.
         title: title of the figure.
-        rows: rows with the accuracy and its interval, one per defense and seed.
+        rows: rows with the accuracy, its interval and its verdict, one per defense and seed.
         latency: latencies of the run.
         accuracy: column of the accuracy.
     """
@@ -84,8 +94,9 @@ def _of_each_device(
 def accuracy_latency_figure(rows: pd.DataFrame, title: str, accuracy: str) -> Figure:
     """A point per defense and engine; error bars: Wilson interval and interquartile range.
 
-    The accuracy is that of eager float32, so an engine that classifies otherwise is hollow and not
-    on the Pareto front. The step line is the front: the accuracy that a given time buys.
+    The accuracy is that of eager float32, so an engine that classifies otherwise is faint. Neither
+    it nor an invalid accuracy is on the Pareto front. The step line is the front: the accuracy that
+    a given time buys.
     """
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -101,16 +112,20 @@ def accuracy_latency_figure(rows: pd.DataFrame, title: str, accuracy: str) -> Fi
     axes.set_xlabel(f"latency of purifier and classifier, ms a call, batch {batch} ({device})")
     axes.grid(alpha=0.3, which="both")
 
-    comparable = points[[_classifies_alike(row) for row in points.to_dict("records")]]
+    alike = np.array([_classifies_alike(row) for row in points.to_dict("records")], bool)
+    comparable = points[alike & (points["verdict"] != "invalid")]
     _draw_front(axes, comparable["p50_ms"].tolist(), comparable[accuracy].tolist())
-    front = Line2D([], [], **_FRONT, label="Pareto front")
-    legend(figure, axes, [*styles.handles(lines=False), front])
+    handles = [*styles.handles(lines=False), Line2D([], [], **_FRONT, label="Pareto front")]
+    if not alike.all():
+        handles.append(Line2D([], [], **_OTHERWISE))
+    legend(figure, axes, [*handles, *verdict_key(set(points["verdict"]), lines=False)])
     return figure
 
 
 def _draw_points(axes: Axes, points: pd.DataFrame, accuracy: str, styles: EngineStyles) -> None:
     for row in points.to_dict("records"):
-        hollow = {} if _classifies_alike(row) else _HOLLOW
+        face = {} if row["verdict"] == "ok" else HOLLOW
+        shade = {} if _classifies_alike(row) else _FAINT
         axes.errorbar(
             row["p50_ms"],
             row[accuracy],
@@ -118,8 +133,10 @@ def _draw_points(axes: Axes, points: pd.DataFrame, accuracy: str, styles: Engine
             yerr=distances_to_ends(row[accuracy], row[f"{accuracy}_low"], row[f"{accuracy}_high"]),
             capsize=3,
             elinewidth=1,
-            **{**styles.of_row(row), "linestyle": "", **hollow},
+            **{**styles.of_row(row), "linestyle": "", **face, **shade},
         )
+        if row["verdict"] == "invalid":
+            draw_crosses(axes, [row["p50_ms"]], [row[accuracy]])
 
 
 def _classifies_alike(row: Mapping[Hashable, Any]) -> bool:
@@ -131,6 +148,9 @@ def _classifies_alike(row: Mapping[Hashable, Any]) -> bool:
 def _draw_front(axes: Axes, latency: Sequence[float], accuracy: Sequence[float]) -> None:
     """Draw the step line through the points on the Pareto front, up to the right edge."""
     front = pareto_front(latency, accuracy)
+    if not front:
+        return
+
     left, right = axes.get_xlim()
     xs = [latency[index] for index in front]
     ys = [accuracy[index] for index in front]

@@ -68,6 +68,6 @@ class EngineStyles:
         return {
             "color": COLORS[defense % len(COLORS)],
             "marker": _ENGINE_MARKERS[engine % len(_ENGINE_MARKERS)],
-            "markerfacecolor": "none" if colors_start_again else None,
+            "fillstyle": "left" if colors_start_again else "full",
             "linestyle": _ENGINE_LINES[engine % len(_ENGINE_LINES)],
         }

@@ -10,7 +10,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.plotting import PANELS, line_over_eps, style, trim
+from bench.report.judged_lines import verdict_key
+from bench.report.plotting import PANELS, line_over_eps, style, trim, undefended_rows
 from bench.report.published.comparison import PublishedComparison
 from bench.report.published.curves import SCALES, undefended_curves
 from bench.report.published.publication import PublishedFigure
@@ -75,6 +76,7 @@ def _figure(name: str, classifier: str, panels: Sequence[_Panel]) -> Figure:
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False).flatten()
 
     handles: dict[str, Artist] = {}
+    levels = {str(level) for panel in panels for level in undefended_rows(panel.rows)["verdict"]}
     for axes, panel in zip(grid, panels, strict=False):
         _draw_panel(axes, panel, name)
         artists, labels = axes.get_legend_handles_labels()
@@ -83,8 +85,8 @@ def _figure(name: str, classifier: str, panels: Sequence[_Panel]) -> Figure:
     trim(grid, len(panels), columns, _X_LABEL)
     for axes in grid[: len(panels) : columns]:
         axes.set_ylabel("undefended robust accuracy")
-    entries = list(handles.values())
-    figure.legend(entries, list(handles), loc="outside lower center", ncols=2, fontsize=9)
+    entries = [*handles.values(), *verdict_key(levels)]
+    figure.legend(handles=entries, loc="outside lower center", ncols=2, fontsize=9)
     figure.suptitle(f"Undefended: {classifier} beside {name}", fontsize=11)
     return figure
 
@@ -95,7 +97,8 @@ def _draw_panel(axes: Axes, panel: _Panel, name: str) -> None:
     axes.plot(epsilons, accuracies, "ko", markersize=5, label=f"{name}, as printed", zorder=3)
 
     styles = iter(range(len(SCALES) * len(panel.rows)))
-    attacked = panel.rows[panel.rows["eps"] > 0]
+    undefended = undefended_rows(panel.rows)
+    attacked = undefended[undefended["eps"] > 0]
     for attack, rows in attacked.groupby("attack", sort=False):
         title = "this run" if attack == panel.attack else str(attack)
         for scale in SCALES:

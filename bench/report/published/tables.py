@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.columns import seed_column
-from bench.report.formats import formatted, interval_texts, marked, three_digits
+from bench.report.formats import MARKS, formatted, interval_texts, marked, three_digits
 from bench.report.latency.remarks import remarks
 from bench.report.published.comparison import PublishedComparison
 from bench.report.published.matching import TRAININGS
@@ -20,7 +20,6 @@ _SCALES = (
     "printed on: the scale of the printed epsilon; an epsilon on [-1, 1] is half as large on "
     "[0, 1]; eps: on [0, 1]"
 )
-_MARKS = "?: suspect, !: invalid, reasons in accuracy.md"
 _LATENCY = (
     "ours: median [quartiles]; published / ours: published over our median; on different machines, "
     "so not a comparison of defenses"
@@ -56,7 +55,7 @@ def published_tables(comparison: PublishedComparison) -> Iterator[NamedTable]:
 
     rows = comparison.equal_strength
     if not rows.empty:
-        notes = _lines(_EQUAL_STRENGTH, _MARKS, _training(rows), *rows["remark"], setting)
+        notes = _lines(_EQUAL_STRENGTH, MARKS, _training(rows), *rows["remark"], setting)
         title = f"Defenses of {name} under an attack of equal strength"
         table = equal_strength_table(rows)
         yield NamedTable(f"against_{name}_equal_strength", title, table, notes)
@@ -79,7 +78,7 @@ def _accuracy_tables(comparison: PublishedComparison) -> Iterator[NamedTable]:
     for table, rows in accuracies.groupby(accuracies["table"].fillna(""), sort=False):
         stem = "".join(letter for letter in str(table) if letter.isalnum())
         title = f"Table {table} of {name}" if table else f"Figures of {name}"
-        notes = _lines(_SCALES, _MARKS, _training(rows), *rows["remark"], setting)
+        notes = _lines(_SCALES, MARKS, _training(rows), *rows["remark"], setting)
         frame = accuracies_table(rows)
         yield NamedTable(f"against_{name}_table{stem}", f"{title}, and this run", frame, notes)
 

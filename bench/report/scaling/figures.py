@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from bench.report.columns import over_seeds, with_interval
+from bench.report.columns import over_seeds, with_interval, worst_level
 from bench.report.formats import three_digits
+from bench.report.judged_lines import draw_judged_line, verdict_key
 from bench.report.plotting import COLORS, label_cells
 from bench.report.report import Report
 from bench.report.scaling.frame import varied_columns
@@ -66,8 +68,13 @@ def _map(axes: Axes, rows: pd.DataFrame, varied: list[str], column: str, scale: 
     table = rows.pivot_table(index=varied[0], columns=varied[1], values=column, aggfunc="mean")
     values = table.to_numpy()
     picture = axes.imshow(values, cmap="viridis", norm=scale, aspect="auto")
-    text = "{:.2f}".format if column == "robust_accuracy" else three_digits
-    label_cells(axes, values, scale, text)
+    if column == "robust_accuracy":
+        levels = rows.pivot_table(
+            index=varied[0], columns=varied[1], values="verdict", aggfunc=worst_level
+        )
+        label_cells(axes, values, scale, "{:.2f}".format, levels.to_numpy())
+    else:
+        label_cells(axes, values, scale, three_digits)
 
     axes.set_xticks(range(len(table.columns)), [f"{value:g}" for value in table.columns])
     axes.set_yticks(range(len(table.index)), [f"{value:g}" for value in table.index])
@@ -97,37 +104,43 @@ def _lines(rows: pd.DataFrame, varied: str, title: str) -> Figure:
         axes.set_xticks(rows[varied], [f"{value:g}" for value in rows[varied]])
         axes.xaxis.minorticks_off()
         axes.grid(alpha=0.3, which="both")
-        axes.legend()
     figure.suptitle(title, fontsize=11)
     return figure
 
 
 def _draw_accuracies(axes: Axes, rows: pd.DataFrame, varied: str) -> None:
-    for index, name in enumerate(("clean_accuracy", "robust_accuracy")):
+    clean = rows.assign(verdict="ok")
+    for index, (name, judged) in enumerate((("clean_accuracy", clean), ("robust_accuracy", rows))):
         value, low, high = with_interval(name)
-        _draw_line(axes, rows, varied, (low, value, high), name.replace("_", " "), index)
+        _draw_line(axes, judged, varied, (low, value, high), name.replace("_", " "), index)
 
     axes.set(ylim=(-0.02, 1.02), ylabel="accuracy (95 % Wilson intervals)")
+    lines = axes.get_legend_handles_labels()[0]
+    axes.legend(handles=[*lines, *verdict_key(set(rows["verdict"]))])
 
 
 def _draw_latencies(axes: Axes, rows: pd.DataFrame, varied: str) -> None:
+    timed = rows.assign(verdict="ok")
     prefixes = [prefix for prefix in ("", "largest_") if rows[f"{prefix}p50_ms"].notna().any()]
     for index, prefix in enumerate(prefixes):
         label = f"batch {rows[f'{prefix}batch_size'].max():.0f}"
         quartiles = (f"{prefix}p25_ms", f"{prefix}p50_ms", f"{prefix}p75_ms")
-        _draw_line(axes, rows, varied, quartiles, label, index)
+        _draw_line(axes, timed, varied, quartiles, label, index)
 
     axes.set(yscale="log", ylabel="ms a call (p50; band p25 to p75)")
     axes.set_title("purifier and classifier", fontsize=10)
+    axes.legend()
 
 
 def _draw_line(
     axes: Axes, rows: pd.DataFrame, x: str, columns: tuple[str, str, str], label: str, index: int
 ) -> None:
+    """Draw a line with its band; points look as the rows' verdicts ask."""
     low, value, high = columns
-    color = COLORS[index]
-    axes.plot(rows[x], rows[value], marker="o", color=color, label=label, markersize=5)
-    axes.fill_between(rows[x], rows[low], rows[high], color=color, alpha=0.15, linewidth=0)
+    look: dict[str, Any] = {"color": COLORS[index], "marker": "o"}
+    draw_judged_line(axes, rows[x], rows[value], list(rows["verdict"]), look, label)
+    band: dict[str, Any] = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
+    axes.fill_between(rows[x], rows[low], rows[high], where=rows["verdict"] != "invalid", **band)
 
 
 def _panels_of(rows: pd.DataFrame) -> int:

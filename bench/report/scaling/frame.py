@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench.analysis.metrics import clean_accuracy, robust_accuracy
 from bench.analysis.outcomes import EvaluatedCell
+from bench.analysis.verdict import Verdict
 from bench.records.pipeline import Pipeline
 from bench.report.columns import interval_columns, with_interval
 from bench.report.latency.frame import eager_float32
@@ -22,6 +23,7 @@ _TIMES = ("batch_size", "p25_ms", "p50_ms", "p75_ms")
 _NUMBERS = (
     *with_interval("clean_accuracy"),
     *with_interval("robust_accuracy"),
+    "verdict",
     *_TIMES,
     *(f"largest_{name}" for name in _TIMES),
 )
@@ -30,7 +32,9 @@ Group = tuple[Any, ...]
 Parameters = Mapping[str, Any]
 
 
-def scaling_frame(cells: Sequence[EvaluatedCell], latency: pd.DataFrame) -> pd.DataFrame:
+def scaling_frame(
+    cells: Sequence[EvaluatedCell], verdicts: Mapping[str, Verdict], latency: pd.DataFrame
+) -> pd.DataFrame:
     """One row per cell of a trained defense that the run holds at several values of parameters.
 
     Cells are grouped by the defense's name, its trained network (by digest) and all labels but the
@@ -40,6 +44,7 @@ def scaling_frame(cells: Sequence[EvaluatedCell], latency: pd.DataFrame) -> pd.D
 
     Args:
         cells: ok cells of the run.
+        verdicts: verdict of each cell, by key.
         latency: frame of `bench.report.latency.frame.latency_frame`.
     """
     groups = _groups(cells)
@@ -50,7 +55,10 @@ def scaling_frame(cells: Sequence[EvaluatedCell], latency: pd.DataFrame) -> pd.D
 
     times = _latency(latency)
     rows = [
-        _row(cell, tuple(varied[cell.record.defense_name]), times)
+        {
+            **_row(cell, tuple(varied[cell.record.defense_name]), times),
+            "verdict": verdicts[cell.record.key].level,
+        }
         for group in groups
         if _differing([_parameters(cell) for cell in group])
         for cell in group

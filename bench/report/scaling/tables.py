@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench.report.columns import seed_column
-from bench.report.formats import interval_texts, three_digits
+from bench.report.formats import MARKS, interval_texts, marked, three_digits
 from bench.report.report import Report
 from bench.report.scaling.frame import varied_columns
 from bench.report.writers import NamedTable
 
-_NOTES = "latency: of purifier and classifier, in eager float32"
+_NOTES = f"{MARKS}; latency: of purifier and classifier, in eager float32"
 
 
 def scaling_tables(report: Report) -> Iterator[NamedTable]:
@@ -34,7 +34,8 @@ def scaling_table(rows: pd.DataFrame) -> pd.DataFrame:
     for name in varied:
         table[name] = [value if isinstance(value, str) else f"{value:g}" for value in rows[name]]
     table["clean accuracy"] = interval_texts(rows, "clean_accuracy")
-    table["robust accuracy"] = interval_texts(rows, "robust_accuracy")
+    texts = interval_texts(rows, "robust_accuracy")
+    table["robust accuracy"] = [*map(marked, texts, rows["verdict"])]
     for prefix in ("", "largest_"):
         for size in rows[f"{prefix}batch_size"].dropna().unique():
             table[f"p50 ms, batch {size:.0f}"] = rows[f"{prefix}p50_ms"].map(three_digits)

@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bench.analysis.outcomes import EvaluatedCell, by_pipeline
 from bench.analysis.verdict import Verdict
+from bench.analysis.worst_case import WorstCase, worst_case
 from bench.records.cell import CellRecord
 from bench.records.pipeline import Pipeline
 from bench.report.columns import norm_name
+from bench.report.worst_case.basis import Basis, basis_of
 
-Array = NDArray[Any]
 AttackLabels = tuple[Any, ...]
-
-NO_ADAPTIVE_ATTACK = "no valid attack saw the defense"
-"""Note on a worst case that says nothing about an attacker who knows the defense."""
-
-DECISIONS_ONLY = "only decision-based attacks saw the defense"
-"""Note on a worst case in which no attack followed the gradient through the defense."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,9 @@ class DefenseUnderBudget:
         budget: limits of the attacker.
         defense: spec of the defense.
         cells: ok cells of the same norm whose epsilon is at most that of the budget; a smaller
-            perturbation lies within the larger budget too.
+            perturbation lies within the larger budget too. At least one; not those in which the
+            attacker knows the draw of a randomized pipeline.
+        fixed_draw: ok cells within the budget in which the attacker knows the draw.
         failed: number of failed cells within the budget.
         missing_attacks: number of attacks that other defenses faced under this budget and this
             one did not.
@@ -62,6 +57,7 @@ class DefenseUnderBudget:
     budget: ThreatBudget
     defense: str
     cells: tuple[EvaluatedCell, ...]
+    fixed_draw: tuple[EvaluatedCell, ...]
     failed: int
     missing_attacks: int = 0
 
@@ -73,26 +69,27 @@ class DefenseUnderBudget:
             for cell in self.cells
         }
 
-    @property
-    def right_under_all_attacks(self) -> Array:
-        """Whether the pipeline is right on the clean and on every adversarial image, (n,).
-
-        An image counts only where it is right in every draw.
-        """
-        right = [cell.right_in_every_draw & cell.clean_right_in_every_draw for cell in self.cells]
-
-        return np.asarray(np.logical_and.reduce(right))
+    @cached_property
+    def worst_case(self) -> WorstCase:
+        """What the attacks leave of the pipeline; the clean images count as an attack."""
+        return worst_case(
+            [self.cells[0].clean_right, *(cell.right for cell in self.cells)],
+            randomized=any(cell.is_randomized for cell in self.cells),
+        )
 
     @property
     def strongest_graybox(self) -> EvaluatedCell | None:
         """The strongest gray-box attack at exactly this epsilon, whose accuracy papers print."""
-        cells = [
+        return _strongest(
             cell
             for cell in self.cells
             if cell.record.properties.threat == "graybox" and cell.eps == self.budget.eps
-        ]
+        )
 
-        return min(cells, key=mean_accuracy) if cells else None
+    @property
+    def strongest_fixed_draw(self) -> EvaluatedCell | None:
+        """The strongest attack by an attacker who knows the draw."""
+        return _strongest(self.fixed_draw)
 
     @property
     def strongest(self) -> EvaluatedCell:
@@ -111,29 +108,21 @@ class DefenseUnderBudget:
 
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
-    def note(self, verdicts: Mapping[str, Verdict]) -> str:
-        """What the worst case lacks: any valid attack on the defense, or one by its gradient.
-
-        A gray-box attacker sees everything of the undefended classifier, the defense `none`.
-        """
-        adaptive = [
-            cell
-            for cell in self.cells
-            if cell.eps > 0
-            and verdicts[cell.record.key].level != "invalid"
-            and _sees_pipeline(cell, undefended=self.defense == "none")
-        ]
-        if not adaptive:
-            return NO_ADAPTIVE_ATTACK
-
-        attacks = (cell.record.properties for cell in adaptive)
-        by_gradient = any(attack.gradient and attack.access == "gradient" for attack in attacks)
-        return "" if by_gradient else DECISIONS_ONLY
+    def basis(self, verdicts: Mapping[str, Verdict]) -> Basis:
+        """What the worst case rests on, and what it lacks."""
+        return basis_of(self.cells, verdicts, undefended=self.defense == "none")
 
 
 def mean_accuracy(cell: EvaluatedCell) -> float:
     """The robust accuracy of a cell, the mean over draws."""
     return float(cell.right.mean())
+
+
+def common_submissions(defenses: Iterable[DefenseUnderBudget]) -> int:
+    """The number of submissions that the draws of every randomized pipeline allow; 1 for none."""
+    worst_cases = (defense.worst_case for defense in defenses)
+
+    return min((worst.submissions for worst in worst_cases if worst.randomized), default=1)
 
 
 def defenses_under_budgets(
@@ -176,12 +165,15 @@ def _of_pipeline(
     """A pipeline's defense under every norm and epsilon of its cells."""
     for norm in dict.fromkeys(norm_name(cell.record) for cell in cells):
         norm_cells = [cell for cell in cells if norm_name(cell.record) == norm]
-        for eps in sorted({cell.eps for cell in norm_cells}):
+        counted = [cell for cell in norm_cells if not cell.record.properties.fixed_draw]
+        fixed_draw = [cell for cell in norm_cells if cell.record.properties.fixed_draw]
+        for eps in sorted({cell.eps for cell in counted}):
             seed = pipeline.seed or 0
             yield DefenseUnderBudget(
                 ThreatBudget(pipeline.dataset, pipeline.classifier, norm, eps, seed),
                 pipeline.defense,
-                tuple(cell for cell in norm_cells if cell.eps <= eps),
+                tuple(cell for cell in counted if cell.eps <= eps),
+                tuple(cell for cell in fixed_draw if cell.eps <= eps),
                 sum(
                     count
                     for (failed_pipeline, failed_norm, failed_eps), count in failed.items()
@@ -206,7 +198,6 @@ def _sorted_by_budget(defenses: Sequence[DefenseUnderBudget]) -> list[DefenseUnd
     return sorted(defenses, key=position)
 
 
-def _sees_pipeline(cell: EvaluatedCell, undefended: bool) -> bool:
-    """Whether the attacker sees the whole pipeline that is evaluated."""
-    properties = cell.record.properties
-    return properties.sees_defense or (undefended and properties.threat == "graybox")
+def _strongest(cells: Iterable[EvaluatedCell]) -> EvaluatedCell | None:
+    """The cell of the lowest accuracy; None for no cell."""
+    return min(cells, key=mean_accuracy, default=None)

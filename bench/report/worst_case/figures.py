@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from bench.report.columns import over_seeds
 from bench.report.plotting import COLORS, PANELS, distances_to_ends, trim
 from bench.report.report import Report
-from bench.report.worst_case.budgets import NO_ADAPTIVE_ATTACK
+from bench.report.worst_case.basis import DOUBTS
 from bench.report.writers import NamedFigure
 
 _BARS = (
@@ -47,7 +47,8 @@ def worst_case_figures(report: Report) -> Iterator[NamedFigure]:
 def _worst_case_figure(rows: pd.DataFrame, title: str) -> Figure:
     """Bars with intervals, a row per defense, a panel per epsilon.
 
-    The worst case of a defense that no valid attack has seen is hatched.
+    A worst case that is marked is hatched, and so is the accuracy under a gray-box attack whose
+    verdict is not `ok`.
     """
     defenses = list(dict.fromkeys(rows["defense"]))
     budgets = sorted(rows["eps"].unique())
@@ -64,15 +65,17 @@ def _worst_case_figure(rows: pd.DataFrame, title: str) -> Figure:
     trim(panels, len(budgets), columns, "accuracy")
     panels[0].set(xlim=(0, 1.02), ylim=(len(defenses) - 0.5, -0.5))
     panels[0].set_yticks(range(len(defenses)), defenses)
-    hatched = bool((rows["note"] == NO_ADAPTIVE_ATTACK).any())
-    handles = _legend_handles(hatched)
+    handles = _legend_handles(rows)
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9)
     figure.suptitle(title, fontsize=11)
     return figure
 
 
 def _draw_bars(axes: Axes, rows: pd.DataFrame, defenses: list[str]) -> None:
-    hatched = set(rows.loc[rows["note"] == NO_ADAPTIVE_ATTACK, "defense"])
+    hatched = {
+        "worst_case_accuracy": set(rows.loc[rows["mark"] != "", "defense"]),
+        "graybox_accuracy": set(rows.loc[_doubtful_graybox(rows), "defense"]),
+    }
 
     for row in over_seeds(rows, "defense").to_dict("records"):
         height = defenses.index(row["defense"])
@@ -80,8 +83,7 @@ def _draw_bars(axes: Axes, rows: pd.DataFrame, defenses: list[str]) -> None:
             value = row[name]
             if pd.isna(value):
                 continue
-            hollow = name == "worst_case_accuracy" and row["defense"] in hatched
-            look = _HOLLOW if hollow else {"color": color}
+            look = _HOLLOW if row["defense"] in hatched[name] else {"color": color}
             axes.barh(height + offset, value, 0.38, edgecolor=color, **look)
             ends = distances_to_ends(value, row[f"{name}_low"], row[f"{name}_high"])
             axes.errorbar(value, height + offset, xerr=ends, **_ERROR_BAR)
@@ -91,12 +93,20 @@ def _draw_bars(axes: Axes, rows: pd.DataFrame, defenses: list[str]) -> None:
     axes.set_axisbelow(True)
 
 
-def _legend_handles(hatched: bool) -> list[Patch | Line2D]:
+def _legend_handles(rows: pd.DataFrame) -> list[Patch | Line2D]:
     handles: list[Patch | Line2D] = [
         Patch(color=color, label=label) for _, label, color, _ in _BARS
     ]
     handles.append(Line2D([], [], **_CLEAN, markersize=10, label="clean accuracy"))
-    if hatched:
-        handles.append(Patch(**_HOLLOW, edgecolor=COLORS[1], label=NO_ADAPTIVE_ATTACK))
+    if _doubtful_graybox(rows).any():
+        label = "gray-box attack suspect or invalid"
+        handles.append(Patch(**_HOLLOW, edgecolor=COLORS[5], label=label))
+    for doubt in DOUBTS:
+        if rows["note"].str.contains(doubt, regex=False).any():
+            handles.append(Patch(**_HOLLOW, edgecolor=COLORS[1], label=f"?: {doubt}"))
 
     return handles
+
+
+def _doubtful_graybox(rows: pd.DataFrame) -> pd.Series[bool]:
+    return rows["graybox_verdict"].isin(["suspect", "invalid"])

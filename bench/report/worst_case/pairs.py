@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from bench.analysis.statistics import ALPHA, Paired, holm, mcnemar, ranks
 from bench.analysis.verdict import Verdict
-from bench.report.worst_case.budgets import NO_ADAPTIVE_ATTACK, DefenseUnderBudget, ThreatBudget
+from bench.report.worst_case.basis import DOUBTS
+from bench.report.worst_case.budgets import DefenseUnderBudget, ThreatBudget
 
 Array = NDArray[Any]
 
@@ -30,12 +31,13 @@ class Pair:
     """Two defenses on the same images under the same budget.
 
     Attributes:
-        basis: images that count as right: `worst case` for those right under all attacks,
-            `graybox` for those right under the strongest gray-box attack on each defense.
+        basis: shares of draws in which an image is right: `worst case` for those under the attack
+            chosen for the image, `graybox` for those under the strongest gray-box attack on each
+            defense.
         first: defense A.
         second: defense B.
-        accuracies: shares of images that are right, for A and B.
-        test: result of the exact McNemar test.
+        accuracies: means over images, for A and B.
+        test: result of the paired test.
         p_holm: p-value corrected for the number of pairs under this budget.
     """
 
@@ -48,24 +50,27 @@ class Pair:
 
     @property
     def winner_and_loser(self) -> tuple[str, str] | None:
-        """The defense that is right more often, and the other; None for a tie."""
+        """The defense of the higher accuracy, and the other; None for a tie."""
         if self.p_holm >= ALPHA:
             return None
 
         names = (self.first.defense, self.second.defense)
-        return names if self.test.first_only > self.test.second_only else (names[1], names[0])
+        return names if self.test.difference > 0 else (names[1], names[0])
 
     def note(self, verdicts: Mapping[str, Verdict]) -> str:
         """Reasons not to read the pair as a comparison; empty for none."""
         if self.basis != WORST_CASE:
             return ""
 
-        without = [
-            defense.defense
-            for defense in (self.first, self.second)
-            if defense.note(verdicts) == NO_ADAPTIVE_ATTACK
-        ]
-        notes = [f"{NO_ADAPTIVE_ATTACK}: {', '.join(without)}"] if without else []
+        notes = []
+        for doubt in DOUBTS:
+            defenses = [
+                defense.defense
+                for defense in (self.first, self.second)
+                if doubt in defense.basis(verdicts).doubts
+            ]
+            if defenses:
+                notes.append(f"{doubt}: {', '.join(defenses)}")
         if self.first.attacks != self.second.attacks:
             notes.append("not the same attacks")
 
@@ -78,7 +83,7 @@ def all_pairs(defenses: Sequence[DefenseUnderBudget]) -> list[Pair]:
     P-values are corrected within each budget and basis.
     """
     bases: dict[str, Callable[[DefenseUnderBudget], Array | None]] = {
-        WORST_CASE: lambda defense: defense.right_under_all_attacks,
+        WORST_CASE: lambda defense: defense.worst_case.right,
         GRAYBOX: _right_under_graybox,
     }
 
@@ -143,7 +148,7 @@ def _pairs(
 
 def _right_under_graybox(defense: DefenseUnderBudget) -> Array | None:
     cell = defense.strongest_graybox
-    return None if cell is None else np.asarray(cell.right_in_every_draw)
+    return None if cell is None else np.asarray(cell.right.mean(axis=0))
 
 
 def _row(pair: Pair, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:

@@ -8,15 +8,23 @@ import numpy as np
 import pandas as pd
 
 from bench.report.columns import seed_column
-from bench.report.formats import formatted, interval_texts, three_digits
+from bench.report.formats import MARKS, formatted, interval_texts, marked, three_digits
 from bench.report.report import Report
-from bench.report.worst_case.budgets import NO_ADAPTIVE_ATTACK
+from bench.report.worst_case.basis import DOUBTS
 from bench.report.writers import NamedTable
 
-_RANKS = (
-    "rank: 1 + the number of defenses that beat it (exact McNemar test, Holm's correction, "
-    "level 0.05), see pairs.md"
+_WORST_CASE = "worst-case accuracy: expected accuracy under the attack chosen for each image"
+_SUBMISSIONS = (
+    "all of {count}: right in all of {count} submissions of the image, under the attack chosen for "
+    "it and, clean, without any"
 )
+_FIXED_DRAW = "fixed draw: the attacker knows the random draw, which the worst case does not grant"
+_RANKS = (
+    "rank: 1 + the number of defenses that beat it (paired test on the same images, Holm's "
+    "correction, level 0.05), see pairs.md"
+)
+_DOUBTS = f"? at a worst case: {', or '.join(DOUBTS)}"
+_MISSING = "? at a rank: also that the defense faced fewer attacks than others"
 
 
 def worst_case_tables(report: Report) -> Iterator[NamedTable]:
@@ -27,10 +35,8 @@ def worst_case_tables(report: Report) -> Iterator[NamedTable]:
 
     ok = report.results[report.results["status"] == "ok"]
     several = ok["threat"].nunique() > 1 or ok["attack"].nunique() > 1
-    title = "Worst case over all attacks within a budget, image by image"
-    notes = _RANKS
-    if _doubtful(worst).any():
-        notes += f"; ?: {NO_ADAPTIVE_ATTACK}, or the defense faced fewer attacks than others"
+    title = "Worst case over all attacks within a budget"
+    notes = "\n".join(_notes(worst))
     yield NamedTable("worst_case", title, worst_case_table(worst), notes, printed=several)
 
 
@@ -42,17 +48,29 @@ def pair_tables(report: Report) -> Iterator[NamedTable]:
 
 
 def worst_case_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per defense and budget: rank, clean, gray-box and worst-case accuracy, attacks."""
+    """One row per defense and budget: rank, accuracies, attacks, and what they rest on.
+
+    Figures of several submissions and of a fixed draw have columns where the run gives them.
+    """
     labels = ["dataset", "classifier", "norm", "eps", *seed_column(frame), "defense"]
     table = frame[labels].copy()
-    table["rank"] = frame["rank"] + np.where(_doubtful(frame), "?", "")
+    table["rank"] = frame["rank"] + np.where(_doubtful_rank(frame), "?", "")
     table["clean accuracy"] = interval_texts(frame, "clean_accuracy")
-    table["gray-box accuracy"] = interval_texts(frame, "graybox_accuracy")
-    table["worst-case accuracy"] = interval_texts(frame, "worst_case_accuracy")
+    graybox = interval_texts(frame, "graybox_accuracy")
+    table["gray-box accuracy"] = [*map(marked, graybox, frame["graybox_verdict"])]
+    marks = np.where(frame["mark"] != "", " " + frame["mark"], "")
+    table["worst-case accuracy"] = interval_texts(frame, "worst_case_accuracy") + marks
+    if _has_submissions(frame):
+        name = f"all of {frame['submissions'].iloc[0]}"
+        table[name] = formatted(frame["worst_case_all_submissions"], "{:.3f}")
+        table[f"{name}, clean"] = formatted(frame["clean_all_submissions"], "{:.3f}")
+    if _has_fixed_draw(frame):
+        table["fixed draw"] = interval_texts(frame, "fixed_draw_accuracy")
 
     accuracies = formatted(frame["strongest_accuracy"], "{:.3f}")
     strongest = zip(frame["strongest"], accuracies, strict=True)
     table["strongest"] = [f"{name}: {accuracy}" for name, accuracy in strongest]
+    table["basis"] = frame["basis"]
     table["cells"] = frame["cells"]
     table["not ok"] = frame["not_ok"]
     if frame["note"].any():
@@ -79,6 +97,30 @@ def pairs_table(frame: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _doubtful(worst: pd.DataFrame) -> pd.Series[bool]:
+def _notes(worst: pd.DataFrame) -> Iterator[str]:
+    """A line for each kind of column that needs an explanation."""
+    yield _WORST_CASE
+    if _has_submissions(worst):
+        yield _SUBMISSIONS.format(count=worst["submissions"].iloc[0])
+    if _has_fixed_draw(worst):
+        yield _FIXED_DRAW
+    yield _RANKS
+    if (worst["mark"] != "").any():
+        yield _DOUBTS
+    if (worst["missing_attacks"] > 0).any():
+        yield _MISSING
+    if worst["graybox_verdict"].isin(["suspect", "invalid"]).any():
+        yield f"at gray-box accuracies: {MARKS}"
+
+
+def _has_submissions(worst: pd.DataFrame) -> bool:
+    return bool((worst["submissions"] > 1).any())
+
+
+def _has_fixed_draw(worst: pd.DataFrame) -> bool:
+    return bool(worst["fixed_draw_accuracy"].notna().any())
+
+
+def _doubtful_rank(worst: pd.DataFrame) -> pd.Series[bool]:
     """Whether a rank is not a comparison of equals."""
-    return (worst["note"] == NO_ADAPTIVE_ATTACK) | (worst["missing_attacks"] > 0)
+    return (worst["mark"] != "") | (worst["missing_attacks"] > 0)

@@ -13,8 +13,9 @@ from bench.analysis.checks import verdicts
 from bench.analysis.metrics import accuracy
 from bench.analysis.outcomes import EvaluatedCell
 from bench.analysis.verdict import Verdict
-from bench.records.cell import CellProperties, CellRecord
+from bench.records.cell import CascadeMember, CellProperties, CellRecord
 from bench.records.outcome import Outcome
+from bench.records.probes import Probes
 from bench.stages.threats import THREATS
 from bench.store.keys import content_key
 
@@ -37,6 +38,8 @@ def cell(
     bare: int = 50,
     facts: dict[str, Any] | None = None,
     defense: str = "d",
+    members: tuple[CascadeMember, ...] = (),
+    probes: Probes | None = None,
     **arrays: object,
 ) -> EvaluatedCell:
     """A cell whose pipeline is right on so many of 100 images, the bare classifier on `bare`."""
@@ -65,8 +68,9 @@ def cell(
     }
     labels["seed"] = 0
     result = CellRecord(
-        content_key(labels), labels, CellProperties(**found), "data", N, "ok", "", {}, {}, ""
-    )
+        content_key(labels), labels, CellProperties(**found), "data", N, "ok", "", {}, {}, "",
+        cascade=members,
+    )  # fmt: skip
     moved = np.full(N, eps, np.float32)
     outcome: dict[str, object] = {
         "labels": LABELS,
@@ -81,9 +85,8 @@ def cell(
         "l1": moved,
         **arrays,
     }
-    return EvaluatedCell(
-        result, Outcome(**{name: np.asarray(value) for name, value in outcome.items()})
-    )
+    given = {name: np.asarray(value) for name, value in outcome.items()}
+    return EvaluatedCell(result, Outcome(**given, probes=probes or Probes()))
 
 
 def verdict(first: EvaluatedCell, *others: EvaluatedCell) -> Verdict:
@@ -104,6 +107,26 @@ class TestMoved:
         found = verdict(cell(linf=np.zeros(N)))
         assert found.level == "invalid"
         assert "the attack moved 0% of the images" in text(found)
+
+    def test_a_percent_of_epsilon_is_no_movement(self) -> None:
+        half = np.r_[np.full(50, 1e-6), np.full(50, 0.1)]
+        assert verdict(cell(80, linf=half)).level == "suspect"
+        assert verdict(cell(80, eps=1e-5, linf=half)).level == "invalid"  # beyond epsilon
+        assert verdict(cell(80, eps=1e-5, linf=np.full(N, 1e-5))).level == "ok"
+
+    def test_it_is_measured_in_the_attacks_norm(self) -> None:
+        short = {"eps": 2.0, "facts": {"norm": "l2"}, "l2": np.full(N, 0.01)}
+        assert verdict(cell(80, **short, linf=np.full(N, 0.01))).level == "invalid"
+
+    @pytest.mark.parametrize(
+        "search", [{"minimum_norm": True}, {"access": "decision"}, {"returns_unbroken": True}]
+    )
+    def test_a_search_may_move_an_image_as_little_as_it_likes(
+        self, search: dict[str, object]
+    ) -> None:
+        few = np.r_[np.full(10, 1e-6), np.zeros(90)]
+        facts = {**search, "stronger_than": ()}
+        assert verdict(cell(90, attack="own", facts=facts, linf=few)).level == "ok"
 
     def test_one_that_moved_most_images_is_suspect(self) -> None:
         assert verdict(cell(linf=np.r_[np.zeros(10), np.full(90, 0.1)])).level == "suspect"
@@ -193,6 +216,39 @@ class TestIterative:
         assert "fgsm" not in text(
             verdict(cell(60), cell(30, attack="fgsm", threat="graybox", bare=30))
         )
+
+
+class TestSingleStep:
+    def test_an_attack_that_says_what_it_is_is_believed(self) -> None:
+        many = cell(30, attack="own", facts={"steps": None, "single_step": False})
+        one = cell(30, attack="own", facts={"steps": None, "single_step": True})
+        assert "weaker than own" in text(verdict(cell(60), one))
+        assert text(verdict(cell(60), many)) == "ok"
+
+
+class TestCascade:
+    members = (CascadeMember("whitebox", "pgd", 100, 50, 1, 1),)
+
+    @pytest.mark.parametrize("threat", ["noise", "graybox", "query", "bpda", "whitebox"])
+    @pytest.mark.parametrize("eps", [0.05, 0.1])
+    def test_it_is_at_least_as_strong_as_any_other_within_its_budget(
+        self, threat: str, eps: float
+    ) -> None:
+        cascade = cell(60, attack="cascade", threat="adaptive", members=self.members)
+        found = verdict(cascade, cell(30, eps=eps, threat=threat))
+        assert found.level == "suspect"
+        assert f"weaker than pgd under {threat} at eps {eps:g}: 0.600 against 0.300" in text(found)
+        assert len(found.reasons) == 1
+        noted = verdict(cascade, cell(58, eps=eps, threat=threat))
+        assert noted.level == "ok"
+        assert "within chance" in text(noted)
+
+    def test_other_norms_and_larger_budgets_do_not_count(self) -> None:
+        cascade = cell(60, attack="cascade", threat="adaptive", members=self.members)
+        assert text(verdict(cascade, cell(30, eps=0.2))) == "ok"
+        assert text(verdict(cascade, cell(30, facts={"norm": "l2"}))) == "ok"
+        known = {"stochastic": True, "fixed_draw": True}
+        assert text(verdict(cascade, cell(30, facts=known))) == "ok"
 
 
 class TestMonotone:
@@ -286,10 +342,8 @@ class TestConverged:
         }
         found = verdict(cell(45, **longer))
         assert found.level == "suspect"
-        assert (
-            "not converged: twice the steps take the accuracy from 0.900 to 0.200 on 50 images"
-            in text(found)
-        )
+        assert text(found).startswith("suspect: not converged: with twice the steps")
+        assert "the accuracy falls from 0.900 to 0.200 on 50 images" in text(found)
 
     def test_a_change_within_the_interval_is_none(self) -> None:
         longer = {
@@ -315,12 +369,34 @@ class TestConverged:
         }
         assert text(verdict(cell(45, threat="transfer", **longer))) == "ok"
 
-    def test_graybox_is_judged_on_the_bare_classifier(self) -> None:
-        longer = {
-            "doubled_steps_defended": predictions(45)[:, :50],
-            "doubled_steps_undefended": predictions(0)[0, :50],
+    @pytest.mark.parametrize("variant", ["doubled_steps", "larger_step"])
+    @pytest.mark.parametrize(
+        ("bare", "shown", "level"),
+        [(45, 45, "ok"), (0, 45, "ok"), (45, 0, "ok"), (0, 0, "suspect")],
+    )
+    def test_graybox_must_be_stronger_on_the_classifier_and_in_the_number_that_is_shown(
+        self, variant: str, bare: int, shown: int, level: str
+    ) -> None:
+        stronger = {
+            f"{variant}_defended": predictions(shown)[:, :50],
+            f"{variant}_undefended": predictions(bare)[0, :50],
         }
+        found = verdict(cell(45, threat="graybox", bare=45, **stronger))
+        assert found.level == level
+        assert ("the accuracy falls from 0.900 to 0.000" in text(found)) == (level != "ok")
+
+    def test_version_0_1_0_repeated_graybox_on_the_classifier_only(self) -> None:
+        longer = {"doubled_steps_undefended": predictions(0)[0, :50]}
         assert verdict(cell(45, threat="graybox", bare=45, **longer)).level == "suspect"
+
+    def test_a_larger_step_that_breaks_many_more_is_told(self) -> None:
+        larger = {"larger_step_defended": predictions(10)[:, :50]}
+        assert "with a larger step the accuracy falls" in text(verdict(cell(45, **larger)))
+
+    def test_two_images_of_thirty_are_chance(self) -> None:
+        longer = {"doubled_steps_defended": predictions(0)[:, :30]}
+        assert accuracy(predictions(2)[:, :30], LABELS[:30]).low > 0
+        assert verdict(cell(2, **longer)).level == "ok"
 
 
 class TestOneDraw:
@@ -331,6 +407,22 @@ class TestOneDraw:
         assert text(verdict(cell([50, 70], facts={"stochastic": True, "eot": 10}))) == "ok"
         assert text(verdict(cell([50, 52], facts={"stochastic": True}))) == "ok"
         assert text(verdict(cell([50, 70], threat="graybox", facts={"stochastic": True}))) == "ok"
+
+    @pytest.mark.parametrize(
+        ("calls", "level"), [((40, 80), "ok"), ((40, 40), "suspect"), ((41, 42), "suspect")]
+    )
+    def test_eot_counts_where_the_attack_was_seen_to_follow_it(
+        self, calls: tuple[int, int], level: str
+    ) -> None:
+        facts = {"stochastic": True, "eot": 10}
+        probes = Probes(eot_calls=np.asarray(calls))
+        found = verdict(cell([50, 70], facts=facts, probes=probes))
+        assert found.level == level
+        assert ("the attack ignores eot" in text(found)) == (level != "ok")
+
+    def test_an_attacker_who_knows_the_draw_needs_no_average(self) -> None:
+        facts = {"stochastic": True, "fixed_draw": True}
+        assert text(verdict(cell(50, facts=facts))) == "ok"
 
     def test_a_single_draw_is_noted(self) -> None:
         assert text(verdict(cell(50, facts={"stochastic": True}))).startswith(

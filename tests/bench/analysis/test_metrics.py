@@ -60,6 +60,12 @@ def test_draws_give_mean_and_worst() -> None:
     assert found.low == pytest.approx(wilson(2, 4)[0])
 
 
+def test_shares_of_draws_give_their_mean_and_the_interval_of_as_many_images() -> None:
+    found = share(np.array([1.0, 0.5, 0.5, 0.0]))
+    assert (found.value, found.worst) == (0.5, 0.25)
+    assert (found.low, found.high) == pytest.approx(wilson(2, 4))
+
+
 def test_percentiles_are_of_the_raw_samples() -> None:
     summary = latency_summary(tuple(i / 1000 for i in range(1, 102)), 32)
     assert (summary.calls, summary.p25, summary.p50, summary.p75) == (101, 26.0, 51.0, 76.0)

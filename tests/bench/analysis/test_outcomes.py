@@ -16,12 +16,17 @@ from bench.records.pipeline import Pipeline
 DRAWS = [[1, 1, 0, 0], [1, 0, 1, 0]]
 
 
-def test_robust_is_right_in_every_draw(made: Any) -> None:
+def test_images_are_right_draw_by_draw(made: Any) -> None:
     cell = made.cell(DRAWS, clean=[[1, 1, 1, 0], [1, 1, 0, 0]], eps=0.3)
     assert cell.right.tolist() == np.array(DRAWS, bool).tolist()
-    assert cell.right_in_every_draw.tolist() == [True, False, False, False]
-    assert cell.clean_right_in_every_draw.tolist() == [True, True, False, False]
+    assert cell.clean_right.tolist() == [[True, True, True, False], [True, True, False, False]]
     assert cell.eps == 0.3
+
+
+def test_a_pipeline_is_randomized_if_it_says_so_or_has_several_draws(made: Any) -> None:
+    assert made.cell(DRAWS).is_randomized
+    assert made.cell([1, 0], stochastic=True).is_randomized
+    assert not made.cell([1, 0]).is_randomized
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, permutation_test
 
 from bench.analysis.statistics import holm, mcnemar, ranks
 
@@ -39,6 +39,60 @@ def test_a_published_mcnemar_test() -> None:
     Exact conditional p-value: 2 binomcdf(1, 8, 0.5) = 2 (1 + 8) / 2**8 = 0.0703.
     """
     assert mcnemar(*paired(1, 1, 7, 12)).p == pytest.approx(18 / 256)
+
+
+shares = st.integers(1, 6).flatmap(
+    lambda draws: st.lists(st.integers(0, draws).map(lambda right: right / draws), max_size=8)
+)
+
+
+@given(shares, shares)
+def test_shares_are_tested_by_all_signs_of_their_differences(
+    first: list[float], second: list[float]
+) -> None:
+    n = min(len(first), len(second))
+    a, b = np.array(first[:n]), np.array(second[:n])
+    found = mcnemar(a, b)
+    signs = np.array(list(product([-1, 1], repeat=n)), dtype=float).reshape(2**n, n)
+    sums = signs @ (a - b)
+    lower, upper = (sums <= (a - b).sum() + 1e-9).mean(), (sums >= (a - b).sum() - 1e-9).mean()
+    assert found.p == pytest.approx(min(1.0, 2 * min(lower, upper)))
+    assert found.difference == pytest.approx((a - b).mean() if n else 0.0)
+    assert (found.first_only, found.second_only) == ((a > b).sum(), (a < b).sum())
+
+
+def test_shares_of_many_images_agree_with_random_signs() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.binomial(8, 0.80, 300) / 8, rng.binomial(3, 0.76, 300) / 3
+    oracle = permutation_test(
+        (a, b),
+        lambda x, y: np.mean(x - y),
+        permutation_type="samples",
+        n_resamples=4_000,
+        rng=np.random.default_rng(1),
+    )
+    assert mcnemar(a, b).p == pytest.approx(oracle.pvalue, abs=0.02)
+
+
+def test_the_test_is_of_the_mean_not_of_the_number_of_images_with_a_larger_share() -> None:
+    """A pipeline right in nine of ten draws everywhere beats one right on 70 images of 100."""
+    often, sometimes = np.full(100, 0.9), np.repeat([1.0, 0.0], [70, 30])
+    found = mcnemar(often, sometimes)
+    assert (found.first_only, found.second_only) == (30, 70)
+    assert found.difference == pytest.approx(0.2)
+    assert found.p < 1e-3
+
+
+def test_shares_that_differ_by_rounding_alone_are_equal() -> None:
+    third = np.full(9, 1 / 3)
+    found = mcnemar(third, np.full(9, 1 - 2 / 3))
+    assert (found.first_only, found.second_only, found.p) == (0, 0, 1.0)
+
+
+def test_shares_of_very_many_draws_are_tested_in_seconds() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.binomial(1_009, 0.5, 200) / 1_009, rng.binomial(1_013, 0.6, 200) / 1_013
+    assert mcnemar(a, b).p < 1e-6
 
 
 def test_arrays_of_different_images_are_not_paired() -> None:

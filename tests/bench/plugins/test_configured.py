@@ -39,12 +39,78 @@ def test_precedence_is_spec_over_overrides_over_defaults() -> None:
 
 def test_a_nested_spec_is_configured_and_written_out() -> None:
     found = configure(DEFENSES, "convae:attack=[pgd:steps=3]", {"pgd": {"rel_stepsize": 0.25}})
-    assert (
-        found.parameters["attack"]
-        == "pgd:steps=3:rel_stepsize=0.25:targeted=false:keep=none:random_start=true:norm=linf"
-    )
+    assert found.parameters["attack"].startswith("pgd:steps=3:rel_stepsize=0.25:")
+    assert found.parameters["attack"].endswith(":random_start=true:norm=linf")
     assert found.identity["parameters"]["attack"]["parameters"]["steps"] == 3
     assert configure(DEFENSES, found.resolved).identity == found.identity
+
+
+def test_a_wrapped_defense_is_the_one_that_is_trained() -> None:
+    overrides = {"puvae": {"channels": 4}}
+    inner = configure(DEFENSES, "puvae:noise=0.5", overrides)
+    outer = configure(DEFENSES, "vote:defense=[puvae:noise=0.5]:draws=3", overrides)
+
+    assert outer.trained.identity == inner.identity
+    assert outer.training_identity == inner.training_identity
+    assert outer.identity["parameters"]["defense"] == inner.identity
+    assert outer.identity != inner.identity
+    assert (inner.inner, inner.trained) == (None, inner)
+    assert outer.plugin.uses_classifier
+    assert outer.plugin.stochastic
+    assert configure(DEFENSES, outer.resolved).identity == outer.identity
+    assert str(outer.resolved).startswith("vote:defense=[puvae:latent=32:channels=4:")
+
+
+def test_a_wrapped_defense_is_as_random_as_the_inner_one() -> None:
+    for name in ("puvae", "gaussian_noise", "defensegan", "median", "bitdepth", "convae", "none"):
+        inner = configure(DEFENSES, name).plugin
+        outer = configure(DEFENSES, f"vote:defense={name}").plugin
+        assert (outer.stochastic, outer.uses_classifier) == (
+            inner.stochastic,
+            inner.uses_classifier,
+        )
+
+
+WRAPPER = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from bench.contracts import DefenseSpec, Spec, WrappedDefense
+from bench.registry import register_defense
+
+
+@register_defense("{name}")
+@dataclass(frozen=True)
+class Wrapper(WrappedDefense):
+    \"\"\"A defense around another one.\"\"\"
+
+    {parameters}
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        return module
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "has"),
+    [
+        ("wraps_nothing", "inner: int = 3", "none"),
+        ("wraps_two", "a: DefenseSpec = Spec('none')\n    b: DefenseSpec = Spec('none')", "a, b"),
+        ("wraps_none", "a: DefenseSpec | None = None", "a"),
+    ],
+)
+def test_a_wrapper_has_exactly_one_inner_defense(
+    tmp_path: Path, name: str, parameters: str, has: str
+) -> None:
+    path = tmp_path / f"{name}.py"
+    path.write_text(WRAPPER.format(name=name, parameters=parameters))
+    import_plugin(str(path))
+    with pytest.raises(RequestError, match=f"exactly one parameter.*it has: {has}") as caught:
+        configure(DEFENSES, name)
+    assert_clean(str(caught.value))
 
 
 def test_several_specs_are_configured_each_as_text_or_as_a_list() -> None:

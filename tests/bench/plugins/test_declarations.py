@@ -62,6 +62,7 @@ class Same(Defense):
         (Nearest, "ball", lambda _: None),
         (Same, "stochastic", "no"),
         (Same, "stochastic", 1),
+        (Same, "independent_draws", "yes"),
         (Same, "uses_classifier", None),
         (Same, "inference_parameters", "restarts"),
         (Same, "inference_parameters", {1}),
@@ -95,7 +96,7 @@ def test_a_value_of_the_type_is_accepted(cls: type, name: str, value: object) ->
 
 def test_every_registered_plugin_is_accepted() -> None:
     for info in list_plugins():
-        check_declarations(info.name, REGISTRIES[info.family].get(info.name)())
+        check_declarations(info.name, configure(REGISTRIES[info.family], info.name).plugin)
 
 
 @pytest.mark.parametrize("kind", KINDS)

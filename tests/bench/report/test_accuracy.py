@@ -1,17 +1,23 @@
-"""Statistics over seeds, and defenses trained for one attack and tested on another."""
+"""Statistics over seeds, targets, marks in figures, and defenses trained for several attacks."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bench.analysis.verdict import Verdict
 from bench.records.folder import RunFolder
 from bench.report import Report, write_report
-from bench.report.accuracy.tables import seeds_table
+from bench.report.accuracy.figures import accuracy_figures
+from bench.report.accuracy.tables import accuracy_table, seeds_table
+from bench.report.cross_attack.figures import cross_attack_figures
+from bench.report.cross_attack.frame import cross_attack_frame
 from bench.report.cross_attack.tables import cross_attack_table
 
 
@@ -89,6 +95,83 @@ def test_training_attack_against_test_attack(made: Any, tmp_path: Path) -> None:
     assert not (run.path / "plots" / "cross_attack_digits_cnn_other.png").exists()
 
 
+def test_a_doubtful_number_is_marked_in_the_matrix_and_its_map(made: Any) -> None:
+    cells = [
+        made.cell(right(12), **trained(f"convae:width={width}", attack, 0.3, attack=test))
+        for width, attack in ((4, "fgsm"), (8, "pgd"))
+        for test in ("fgsm", "pgd")
+    ]
+    levels = ("ok", "suspect", "invalid", "ok")
+    found = {
+        cell.record.key: Verdict(level)  # type: ignore[arg-type]
+        for cell, level in zip(cells, levels, strict=True)
+    }
+    frame = cross_attack_frame(cells, found)
+    assert frame["verdict"].tolist() == list(levels)
+    table = cross_attack_table(frame)
+    ends = table[["fgsm @ 0.1", "pgd @ 0.1"]].map(lambda text: text.rpartition("]")[2])
+    assert ends.to_numpy().tolist() == [["", " ?"], [" !", ""]]
+    report: Any = SimpleNamespace(cross_attack=frame)
+    (named,) = cross_attack_figures(report)
+    texts = [text.get_text() for text in named.figure.axes[0].texts]
+    assert texts == ["0.60", "0.60 ?", "0.60 !", "0.60"]
+
+
 def test_one_training_attack_is_no_matrix(made: Any, tmp_path: Path) -> None:
     cells = [(9, trained("convae", "fgsm", 0.3)), (9, trained("convae:width=4", "fgsm", 0.3))]
     assert Report.of(run_of(made, tmp_path, cells)).cross_attack.empty
+
+
+def test_the_share_of_attacked_images_that_reach_the_target_has_a_column(
+    made: Any, tmp_path: Path
+) -> None:
+    """Of four images three are attacked; the target is reached on two in the first draw."""
+    run = RunFolder.create(tmp_path / "run", {})
+    found = made.outcome([[1, 0, 0, 0], [1, 1, 0, 0]], [[1] * 4] * 2)
+    reached = replace(
+        found,
+        target=np.array([1, 2, 3, 9]),  # the classes 1 to 4 are what a wrong image is taken for
+        attacked=np.array([False, True, True, True]),
+    )
+    labels = {"n": 4, "stochastic": True}
+    run.save(made.record(attack="pgd:target=next", **labels), reached)
+    run.save(made.record(attack="fgsm", **labels), found)
+    nothing = replace(reached, attacked=np.zeros(4, bool))
+    run.save(made.record(attack="pgd:target=least", **labels), nothing)
+    results = Report.of(run).results.set_index("attack")["target_reached"]
+    assert results["pgd:target=next"] == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert results[["fgsm", "pgd:target=least"]].isna().all()
+    shown = accuracy_table(Report.of(run).results).set_index("attack")["target reached"]
+    assert shown.to_dict() == {"pgd:target=next": "0.5", "fgsm": "", "pgd:target=least": ""}
+
+
+def test_without_a_target_there_is_no_column_for_people(made: Any, tmp_path: Path) -> None:
+    results = Report.of(run_of(made, tmp_path, [(10, {})])).results
+    assert results["target_reached"].isna().all()
+    assert "target reached" not in accuracy_table(results)
+
+
+def test_curves_are_dotted_to_doubtful_points_with_a_key(made: Any, tmp_path: Path) -> None:
+    """A white-box attack that moves nothing is invalid: its curve is crossed out, not the best."""
+    run = RunFolder.create(tmp_path / "run", {})
+    for threat, counts in (("graybox", (15, 9)), ("whitebox", (12, 20))):
+        for eps, count in zip((0.1, 0.3), counts, strict=True):
+            still = threat == "whitebox" and eps == 0.3
+            outcome = made.outcome(right(count), moved=0.0 if still else 0.1)
+            run.save(made.record(threat=threat, eps=eps), outcome)
+    figures = {named.name: named.figure for named in accuracy_figures(Report.of(run))}
+    for name, place in (
+        ("accuracy_eps_digits_cnn_fgsm_whitebox", "axes"),
+        ("threats_digits_cnn_fgsm", "figure"),
+    ):
+        figure = figures[name]
+        (axes,) = figure.axes
+        crosses = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "x"]
+        assert [0.3, 1.0] in [point for points in crosses for point in points]
+        (dotted,) = (line for line in axes.lines if line.get_linestyle() == ":")
+        assert dotted.get_xdata()[:2].tolist() == [0.1, 0.3]
+        legend = axes.get_legend() if place == "axes" else figure.legends[0]
+        assert "invalid (!)" in [text.get_text() for text in legend.get_texts()]
+    ok = figures["accuracy_eps_digits_cnn_fgsm_graybox"]
+    assert not [line for line in ok.axes[0].lines if line.get_linestyle() == ":"]
+    assert "invalid (!)" not in [text.get_text() for text in ok.axes[0].get_legend().get_texts()]

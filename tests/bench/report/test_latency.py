@@ -356,7 +356,7 @@ def test_the_front_is_a_step_line_through_the_points_that_no_other_beats_on_to_t
             "robust_accuracy": right,
         }
         for name, (ms, right) in points.items()
-    ).assign(engine="eager", precision="float32", device="cpu", batch_size=1)
+    ).assign(engine="eager", precision="float32", device="cpu", batch_size=1, verdict="ok")
     rows = rows.assign(robust_accuracy_low=rows["robust_accuracy"] - 0.1, robust_accuracy_high=0.9)
     (axes,) = accuracy_latency_figure(rows, "title", "robust_accuracy").axes
     (front,) = (line for line in axes.lines if line.get_drawstyle() == "steps-post")
@@ -367,6 +367,30 @@ def test_the_front_is_a_step_line_through_the_points_that_no_other_beats_on_to_t
     assert ends == [
         pytest.approx(np.array(e)) for e in ([[0.9, 0.5], [1.2, 0.5]], [[1.0, 0.4], [1.0, 0.9]])
     ]
+
+
+def test_an_invalid_accuracy_is_crossed_and_off_the_front_a_suspect_one_hollow() -> None:
+    rows = pd.DataFrame(
+        {
+            "defense": ["fast", "doubtful", "void"],
+            "p50_ms": [1.0, 2.0, 3.0],
+            "robust_accuracy": [0.5, 0.7, 0.9],
+            "verdict": ["ok", "suspect", "invalid"],
+        }
+    ).assign(engine="eager", precision="float32", device="cpu", batch_size=1)
+    rows = rows.assign(p25_ms=rows["p50_ms"], p75_ms=rows["p50_ms"])
+    rows = rows.assign(robust_accuracy_low=0.4, robust_accuracy_high=1.0)
+    (axes,) = accuracy_latency_figure(rows, "title", "robust_accuracy").axes
+    (front,) = (line for line in axes.lines if line.get_drawstyle() == "steps-post")
+    assert front.get_ydata().tolist() == [0.5, 0.7, 0.7]
+    faces = [container.lines[0].get_markerfacecolor() for container in axes.containers]
+    assert [face == "white" for face in faces] == [False, True, True]
+    (cross,) = (line for line in axes.lines if line.get_marker() == "x")
+    assert cross.get_xydata().tolist() == [[3.0, 0.9]]
+
+    (axes,) = accuracy_latency_figure(rows[2:], "title", "robust_accuracy").axes
+    assert not [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+    assert "invalid (!)" in [text.get_text() for text in axes.get_legend().get_texts()]
 
 
 def test_each_device_has_its_plots(made: Any, tmp_path: Path) -> None:

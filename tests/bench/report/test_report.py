@@ -39,8 +39,9 @@ def first(count: int) -> np.ndarray:
 def outcome(
     made: Any, robust: int, clean: int = 18, undefended: int = 6, moved: float = 0.1
 ) -> Outcome:
-    """Raw arrays of two draws: the first so many of 20 images are right, and two fewer."""
-    found = made.outcome([first(robust), first(robust - 2)], first(clean), first(undefended), moved)
+    """Raw arrays of four draws: the first so many of 20 images are right, and two fewer."""
+    draws = [first(robust), first(robust - 2)] * 2
+    found = made.outcome(draws, [first(clean)] * 4, first(undefended), moved)
     return replace(
         found, clean_undefended=np.where(first(19), found.labels, -1), attacked=first(19)
     )

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from bench.analysis.outcomes import EvaluatedCell
+from bench.analysis.verdict import Verdict
 from bench.records.folder import RunFolder
 from bench.records.pipeline import Pipeline
 from bench.records.timing import Samples, TimedCall, Timing
@@ -52,6 +53,11 @@ def timing(defense: str, size: int, milliseconds: float, **changes: Any) -> Timi
 NOTHING_TIMED = latency_frame([])
 
 
+def frame_of(cells: list[EvaluatedCell], latency: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the verdict `ok` on every cell."""
+    return scaling_frame(cells, {cell.record.key: Verdict("ok") for cell in cells}, latency)
+
+
 def figures_of(frame: pd.DataFrame) -> list[NamedFigure]:
     """The figures of a report that has nothing but this frame."""
     report: Any = SimpleNamespace(scaling=frame)
@@ -67,7 +73,7 @@ def grid(made: Any, **labels: Any) -> list[EvaluatedCell]:
 
 
 def test_the_parameters_that_differ_are_the_varied_ones(made: Any) -> None:
-    frame = scaling_frame(grid(made), NOTHING_TIMED)
+    frame = frame_of(grid(made), NOTHING_TIMED)
     assert frame["varied"].unique().tolist() == ["restarts,steps"]
     assert frame["fixed"].unique().tolist() == ["width=8"]
     assert frame[["restarts", "steps"]].to_numpy().tolist() == [[1, 10], [1, 30], [4, 10], [4, 30]]
@@ -89,12 +95,12 @@ def test_another_network_another_defense_or_another_attack_is_no_scaling(made: A
         cell(made, 9, None, restarts=1),
         cell(made, 9, None, restarts=2),
     ]
-    assert scaling_frame(cells, NOTHING_TIMED).empty
+    assert frame_of(cells, NOTHING_TIMED).empty
 
 
 def test_seeds_have_networks_of_their_own_and_do_not_mix(made: Any) -> None:
     cells = [*grid(made, seed=0, digest="one"), *grid(made, seed=1, digest="two")[:2]]
-    frame = scaling_frame(cells, NOTHING_TIMED)
+    frame = frame_of(cells, NOTHING_TIMED)
     assert frame.groupby("seed")["network"].unique().map(list).to_dict() == {0: ["one"], 1: ["two"]}
     assert frame["varied"].unique().tolist() == [
         "restarts,steps"
@@ -117,7 +123,7 @@ def test_latency_is_of_the_pipeline_in_eager_float32_at_the_smallest_and_largest
         timing(specs[0], 1, 0.1, engine="compile"),
         timing(specs[0], 1, 0.1, target="purifier"),
     ]
-    frame = scaling_frame(cells, latency_frame(times))
+    frame = frame_of(cells, latency_frame(times))
     assert frame["p50_ms"].tolist() == pytest.approx([1, 2, 3, 4])
     assert frame["largest_p50_ms"].tolist() == pytest.approx([32, 64, 96, 128])
     table = scaling_table(frame)
@@ -133,7 +139,7 @@ def test_latency_is_of_the_pipeline_in_eager_float32_at_the_smallest_and_largest
     ]
     assert table["p50 ms, batch 32"].tolist() == ["32", "64", "96", "128"]
     assert table["robust accuracy"].iloc[0] == "0.350 [0.181, 0.567]"
-    once = scaling_frame(cells, latency_frame([timing(spec, 1, 1.0) for spec in specs]))
+    once = frame_of(cells, latency_frame([timing(spec, 1, 1.0) for spec in specs]))
     assert once["largest_p50_ms"].isna().all()
     assert [title for title in scaling_table(once).columns if "p50" in title] == ["p50 ms, batch 1"]
 
@@ -143,7 +149,7 @@ def test_a_parameter_called_like_a_column_says_whose_it_is(made: Any) -> None:
     for number, each in enumerate(cells):
         parameters = {"defense": {"seed": number}}
         cells[number] = EvaluatedCell(replace(each.record, parameters=parameters), each.outcome)
-    frame = scaling_frame(cells, NOTHING_TIMED)
+    frame = frame_of(cells, NOTHING_TIMED)
     assert frame["seed"].tolist() == [0, 0]
     assert frame["defense seed"].tolist() == [0, 1]
 
@@ -156,7 +162,7 @@ def test_two_numbers_are_maps_one_is_lines_words_are_a_table_alone(made: Any) ->
     }
     for panels, cells in cases.items():
         times = latency_frame([timing(each.record.labels["defense"], 1, 2.0) for each in cells])
-        figures = figures_of(scaling_frame(cells, times))
+        figures = figures_of(frame_of(cells, times))
         assert len(figures) == (panels > 0)
         assert all(each.name == "scaling_digits_cnn_fgsm_graybox_eps0.1_gan" for each in figures)
         if panels == 2:
@@ -176,7 +182,7 @@ def test_a_defense_trained_in_two_ways_has_two_figures(made: Any) -> None:
         *grid(made),
         *(cell(made, 9, "wide", width=64, restarts=1, steps=steps) for steps in (10, 30)),
     ]
-    frame = scaling_frame(cells, NOTHING_TIMED)
+    frame = frame_of(cells, NOTHING_TIMED)
     stem = "scaling_digits_cnn_fgsm_graybox_eps0.1_gan"
     assert [each.name for each in figures_of(frame)] == [stem, f"{stem}_2"]
     assert "network" in scaling_table(frame).columns
@@ -193,3 +199,28 @@ def test_a_run_with_scaling_has_its_table_and_figure(made: Any, tmp_path: Path) 
     assert (
         folder.path / "plots" / "scaling_digits_cnn_fgsm_graybox_eps0.1_gan.png"
     ).stat().st_size > 1000
+
+
+@pytest.mark.parametrize("varied", [["restarts"], ["restarts", "steps"]])
+def test_a_doubtful_accuracy_is_marked_in_table_and_figure(made: Any, varied: list[str]) -> None:
+    cells = [
+        cell(made, count, **dict.fromkeys(varied, value))
+        for value, count in ((1, 5), (4, 10), (10, 20))
+    ]
+    levels = ("ok", "suspect", "invalid")
+    found = {
+        each.record.key: Verdict(level)  # type: ignore[arg-type]
+        for each, level in zip(cells, levels, strict=True)
+    }
+    frame = scaling_frame(cells, found, NOTHING_TIMED)
+    assert frame["verdict"].tolist() == list(levels)
+    ends = [text.rpartition("]")[2] for text in scaling_table(frame)["robust accuracy"]]
+    assert ends == ["", " ?", " !"]
+
+    (named,) = figures_of(frame)
+    axes = named.figure.axes[0]
+    if len(varied) == 2:
+        assert {text.get_text() for text in axes.texts} == {"0.25", "0.50 ?", "1.00 !"}
+    else:
+        labels = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert labels == ["clean accuracy", "robust accuracy", "suspect (?)", "invalid (!)"]

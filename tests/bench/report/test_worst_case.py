@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,18 @@ from hypothesis import strategies as st
 from bench.analysis.checks import verdicts
 from bench.analysis.outcomes import EvaluatedCell
 from bench.analysis.verdict import Verdict
-from bench.report.worst_case.budgets import NO_ADAPTIVE_ATTACK, defenses_under_budgets
+from bench.report.worst_case.basis import (
+    DOUBTS,
+    NO_ADAPTIVE_ATTACK,
+    ONE_DRAW,
+    VOID_ADAPTIVE,
+    VOID_WHITE_BOX,
+)
+from bench.report.worst_case.budgets import common_submissions, defenses_under_budgets
+from bench.report.worst_case.figures import worst_case_figures
 from bench.report.worst_case.frame import COLUMNS, worst_case_frame
 from bench.report.worst_case.pairs import all_pairs, pairs_frame, rankings
+from bench.report.worst_case.tables import worst_case_table
 
 
 def frame(
@@ -32,17 +43,16 @@ def frame(
 
 
 def test_an_image_is_robust_where_no_attack_under_any_threat_model_breaks_it(made: Any) -> None:
-    """Six images.
-
-    Broken: 0 is wrong clean, 1 by fgsm, 2 by pgd whitebox in its second draw only; 3, 4, 5 stand.
-    """
+    """Six images: 0 is wrong clean, 1 is broken by fgsm, 2 by pgd whitebox; 3, 4, 5 stand."""
     clean = [0, 1, 1, 1, 1, 1]
     cells = [
         made.cell([1, 0, 1, 1, 1, 1], clean, attack="fgsm"),
-        made.cell([[1, 1, 1, 1, 1, 1], [1, 1, 0, 1, 1, 1]], clean, attack="pgd", threat="whitebox"),
+        made.cell([1, 1, 0, 1, 1, 1], clean, attack="pgd", threat="whitebox"),
     ]
     row = frame(cells).loc[("linf", 0.1, "d")]
     assert row["worst_case_accuracy"] == 3 / 6
+    assert row[["worst_case_all_submissions", "clean_all_submissions"]].tolist() == [3 / 6, 5 / 6]
+    assert (row["submissions"], row["basis"], row["mark"]) == (1, "white-box", "")
     assert (row["graybox_accuracy"], row["graybox_attack"]) == (5 / 6, "fgsm")
     assert row["clean_accuracy"] == 5 / 6
     assert (row["strongest"], row["strongest_accuracy"]) == ("fgsm eps 0.1, graybox", 5 / 6)
@@ -117,29 +127,170 @@ def test_void_doubtful_and_failed_cells_are_counted(made: Any) -> None:
     )
     row = frame(cells, failed, found).loc[("linf", 0.1, "d")]
     assert row["not_ok"] == "1 invalid, 1 suspect, 1 failed"
-    assert row["note"] == ""
+    assert row["note"] == VOID_WHITE_BOX
+
+
+ATTACKERS = [
+    ("d", "graybox", "gradient", "gray-box only", NO_ADAPTIVE_ATTACK),
+    ("d", "transfer", "gradient", "transfer only", NO_ADAPTIVE_ATTACK),
+    ("d", "noise", "gradient", "noise only", NO_ADAPTIVE_ATTACK),
+    ("d", "whitebox", "gradient", "white-box", ""),
+    ("d", "bpda", "gradient", "BPDA", ""),
+    ("d", "query", "decision", "decisions", "only decision-based attacks saw the defense"),
+    ("d", "query", "score", "scores", "only attacks without a gradient saw the defense"),
+    ("none", "graybox", "gradient", "white-box", ""),
+    ("none", "graybox", "decision", "decisions", "only decision-based attacks saw the defense"),
+    ("none", "bpda", "gradient", "white-box", ""),
+    ("none", "transfer", "gradient", "transfer only", NO_ADAPTIVE_ATTACK),
+]
+
+
+@pytest.mark.parametrize(("defense", "threat", "access", "basis", "note"), ATTACKERS)
+@pytest.mark.parametrize("level", ["ok", "suspect", "invalid"])
+def test_a_worst_case_says_what_it_rests_on(
+    made: Any, defense: str, threat: str, access: str, basis: str, note: str, level: Any
+) -> None:
+    cell = made.cell([1, 1], defense=defense, threat=threat, access=access)
+    (row,) = frame([cell], found={cell.record.key: Verdict(level)}).to_dict("records")
+    if level == "invalid":
+        basis, note = "no valid attack", NO_ADAPTIVE_ATTACK
+    assert (row["basis"], row["note"]) == (basis, note)
+    assert row["mark"] == ("?" if note == NO_ADAPTIVE_ATTACK else "")
 
 
 @pytest.mark.parametrize(
-    ("defense", "threat", "level", "note"),
+    ("void", "valid", "basis", "note"),
     [
-        ("d", "graybox", "ok", NO_ADAPTIVE_ATTACK),
-        ("d", "transfer", "ok", NO_ADAPTIVE_ATTACK),
-        ("d", "whitebox", "ok", ""),
-        ("d", "bpda", "suspect", ""),
-        ("d", "whitebox", "invalid", NO_ADAPTIVE_ATTACK),
-        ("d", "query", "ok", "only decision-based attacks saw the defense"),
-        ("none", "graybox", "ok", ""),
-        ("none", "graybox", "invalid", NO_ADAPTIVE_ATTACK),
-        ("none", "transfer", "ok", NO_ADAPTIVE_ATTACK),
+        (["whitebox"], ["graybox"], "gray-box only", NO_ADAPTIVE_ATTACK),
+        (["whitebox"], ["graybox", "bpda"], "BPDA", VOID_WHITE_BOX),
+        (["whitebox"], ["query"], "decisions", VOID_WHITE_BOX),
+        (["whitebox"], ["bpda", "adaptive"], "adaptive", ""),
+        (["whitebox"], ["adaptive"], "adaptive", ""),
+        (["whitebox"], ["whitebox:eot=8"], "white-box", ""),
+        (["whitebox", "adaptive"], ["bpda"], "BPDA", VOID_WHITE_BOX),
+        (["adaptive"], ["bpda"], "BPDA", VOID_ADAPTIVE),
+        (["adaptive"], ["whitebox"], "white-box", ""),
+        (["bpda"], ["whitebox"], "white-box", ""),
+        (["bpda"], ["query"], "decisions", "only decision-based attacks saw the defense"),
     ],
 )
-def test_a_worst_case_that_no_valid_attack_on_the_defense_has_tried_says_so(
-    made: Any, defense: str, threat: str, level: Any, note: str
+def test_a_void_attack_marks_the_worst_case_until_one_that_knows_as_much_takes_its_place(
+    made: Any, adaptive: Any, void: list[str], valid: list[str], basis: str, note: str
 ) -> None:
-    access = "decision" if threat == "query" else "gradient"
-    cell = made.cell([1, 1], defense=defense, threat=threat, access=access)
-    assert frame([cell], found={cell.record.key: Verdict(level)})["note"].tolist() == [note]
+    def cell(threat: str) -> EvaluatedCell:
+        access = "decision" if threat == "query" else "gradient"
+        if threat == "adaptive":
+            return adaptive([1, 1])
+        found: EvaluatedCell = made.cell([1, 1], threat=threat, access=access)
+        return found
+
+    bad, good = [cell(threat) for threat in void], [cell(threat) for threat in valid]
+    table = frame([*bad, *good], found={each.record.key: Verdict("invalid") for each in bad})
+    (row,) = table.to_dict("records")
+    assert (row["basis"], row["note"]) == (basis, note)
+    assert row["mark"] == ("?" if note in DOUBTS else "")
+    assert worst_case_table(table.reset_index())["rank"].tolist() == [f"1{row['mark']}"]
+
+
+def test_a_valid_attack_at_a_smaller_budget_does_not_take_the_place_of_a_void_one(
+    made: Any,
+) -> None:
+    cells = [made.cell([1, 1], threat="whitebox", eps=eps) for eps in (0.1, 0.3)]
+    cells.append(made.cell([1, 1], threat="bpda", eps=0.3))
+    table = frame(cells, found={cells[1].record.key: Verdict("invalid")})
+    assert table["note"].to_dict() == {("linf", 0.1, "d"): "", ("linf", 0.3, "d"): VOID_WHITE_BOX}
+
+
+def test_a_randomized_pipeline_in_one_draw_says_so(made: Any) -> None:
+    cells = [
+        made.cell([1, 1, 0, 0], threat="whitebox", stochastic=True),
+        made.cell([0, 1, 1, 1], stochastic=True),
+    ]
+    (row,) = frame(cells).to_dict("records")
+    assert (row["worst_case_accuracy"], row["note"], row["mark"]) == (0.5, ONE_DRAW, "")
+    (row,) = frame([made.cell([1, 0], stochastic=True)]).to_dict("records")
+    assert row["note"] == f"{NO_ADAPTIVE_ATTACK}; {ONE_DRAW}"
+
+
+def test_the_number_of_submissions_is_the_same_for_every_defense(made: Any) -> None:
+    cells = [
+        made.cell([[1, 1, 0, 0]] * 8, [[1] * 4] * 8, defense="many", threat="whitebox"),
+        made.cell([[1, 1, 1, 1], [1, 1, 1, 0]] * 2, [[1] * 4] * 4, defense="d", threat="whitebox"),
+        made.cell([1, 1, 1, 0], defense="fixed", threat="whitebox"),
+    ]
+    table = frame(cells).droplevel(["norm", "eps"])
+    assert table["submissions"].tolist() == [2, 2, 2]
+    accuracies = ["worst_case_accuracy", "worst_case_all_submissions", "clean_all_submissions"]
+    assert table.loc["many", accuracies].tolist() == [0.5, 0.5, 1.0]
+    assert table.loc["d", accuracies].tolist() == [3.5 / 4, 3 / 4, 1.0]
+    assert table.loc["fixed", accuracies].tolist() == [0.75, 0.75, 1.0]
+    shown = worst_case_table(frame(cells).reset_index())
+    assert shown["all of 2"].tolist() == ["0.500", "0.750", "0.750"]
+    assert shown["all of 2, clean"].tolist() == ["1.000"] * 3
+    one_draw = made.cell([1, 0, 1, 1], defense="once", stochastic=True)
+    assert common_submissions(defenses_under_budgets([], [*cells, one_draw])) == 1
+    assert "all of 1" not in worst_case_table(frame([*cells, one_draw]).reset_index())
+
+
+def test_the_clean_figure_of_several_submissions_is_of_clean_images(made: Any) -> None:
+    clean = [[1, 1], [1, 0], [1, 0], [1, 1]]
+    (row,) = frame([made.cell([[0, 0]] * 4, clean)]).to_dict("records")
+    assert row["clean_accuracy"] == 0.75
+    assert row["clean_all_submissions"] == pytest.approx((1 + 1 / 6) / 2)  # one pair of six
+
+
+def test_a_draw_that_the_attacker_knows_has_a_column_and_no_part_in_the_worst_case(
+    made: Any,
+) -> None:
+    fresh = made.cell([[1, 1, 1, 0]] * 2, threat="whitebox")
+    known = [
+        fixed_draw(made.cell([right] * 2, threat="whitebox:draw=fixed", eps=eps))
+        for right, eps in (([1, 1, 0, 0], 0.1), ([1, 0, 0, 0], 0.1), ([0, 0, 0, 0], 0.2))
+    ]
+    table = frame([fresh, *known])
+    assert list(table.index) == [("linf", 0.1, "d")]
+    row = table.iloc[0]
+    assert (row["worst_case_accuracy"], row["fixed_draw_accuracy"], row["cells"]) == (0.75, 0.25, 1)
+    assert row["strongest"] == "fgsm eps 0.1, whitebox"
+    assert "fixed draw" in worst_case_table(table.reset_index())
+    assert "fixed draw" not in worst_case_table(frame([fresh]).reset_index())
+    assert frame(known).empty
+
+
+def fixed_draw(cell: EvaluatedCell) -> EvaluatedCell:
+    """The cell, in which the attacker knows the draw."""
+    properties = replace(cell.record.properties, fixed_draw=True)
+    return replace(cell, record=replace(cell.record, properties=properties))
+
+
+def test_the_strongest_attack_names_the_member_of_the_cascade_that_broke_most(
+    made: Any, adaptive: Any
+) -> None:
+    cells = [made.cell([1, 1, 1, 0]), adaptive([1, 0, 0, 0])]
+    row = frame(cells).iloc[0]
+    assert row["strongest"] == "cascade eps 0.1, adaptive (most by stand-in mixture apgd)"
+    assert (row["worst_case_accuracy"], row["basis"], row["note"]) == (0.25, "adaptive", "")
+
+
+def test_a_marked_worst_case_is_hatched_in_the_figure_and_marked_in_the_table(made: Any) -> None:
+    cells = [
+        made.cell([1, 1, 1, 0]),
+        made.cell([1, 1, 1, 1], threat="whitebox"),
+        made.cell([1, 1, 0, 0], threat="bpda"),
+        made.cell([1, 1, 0, 0], defense="seen", threat="whitebox"),
+    ]
+    found = {cells[0].record.key: Verdict("suspect"), cells[1].record.key: Verdict("invalid")}
+    table = frame(cells, found=found).reset_index()
+    shown = worst_case_table(table).set_index("defense")
+    assert shown["worst-case accuracy"].str.endswith("?").to_dict() == {"d": True, "seen": False}
+    assert shown.loc["d", "gray-box accuracy"].endswith(" ?")
+
+    report: Any = SimpleNamespace(worst_case=table)
+    (named,) = worst_case_figures(report)
+    hatched = [bar.get_hatch() for bar in named.figure.axes[0].patches]
+    assert hatched == ["////", "////", None]  # gray-box and worst case of d, worst case of seen
+    labels = [text.get_text() for text in named.figure.legends[0].get_texts()]
+    assert labels[3:] == ["gray-box attack suspect or invalid", f"?: {VOID_WHITE_BOX}"]
 
 
 def test_an_attack_that_moved_nothing_saw_nothing(made: Any) -> None:
@@ -152,7 +303,7 @@ def test_an_attack_that_moved_nothing_saw_nothing(made: Any) -> None:
 images = st.lists(st.booleans(), min_size=5, max_size=5)
 attacks = st.fixed_dictionaries(
     {
-        "robust": st.lists(images, min_size=1, max_size=3),
+        "robust": images,
         "attack": st.sampled_from(["fgsm", "pgd", "cw"]),
         "eps": st.sampled_from([0.1, 0.2, 0.3]),
         "threat": st.sampled_from(["graybox", "whitebox", "query", "noise"]),
@@ -161,33 +312,30 @@ attacks = st.fixed_dictionaries(
 )
 
 
-@given(images, st.lists(attacks, min_size=1, max_size=8))
-def test_the_worst_case_is_below_every_accuracy_and_falls_with_budget_and_attacks(
-    made: Any, clean: list[bool], given_attacks: list[dict[str, Any]]
-) -> None:
-    cells = [made.cell(each.pop("robust"), clean, **each) for each in map(dict, given_attacks)]
-    found = {
-        (each.budget.norm, each.budget.eps): each for each in defenses_under_budgets([], cells)
+def worst_cases(cells: list[EvaluatedCell]) -> dict[tuple[str, float], float]:
+    return {
+        (each.budget.norm, each.budget.eps): each.worst_case.right.mean()
+        for each in defenses_under_budgets([], cells)
     }
-    for (norm, eps), defense in found.items():
-        worst = defense.right_under_all_attacks.mean()
+
+
+@pytest.mark.parametrize("draws", [1, 4])
+@given(clean=images, given_attacks=st.lists(attacks, min_size=1, max_size=8))
+def test_where_draws_agree_it_is_below_every_accuracy_and_falls_with_budget_and_attacks(
+    made: Any, draws: int, clean: list[bool], given_attacks: list[dict[str, Any]]
+) -> None:
+    cells = [
+        made.cell([each.pop("robust")] * draws, [clean] * draws, **each)
+        for each in map(dict, given_attacks)
+    ]
+    found = worst_cases(cells)
+    for (norm, eps), worst in found.items():
+        assert worst <= np.mean(clean)
         for cell in cells:
             if (cell.record.properties.norm or "no norm") == norm and cell.eps <= eps:
-                assert worst <= cell.right.all(axis=0).mean() <= cell.right.mean()
-        assert worst <= defense.strongest.right.mean()
-        assert worst <= np.mean(clean)
-        assert all(
-            worst <= other.right_under_all_attacks.mean()
-            for (of, at), other in found.items()
-            if of == norm and at <= eps
-        )
-    fewer = {
-        (each.budget.norm, each.budget.eps): each for each in defenses_under_budgets([], cells[:-1])
-    }
-    assert all(
-        found[budget].right_under_all_attacks.mean() <= defense.right_under_all_attacks.mean()
-        for budget, defense in fewer.items()
-    )
+                assert worst <= cell.right.mean()
+        assert all(worst <= other for (of, at), other in found.items() if of == norm and at <= eps)
+    assert all(found[budget] <= worst for budget, worst in worst_cases(cells[:-1]).items())
 
 
 def blocks(*counts: int) -> np.ndarray:
@@ -217,6 +365,21 @@ def test_pairs_and_ranks_follow_the_exact_test_with_holms_correction(made: Any) 
     assert first["p_holm"].tolist() == pytest.approx([1.0, 6 / 2**10, 6 / 2**10])
     assert first["result"].tolist() == ["tie", "a beats c", "b beats c"]
     assert [rank for _, rank in rankings(defenses, pairs).items()] == ["1=", "1=", "3"]
+
+
+def test_a_randomized_defense_is_paired_by_its_expected_accuracy(made: Any) -> None:
+    """Right in three draws of four everywhere beats right on half of the images."""
+    often = [np.roll(np.tile([True, True, True, False], 10), shift) for shift in range(4)]
+    cells = [
+        made.cell(often, np.ones((4, 40)), defense="often"),
+        made.cell(blocks(20, 20), defense="half"),
+    ]
+    pairs = all_pairs(defenses_under_budgets([], cells))
+    for pair in pairs:
+        assert pair.accuracies == (0.75, 0.5)
+        assert (pair.test.first_only, pair.test.second_only) == (20, 20)
+    assert pairs[0].p_holm == pairs[1].p_holm < 0.05
+    assert {pair.winner_and_loser for pair in pairs} == {("often", "half")}
 
 
 def test_the_loser_may_come_first(made: Any) -> None:

@@ -22,7 +22,7 @@ from bench.run.config import RunConfig
 from bench.run.grid import Grid
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
-from bench.stages.surrogates import DefendedClassifier, IdentityBackward, NoGradient
+from bench.stages.surrogates import BackwardThrough, DefendedClassifier, NoGradient
 from bench.stages.threats import THREATS, threat_model
 
 STEPS, RATE = 10, 0.25
@@ -68,11 +68,11 @@ class TestSurrogates:
         purified = (IMAGES**2).requires_grad_(True)
         (expected,) = torch.autograd.grad(CLASSIFIER(purified).square().sum(), purified)
         torch.testing.assert_close(
-            gradient(DefendedClassifier(IdentityBackward(Squared()), CLASSIFIER)), expected
+            gradient(DefendedClassifier(BackwardThrough(Squared()), CLASSIFIER)), expected
         )
 
     def test_whitebox_takes_the_exact_gradient(self) -> None:
-        passed = gradient(DefendedClassifier(IdentityBackward(Squared()), CLASSIFIER))
+        passed = gradient(DefendedClassifier(BackwardThrough(Squared()), CLASSIFIER))
         torch.testing.assert_close(
             gradient(DefendedClassifier(Squared(), CLASSIFIER)), 2 * IMAGES * passed
         )
@@ -92,7 +92,7 @@ class TestSurrogates:
         ).requires_grad
 
     def test_the_purifier_is_asked_anew_at_every_step(self) -> None:
-        model = DefendedClassifier(IdentityBackward(Noisy()), CLASSIFIER)
+        model = DefendedClassifier(BackwardThrough(Noisy()), CLASSIFIER)
         assert not torch.equal(model(IMAGES), model(IMAGES))
 
 

@@ -1,0 +1,1 @@
+"""The cascade of the threat model `adaptive`: what each member tried, broke and cost."""

@@ -1,0 +1,48 @@
+"""The probe of the final images: what the model says of them, with gradients and without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bench.plugins.faults import plugin_call
+from bench.stages.context import TaskContext
+from bench.stages.probe import Batch, Probe, margins, shifts
+from bench.stages.references import AdversarialRef
+
+
+@dataclass(frozen=True)
+class FinalImagesProbe(Probe):
+    """The task that classifies adversarial images as the attacker saw them, and as evaluated.
+
+    Attributes:
+        adversarial: adversarial versions of the first test images, and possibly of more.
+    """
+
+    name: ClassVar[str] = "final images"
+    adversarial: AdversarialRef
+
+    def settings(self) -> Mapping[str, Any]:
+        """The adversarial set."""
+        return {"adversarial": self.adversarial.digest}
+
+    def measure(self, batch: Batch, start: int, context: TaskContext) -> Mapping[str, Tensor]:
+        """Tensors `seen`, int16 (n,), `shift` and `margin`, (n,); see `Probes`."""
+        stored = context.adversarial_set(self.adversarial)["adversarial"]
+        mine = stored[start : start + len(batch.labels)].copy()
+        images = torch.from_numpy(mine).to(batch.images.device)
+
+        with torch.enable_grad(), batch.common_draw(), plugin_call(batch.description):
+            followed = batch.model(images.clone().requires_grad_(True)).detach()
+        with batch.common_draw():
+            evaluated = batch.logits(images)
+
+        return {
+            "seen": followed.argmax(dim=1).to(torch.int16),
+            "shift": shifts(evaluated, followed),
+            "margin": margins(evaluated, batch.labels),
+        }

@@ -1,0 +1,39 @@
+"""The probe of noise: what random noise of the attack's size does to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bench.geometry import Norm
+from bench.records.probes import NOISES
+from bench.stages.context import TaskContext
+from bench.stages.crafting import random_noise
+from bench.stages.probe import Batch, Probe
+
+
+@dataclass(frozen=True)
+class NoiseProbe(Probe):
+    """The task that classifies noisy versions of the images.
+
+    Attributes:
+        eps: size of the noise, on the [0, 1] scale.
+        norm: norm of the noise.
+    """
+
+    name: ClassVar[str] = "noise"
+    eps: float
+    norm: Norm
+
+    def settings(self) -> Mapping[str, Any]:
+        """Size, norm and number of the noisy versions."""
+        return {"eps": self.eps, "norm": self.norm, "noises": NOISES}
+
+    def measure(self, batch: Batch, start: int, context: TaskContext) -> Mapping[str, Tensor]:  # noqa: ARG002 - overrides
+        """Tensor `margin` (n, noises)."""
+        noisy = [random_noise(batch.images, self.eps, self.norm) for _ in range(NOISES)]
+        return {"margin": torch.stack([batch.margins(images) for images in noisy], dim=1)}
