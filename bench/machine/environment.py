@@ -20,6 +20,8 @@ _PACKAGES = (
     "numpy",
     "scikit-learn",
     "safetensors",
+    "scipy",
+    "adversarial-robustness-toolbox",
 )
 
 

@@ -95,13 +95,20 @@ def check_budgets(attack: Configured[Attack], budgets: Sequence[float]) -> None:
     """Check that budgets are within the range of a pixel where that is their unit.
 
     Raises:
-        RequestError: a budget is above 1 in the norm of the largest change, or as a share.
+        RequestError: a budget is above 1 in the norm of the largest change, or as a share; or no
+            number of pixels in the norm that counts them.
     """
     norm = attack.plugin.ball()
     for eps in budgets:
         if eps > 1 and norm in (None, "linf"):
             unit = norm or "a share"
             raise RequestError(f"--eps {eps:g}: attack '{attack.label}' takes at most 1 ({unit})")
+        if norm == "l0" and eps != int(eps):
+            name = attack.name
+            raise RequestError(
+                f"--eps {eps:g}: attack '{attack.label}' takes a number of pixels (l0); "
+                f"give it budgets of its own, such as --eps {name}=10"
+            )
 
 
 def _check(kind: str, names: Collection[str], known: Collection[str]) -> None:

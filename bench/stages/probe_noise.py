@@ -35,5 +35,13 @@ class NoiseProbe(Probe):
 
     def measure(self, batch: Batch, start: int, context: TaskContext) -> Mapping[str, Tensor]:  # noqa: ARG002 - overrides
         """Tensor `margin` (n, noises)."""
-        noisy = [random_noise(batch.images, self.eps, self.norm) for _ in range(NOISES)]
+        noisy = [self._noisy(batch.images) for _ in range(NOISES)]
         return {"margin": torch.stack([batch.margins(images) for images in noisy], dim=1)}
+
+    def _noisy(self, images: Tensor) -> Tensor:
+        """The images with noise of exactly the size: in `linf`, every pixel moves by all of it."""
+        if self.norm != "linf":
+            return random_noise(images, self.eps, self.norm)
+
+        signs = torch.randint_like(images, 0, 2) * 2 - 1
+        return (images + self.eps * signs).clamp(0, 1)

@@ -11,7 +11,7 @@ from bench.plugins.configured import configure
 from bench.registry import ATTACKS
 from bench.stages.crafting import perturb
 from bench.stages.seeding import seeded
-from bench.stages.surrogates import DefendedClassifier, BackwardThrough
+from bench.stages.surrogates import BackwardThrough, DefendedClassifier
 
 LATENT = configure(ATTACKS, "latent")
 

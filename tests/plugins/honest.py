@@ -14,30 +14,19 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, mse_loss, pad
 from bench.contracts import DataInfo, Defense, FitContext
 from bench.registry import register_defense
 
-HONEST = (
-    "honest_blur",
-    "honest_median",
-    "honest_autoencoder",
-    "honest_dct",
-    "honest_total_variation",
-    "honest_resize_and_pad",
-    "honest_quantizer",
-    "honest_projection",
-    "honest_wavelet",
-    "honest_noise",
-)
-"""Names of the purifiers in this file."""
-
 
 class Of(nn.Module):
-    """A purifier that is a function of the images."""
+    """A purifier that is a function of the images.
+
+    It does not clamp: that has no gradient at a pixel of exactly 0 or 1, which most pixels are.
+    """
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.function = function
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.function(images).clamp(0, 1)
+        return self.function(images)
 
 
 def blurred(images: Tensor) -> Tensor:
@@ -107,7 +96,7 @@ class LowPass(Defense):
         basis = (cosines / cosines.norm(dim=1, keepdim=True))[: size // 2]
         projection = basis.T @ basis
 
-        return Of(lambda images: projection @ images @ projection)
+        return Of(lambda images: (projection @ images @ projection).clamp(0, 1))
 
 
 @register_defense("honest_total_variation")
@@ -125,7 +114,7 @@ class TotalVariation(Defense):
                 rows = pad(flow(result.diff(dim=2)), [0, 0, 1, 1]).diff(dim=2)
                 columns = pad(flow(result.diff(dim=3)), [1, 1, 0, 0]).diff(dim=3)
                 result = result - 0.05 * (2 * (result - images) - 0.3 * (rows + columns))
-            return result
+            return result.clamp(0, 1)
 
         return Of(denoised)
 
@@ -151,7 +140,7 @@ class Quantizer(Defense):
     """Eight grey levels, with the gradient of the identity."""
 
     def build(self, data: DataInfo) -> nn.Module:
-        return Of(lambda images: torch.round(images * 7).detach() / 7 + images - images.detach())
+        return Of(lambda images: torch.round(images * 7).detach() / 7 + (images - images.detach()))
 
 
 class _Projection(nn.Module):
@@ -188,7 +177,7 @@ class Wavelet(Defense):
         def shrunk(images: Tensor) -> Tensor:
             coarse = interpolate(avg_pool2d(images, 2), scale_factor=2, mode="nearest")
             details = images - coarse
-            return coarse + details.sign() * (details.abs() - 0.05).clamp_min(0)
+            return (coarse + details.sign() * (details.abs() - 0.05).clamp_min(0)).clamp(0, 1)
 
         return Of(shrunk)
 
@@ -201,4 +190,4 @@ class Noise(Defense):
     stochastic: ClassVar[bool] = True
 
     def build(self, data: DataInfo) -> nn.Module:
-        return Of(lambda images: images + 0.05 * torch.randn_like(images))
+        return Of(lambda images: (images + 0.05 * torch.randn_like(images)).clamp(0, 1))

@@ -63,10 +63,10 @@ class DefenseUnderBudget:
 
     @property
     def attacks(self) -> set[AttackLabels]:
-        """Attack, epsilon and threat model of each cell."""
+        """Attack, epsilon and threat model of each cell, those with a known draw included."""
         return {
             tuple(cell.record.labels[axis] for axis in ("attack", "eps", "threat"))
-            for cell in self.cells
+            for cell in (*self.cells, *self.fixed_draw)
         }
 
     @cached_property

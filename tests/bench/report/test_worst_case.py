@@ -257,6 +257,16 @@ def test_a_draw_that_the_attacker_knows_has_a_column_and_no_part_in_the_worst_ca
     assert frame(known).empty
 
 
+def test_a_known_draw_counts_as_faced_beside_a_defense_that_has_no_draws(made: Any) -> None:
+    threats = ("whitebox", "whitebox:draw=fixed")
+    plain = [made.cell([1, 0], defense="plain", threat=threat) for threat in threats]
+    fresh = made.cell([[1, 0]] * 2, defense="random", threat="whitebox")
+    known = fixed_draw(made.cell([[1, 0]] * 2, defense="random", threat="whitebox:draw=fixed"))
+    table = frame([*plain, fresh, known])
+    assert table["missing_attacks"].tolist() == [0, 0]
+    assert table["cells"].tolist() == [2, 1]
+
+
 def fixed_draw(cell: EvaluatedCell) -> EvaluatedCell:
     """The cell, in which the attacker knows the draw."""
     properties = replace(cell.record.properties, fixed_draw=True)
