@@ -57,8 +57,12 @@ class _Rounding(nn.Module):
         return torch.round(images * self.steps) / self.steps
 
     def stand_ins(self) -> Mapping[str, StandIn]:
-        """The gradient of steep sigmoids in place of the jumps between levels."""
-        return {"sigmoids": StandIn(self._smooth, backward_only=True)}
+        """Steep sigmoids in place of the jumps between levels.
+
+        They are followed alone. As the gradient of the rounding they have the signs of the identity
+        and found nothing that the identity does not find.
+        """
+        return {"sigmoids": StandIn(self._smooth)}
 
     def _smooth(self, images: Tensor) -> Tensor:
         """Images whose pixels rise from level to level along a sigmoid around each threshold."""

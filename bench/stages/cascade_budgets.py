@@ -87,12 +87,8 @@ def _members(steps: int, losses: Sequence[str], *more: Member) -> tuple[Member, 
 
 BUDGETS: Mapping[str, CascadeBudget] = {
     "quick": CascadeBudget(
-        "gradient attacks of 10 steps, 100 queries",
-        _members(
-            10,
-            ["ce"],
-            Member("scores", "query", "square:norm={norm}:queries=100"),
-        ),
+        "gradient attacks of 10 steps",
+        _members(10, ["ce"]),
         eot=1,
         confirm=4,
     ),

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bench.contracts import DataInfo, Defense
+from bench.contracts import DataInfo, Defense, DefenseSpec, WrappedDefense
 from bench.plugins.configured import Configured
 from bench.plugins.counted import digest_of_file
 from bench.spec import Spec
@@ -157,3 +157,37 @@ def test_a_plugin_as_released_is_not_built() -> None:
     plugin = configured(lambda: pytest.fail("built"))
     released = {name: part for name, part in plugin.identity.items() if name != "source"}
     assert added(replace(plugin, identity=released)) == {}
+
+
+@dataclass(frozen=True)
+class Around(WrappedDefense):
+    """A defense of this package around another one."""
+
+    defense: DefenseSpec = Spec("loading")
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        return module
+
+
+def around(inner: Configured[Loading]) -> Configured[Around]:
+    identity = {"name": "around", "version": 1, "parameters": {"defense": inner.identity}}
+    return Configured(Spec("around"), Around().around(inner.plugin), {}, identity, inner)
+
+
+def test_what_the_inner_defense_loads_counts_for_the_wrapped_one_and_its_training(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "scale.npy"
+    np.save(path, 0.5)
+    inner = configured(_scale(path))
+
+    alone = Observer().observed(inner, INFO)
+    wrapped = Observer().observed(around(inner), INFO)
+    assert "read" in alone.identity
+    assert wrapped.identity["read"] == alone.identity["read"]
+    assert wrapped.training_identity == alone.training_identity
+
+    np.save(path, 0.25)
+    assert Observer().observed(around(inner), INFO).identity != wrapped.identity
+    plain = around(configured())
+    assert Observer().observed(plain, INFO).identity == plain.identity
