@@ -135,6 +135,33 @@ def test_compiled_draws_are_eager_draws() -> None:
     assert torch.equal(found, noisy(IMAGES))
 
 
+class Scaled(nn.Module):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * self.scale
+
+
+def test_many_modules_are_compiled_also_by_a_release_in_which_they_share_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PyTorch 2.11 ends at eight modules of all pipelines together."""
+    newest = torch.compile
+
+    def older(function: Any, *, fullgraph: bool, dynamic: bool, options: dict[str, Any]) -> Any:
+        return newest(function, fullgraph=fullgraph, dynamic=dynamic, options=options)
+
+    monkeypatch.setattr(torch, "compile", older)
+    config: Any = torch._dynamo.config
+    for name in ("recompile_limit", "accumulated_recompile_limit"):
+        monkeypatch.setattr(config, name, getattr(config, name))  # restored at the end
+    for scale in range(10):
+        found = TorchCompile().function(Scaled(scale / 10))(IMAGES)
+        assert torch.allclose(found, IMAGES * (scale / 10))
+
+
 class Whole(nn.Module):
     def __init__(self) -> None:
         super().__init__()
