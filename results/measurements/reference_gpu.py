@@ -2,9 +2,9 @@
 
 A call stops when its time is over, and the next call continues the work. In order, it
 
-- trains the networks of the preset `mnist` that the cache lacks;
 - times every defense at every batch size, with eager, compile and CUDA graphs in float32, and with
-  eager and CUDA graphs in TF32 and bfloat16;
+  eager and CUDA graphs in TF32 and bfloat16, on the networks that come with the package
+  (`--no-pretrained` trains those of the preset);
 - compares these times with the floor of the machine (`floor.py`), and Defense-GAN and PuVAE with
   plain loops (`plain_loops.py`);
 - runs the preset `paper`, and reports it beside the published figures.
@@ -41,6 +41,12 @@ def main() -> None:
     parser.add_argument("--defenses", default=DEFENSES)
     parser.add_argument("--batch-sizes", default="1,8,32,128,512")
     parser.add_argument("--preset", default="mnist", help="preset of the networks that are timed")
+    parser.add_argument(
+        "--pretrained",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="time the networks that come with the package",
+    )
     parser.add_argument("--paper", default="paper", help="preset of the paper's tables")
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
@@ -52,8 +58,8 @@ def main() -> None:
         options.defenses,
         "--batch-sizes",
         options.batch_sizes,
-        "--max-seconds",
-        "3",
+        *("--min-calls", "100", "--min-seconds", "0.1", "--max-seconds", "1.5", "--rounds", "1"),
+        *(["--pretrained"] if options.pretrained else []),
     ]
     places = [
         part
@@ -74,8 +80,6 @@ def main() -> None:
                     "eager,cudagraph",
                     "--precisions",
                     "tf32,bfloat16",
-                    "--rounds",
-                    "1",
                     "--out",
                 ],
                 precisions,
