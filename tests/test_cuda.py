@@ -93,7 +93,7 @@ def images(n: int, device: torch.device = CUDA) -> Tensor:
     return torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(n)).to(device)
 
 
-@pytest.mark.parametrize("engine", ["compile", "cudagraph"])
+@pytest.mark.parametrize("engine", ["compile", "cudagraph", "compiled-cudagraph"])
 @pytest.mark.parametrize("spec", ALL)
 def test_an_engine_gives_the_images_of_eager(spec: str, engine: str) -> None:
     module = purifier(spec)
@@ -110,7 +110,7 @@ def test_an_engine_gives_the_images_of_eager(spec: str, engine: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
-@pytest.mark.parametrize("engine", ["eager", "compile", "cudagraph"])
+@pytest.mark.parametrize("engine", ["eager", "compile", "cudagraph", "compiled-cudagraph"])
 @pytest.mark.parametrize("spec", PURIFIERS)
 def test_lower_precision_gives_nearly_the_same_images(
     spec: str, engine: str, precision: str
@@ -204,18 +204,19 @@ def test_every_engine_and_precision_is_timed(bench, tiny: Path, tmp_path: Path) 
     done = bench(
         "latency", "--config", tiny, "--device", "cuda",
         "--defenses", "none,convae,puvae,defensegan", "--rounds", "1",
-        "--engines", "eager,compile,cudagraph", "--precisions", "float32,tf32,bfloat16",
+        "--engines", "eager,compile,cudagraph,compiled-cudagraph",
+        "--precisions", "float32,tf32,bfloat16",
         "--out", tmp_path / "run",
     )  # fmt: skip
     assert done.code == 0, done.err
     timings = list(RunFolder.open(tmp_path / "run").timings())
-    assert len(timings) == 4 * 2 * 3 * 3 * 2
+    assert len(timings) == 4 * 2 * 4 * 3 * 2
     wrong = [(timing.call, timing.reason) for timing in timings if timing.status != "ok"]
     assert not wrong
     for timing in timings:
         assert timing.samples is not None
         assert len(timing.samples.device_seconds) == len(timing.samples.seconds)
-        is_graph = timing.call.engine == "cudagraph"
+        is_graph = "cudagraph" in timing.call.engine
         assert (timing.samples.peak_memory is None) == is_graph
         if timing.agreement is not None and timing.call.precision == "float32":
             assert timing.agreement.alike >= 0.95

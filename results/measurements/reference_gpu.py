@@ -2,9 +2,9 @@
 
 A call stops when its time is over, and the next call continues the work. In order, it
 
-- times every defense at every batch size, with eager, compile and CUDA graphs in float32, and with
-  eager and CUDA graphs in TF32 and bfloat16, on the networks that come with the package
-  (`--no-pretrained` trains those of the preset);
+- times every defense at every batch size on the networks that come with the package
+  (`--no-pretrained` trains those of the preset): in float32 with every engine, and in TF32 and
+  bfloat16 with eager and CUDA graphs;
 - compares these times with the floor of the machine (`floor.py`), and Defense-GAN and PuVAE with
   plain loops (`plain_loops.py`);
 - runs the preset `paper`, and reports it beside the published figures.
@@ -58,7 +58,7 @@ def main() -> None:
         options.defenses,
         "--batch-sizes",
         options.batch_sizes,
-        *("--min-calls", "100", "--min-seconds", "0.1", "--max-seconds", "1.5", "--rounds", "1"),
+        *("--min-calls", "50", "--min-seconds", "0.1", "--max-seconds", "1", "--rounds", "1"),
         *(["--pretrained"] if options.pretrained else []),
     ]
     places = [
@@ -70,7 +70,17 @@ def main() -> None:
     common += places
     paper = options.out / f"{options.paper}-{slug}"
     steps: list[tuple[list[object], Path | None]] = [
-        ([*BENCH, *common, "--engines", "eager,cudagraph,compile", "--out", latency], None),
+        (
+            [
+                *BENCH,
+                *common,
+                "--engines",
+                "eager,cudagraph,compile,compiled-cudagraph",
+                "--out",
+                latency,
+            ],
+            None,
+        ),
         (
             [
                 *BENCH,
