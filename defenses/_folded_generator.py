@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, linear
+from torch.nn.functional import linear
 
 from defenses._minimal_filtering import MinimalFiltering
 from defenses._transposed_convolution import (
+    FewChannels,
     LibraryConvolution,
     Position,
     RowMajorOrder,
@@ -15,9 +16,9 @@ from defenses._transposed_convolution import (
     TransposedConvolution,
     bias_of,
     row_major,
-    to_few_channels,
 )
 from defenses._wgan import Generator
+from defenses._window_convolution import WindowConvolution
 
 _SMALL = 16
 """Largest map, in pixels, on which minimal filtering was faster on a CPU.
@@ -38,8 +39,9 @@ class FoldedGenerator:
         self._fold_linear(generator)
         self._fold_hidden(generator)
         self.image = (generator.height, generator.width)
-        self.last = generator.up3.weight.detach().contiguous()
-        self.last_bias = bias_of(generator.up3).detach()
+        self.last = _last_form(
+            generator.up3.weight.detach(), bias_of(generator.up3).detach(), self.order, self.image
+        )
 
     def _fold_linear(self, generator: Generator) -> None:
         """Fold the first normalization into the linear layer, and put its channels last."""
@@ -90,8 +92,7 @@ class FoldedGenerator:
         """
         *maps, image = self._layers(z)
         slope = (2 / target[0].numel()) * (image - target) * image * (1 - image)
-        back = conv2d(slope, self.last, stride=2, padding=2).permute(0, 2, 3, 1).flatten(1, 2)
-        back = self.order.backward(back)
+        back = self.order.backward(self.last.backward(slope.flatten(2).mT))
 
         first, *rest = maps
         for layer, output in zip(reversed(self.hidden), reversed(rest), strict=True):
@@ -105,9 +106,8 @@ class FoldedGenerator:
         for layer in self.hidden:
             maps.append(torch.relu_(layer.forward(maps[-1])))
 
-        ordered = self.order.forward(maps[-1])
-        logits = to_few_channels(ordered, self.last, self.last_bias, self.image, stride=2)
-        return [*maps, torch.sigmoid(logits)]
+        logits = self.last.forward(self.order.forward(maps[-1]))
+        return [*maps, torch.sigmoid(logits.mT.unflatten(2, self.image))]
 
 
 def _scale_and_shift(norm: nn.Module, like: Tensor, channels: int) -> tuple[Tensor, Tensor]:
@@ -129,9 +129,10 @@ def _scale_and_shift(norm: nn.Module, like: Tensor, channels: int) -> tuple[Tens
 def _fastest_form(
     weight: Tensor, bias: Tensor, positions: list[Position], size: Size, crop: Size
 ) -> TransposedConvolution:
-    """The form that was faster: minimal filtering for small maps on a CPU, else the library's.
+    """The form that was faster: on a GPU windows; on a CPU minimal filtering for small maps.
 
-    In reduced precision the transforms would lose more digits, so the library's form is taken.
+    Else it is the library's. In reduced precision the transforms of minimal filtering would lose
+    more digits, so the library's form is taken on a CPU.
 
     Args:
         weight: weights (channels in, channels out, 5, 5), for padding 2 and output padding 1.
@@ -140,11 +141,24 @@ def _fastest_form(
         size: height and width of the input.
         crop: height and width to which the output is cropped.
     """
+    if weight.device.type == "cuda":
+        return WindowConvolution(weight, bias, positions, size, crop)
+
     is_full_precision = weight.dtype.itemsize >= 4 and (
         weight.dtype == torch.float64 or torch.get_float32_matmul_precision() == "highest"
     )
     is_small = size[0] * size[1] <= _SMALL
 
-    if weight.device.type == "cpu" and is_full_precision and is_small:
+    if is_full_precision and is_small:
         return MinimalFiltering(weight, bias, positions, size)
     return LibraryConvolution(weight, bias, positions, size, crop)
+
+
+def _last_form(
+    weight: Tensor, bias: Tensor, order: RowMajorOrder, crop: Size
+) -> TransposedConvolution:
+    """The form of the last layer, which has few channels; its input positions are row by row."""
+    size = order.size
+    if weight.device.type == "cuda":
+        return WindowConvolution(weight, bias, row_major(*size), size, crop)
+    return FewChannels(weight, bias, crop)

@@ -46,7 +46,7 @@ class MinimalFiltering:
         self.tiles = tiles[0] * tiles[1]
 
         transformed = torch.einsum(
-            "pr,qs,iabors->pqiabo", filters.to(weight), filters.to(weight), _phase_kernels(weight)
+            "pr,qs,iabors->pqiabo", filters.to(weight), filters.to(weight), phase_kernels(weight)
         )
         self.filters = transformed.reshape(len(filters) ** 2, weight.shape[0], -1).contiguous()
         self.bias = bias.repeat(4)
@@ -102,7 +102,7 @@ def _input_transform(
     return transform
 
 
-def _phase_kernels(weight: Tensor) -> Tensor:
+def phase_kernels(weight: Tensor) -> Tensor:
     """Kernels of the convolutions to the phases, (in, 2, 2, out, 3, 3), of (in, out, 5, 5).
 
     Output pixel 2m + a takes tap t of input pixel m + (a + 2 - t) / 2, if that is an integer.

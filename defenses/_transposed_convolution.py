@@ -87,6 +87,7 @@ class RowMajorOrder:
         index = {position: i for i, position in enumerate(positions)}
         ordered = row_major(*size)
         self.count = len(positions)
+        self.size = size
         self.is_identity = positions == ordered
         self.index = torch.tensor([index[position] for position in ordered], device=device)
 
@@ -131,6 +132,27 @@ class LibraryConvolution:
         cropped = (0, 2 * self.size[1] - self.crop[1], 0, 2 * self.size[0] - self.crop[0])
         image = pad(_to_image(gradient, self.crop), cropped)
         return self.order.backward(_to_maps(conv2d(image, self.weight, stride=2, padding=half)))
+
+
+class FewChannels:
+    """Transposed convolution to few channels; all positions are row by row."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, crop: Size) -> None:
+        self.weight = weight.contiguous()
+        self.bias = bias
+        self.crop = crop
+        self.positions = row_major(*crop)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """See `TransposedConvolution.forward`."""
+        logits = to_few_channels(maps, self.weight, self.bias, self.crop, stride=2)
+        return logits.flatten(2).mT
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """See `TransposedConvolution.backward`."""
+        half = self.weight.shape[-1] // 2
+        image = gradient.mT.unflatten(2, self.crop)
+        return _to_maps(conv2d(image, self.weight, stride=2, padding=half))
 
 
 def _to_image(maps: Tensor, size: Size) -> Tensor:

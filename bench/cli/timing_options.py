@@ -19,7 +19,8 @@ Engines = Annotated[
     option(
         "--engines",
         "NAMES",
-        "Engines that run the networks in the latency measurement: eager, compile, cudagraph.",
+        "Engines that run the networks in the latency measurement: eager, compile, cudagraph, "
+        "compiled-cudagraph.",
     ),
 ]
 Precisions = Annotated[

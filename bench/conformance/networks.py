@@ -70,7 +70,7 @@ def _reloads(subject: Subject) -> None:
     """Output is the same after the weights are loaded into a new module."""
     module = subject.configured.plugin.build(subject.context().data)
     module.load_state_dict(subject.module.state_dict())
-    module = module.eval().requires_grad_(False)
+    module = module.to(subject.images.device).eval().requires_grad_(False)
 
     reloaded = subject.output(module, subject.images)
     trained = subject.output(subject.module, subject.images)

@@ -20,6 +20,9 @@ R = TypeVar("R")
 _SHAPES = 64
 """Largest number of input shapes for which one function is compiled."""
 
+_RECOMPILATIONS = 10_000
+"""Limit of recompilations where all modules share one; in effect there is none."""
+
 _WARMUP = 3
 """Number of calls before a capture, in which libraries allocate their workspaces."""
 
@@ -34,16 +37,13 @@ class TorchCompile(Eager):
         """The function, compiled. It draws the same random numbers as in eager mode."""
         import torch
 
-        # Without these options all modules of a class share one limit of recompilations. Older
-        # releases of PyTorch do not have them.
+        # Without these options all modules share one limit of recompilations.
         limits: dict[str, Any] = {"recompile_limit": _SHAPES, "isolate_recompiles": True}
-        supported = inspect.signature(torch.compile).parameters
+        if not limits.keys() <= inspect.signature(torch.compile).parameters.keys():
+            _raise_shared_limit()
+            limits = {}
         compiled: Callable[P, R] = torch.compile(
-            function,
-            fullgraph=True,
-            dynamic=False,
-            options={"fallback_random": True},
-            **{name: value for name, value in limits.items() if name in supported},
+            function, fullgraph=True, dynamic=False, options={"fallback_random": True}, **limits
         )
 
         return compiled
@@ -53,6 +53,15 @@ class TorchCompile(Eager):
     ) -> Callable[[State, State], State]:
         """The loop: its step is compiled, the loop itself stays in Python."""
         return super().loop(self.function(step), times)
+
+
+def _raise_shared_limit() -> None:
+    """Raise the limit of recompilations that all modules share in older releases of PyTorch."""
+    import torch._dynamo
+
+    config: Any = torch._dynamo.config
+    for name in ("recompile_limit", "accumulated_recompile_limit"):
+        setattr(config, name, max(getattr(config, name), _RECOMPILATIONS))
 
 
 class CudaGraphs:
@@ -85,6 +94,24 @@ class CudaGraphs:
             return final
 
         return replayed
+
+
+class CompiledCudaGraphs:
+    """CUDA graphs of compiled functions: fewer kernels, and none started by Python."""
+
+    def __init__(self) -> None:
+        self._compile = TorchCompile()
+        self._graphs = CudaGraphs()
+
+    def function(self, function: Callable[P, R]) -> Callable[P, R]:
+        """The function, compiled and then replayed."""
+        return self._graphs.function(self._compile.function(function))
+
+    def loop(
+        self, step: Callable[[State, State], State], times: int
+    ) -> Callable[[State, State], State]:
+        """The loop: its step is compiled, captured and then replayed."""
+        return self._graphs.loop(self._compile.function(step), times)
 
 
 class CapturedFunction:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from bench.contracts import Accelerator, Eager
 from bench.errors import NotApplicable, unknown
-from bench.latency.accelerators import CudaGraphs, TorchCompile
+from bench.latency.accelerators import CompiledCudaGraphs, CudaGraphs, TorchCompile
 from bench.records.timing import EAGER, FLOAT32
 
 if TYPE_CHECKING:
@@ -165,6 +165,13 @@ ENGINES: dict[str, Engine] = {
             "cudagraph",
             "CUDA graphs: kernels captured once and replayed; CUDA only",
             CudaGraphs,
+            cuda_only=True,
+            own_pool=True,
+        ),
+        Engine(
+            "compiled-cudagraph",
+            "CUDA graphs of compiled functions; CUDA only",
+            CompiledCudaGraphs,
             cuda_only=True,
             own_pool=True,
         ),

@@ -2,9 +2,9 @@
 
 A call stops when its time is over, and the next call continues the work. In order, it
 
-- trains the networks of the preset `mnist` that the cache lacks;
-- times every defense at every batch size, with eager, compile and CUDA graphs in float32, and with
-  eager and CUDA graphs in TF32 and bfloat16;
+- times every defense at every batch size on the networks that come with the package
+  (`--no-pretrained` trains those of the preset): in float32 with every engine, and in TF32 and
+  bfloat16 with eager and CUDA graphs;
 - compares these times with the floor of the machine (`floor.py`), and Defense-GAN and PuVAE with
   plain loops (`plain_loops.py`);
 - runs the preset `paper`, and reports it beside the published figures.
@@ -41,6 +41,12 @@ def main() -> None:
     parser.add_argument("--defenses", default=DEFENSES)
     parser.add_argument("--batch-sizes", default="1,8,32,128,512")
     parser.add_argument("--preset", default="mnist", help="preset of the networks that are timed")
+    parser.add_argument(
+        "--pretrained",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="time the networks that come with the package",
+    )
     parser.add_argument("--paper", default="paper", help="preset of the paper's tables")
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
@@ -52,8 +58,8 @@ def main() -> None:
         options.defenses,
         "--batch-sizes",
         options.batch_sizes,
-        "--max-seconds",
-        "3",
+        *("--min-calls", "50", "--min-seconds", "0.1", "--max-seconds", "1", "--rounds", "1"),
+        *(["--pretrained"] if options.pretrained else []),
     ]
     places = [
         part
@@ -64,7 +70,17 @@ def main() -> None:
     common += places
     paper = options.out / f"{options.paper}-{slug}"
     steps: list[tuple[list[object], Path | None]] = [
-        ([*BENCH, *common, "--engines", "eager,cudagraph,compile", "--out", latency], None),
+        (
+            [
+                *BENCH,
+                *common,
+                "--engines",
+                "eager,cudagraph,compile,compiled-cudagraph",
+                "--out",
+                latency,
+            ],
+            None,
+        ),
         (
             [
                 *BENCH,
@@ -74,8 +90,6 @@ def main() -> None:
                     "eager,cudagraph",
                     "--precisions",
                     "tf32,bfloat16",
-                    "--rounds",
-                    "1",
                     "--out",
                 ],
                 precisions,

@@ -1,4 +1,4 @@
-"""Both forms of the transposed convolution against PyTorch's, and its automatic gradient."""
+"""The forms of the transposed convolution against PyTorch's, and its automatic gradient."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv_transpose2d
 
+from defenses import _folded_generator
 from defenses._folded_generator import FoldedGenerator, _fastest_form
 from defenses._minimal_filtering import MinimalFiltering
 from defenses._transposed_convolution import (
@@ -15,12 +16,13 @@ from defenses._transposed_convolution import (
     row_major,
 )
 from defenses._wgan import Generator
+from defenses._window_convolution import WindowConvolution
 from defenses.defensegan import DefenseGAN
 
 SIZES = [((4, 4), (7, 7)), ((3, 5), (6, 10)), ((1, 2), (1, 3)), ((7, 7), (14, 14))]
 
 
-@pytest.mark.parametrize("form", [MinimalFiltering, LibraryConvolution])
+@pytest.mark.parametrize("form", [MinimalFiltering, LibraryConvolution, WindowConvolution])
 @pytest.mark.parametrize(("size", "crop"), SIZES)
 def test_it_is_the_transposed_convolution(
     form: type, size: tuple[int, int], crop: tuple[int, int]
@@ -40,7 +42,7 @@ def test_it_is_the_transposed_convolution(
     layer: TransposedConvolution = (
         MinimalFiltering(weight, bias, positions, size)
         if form is MinimalFiltering
-        else LibraryConvolution(weight, bias, positions, size, crop)
+        else form(weight, bias, positions, size, crop)
     )
     output = layer.forward(maps)
     index = [layer.positions.index(position) for position in row_major(*crop)]
@@ -55,6 +57,21 @@ def test_it_is_the_transposed_convolution(
     torch.testing.assert_close(layer.backward(gradient), automatic, rtol=1e-10, atol=1e-12)
 
 
+@pytest.fixture(params=["as on a CPU", "as on a GPU"])
+def _forms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forms of the layers; those of a GPU run on a CPU too."""
+    if request.param == "as on a GPU":
+        monkeypatch.setattr(_folded_generator, "_fastest_form", WindowConvolution)
+        monkeypatch.setattr(
+            _folded_generator,
+            "_last_form",
+            lambda weight, bias, order, crop: WindowConvolution(
+                weight, bias, row_major(*order.size), order.size, crop
+            ),
+        )
+
+
+@pytest.mark.usefixtures("_forms")
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (2, 20, 24), (1, 12, 13)])
 def test_the_written_out_gradient_is_autograds(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.contracts import Accelerator, Eager, State
 from bench.errors import NotApplicable, RequestError
 from bench.latency import accelerators
-from bench.latency.accelerators import CudaGraphs, TorchCompile
+from bench.latency.accelerators import CompiledCudaGraphs, CudaGraphs, TorchCompile
 from bench.latency.engines import (
     ENGINES,
     PRECISIONS,
@@ -77,7 +77,9 @@ def by_hand(times: int, target: Tensor) -> State:
 
 
 @pytest.mark.parametrize(
-    "by", [Eager(), TorchCompile(), CudaGraphs()], ids=lambda by: type(by).__name__
+    "by",
+    [Eager(), TorchCompile(), CudaGraphs(), CompiledCudaGraphs()],
+    ids=lambda by: type(by).__name__,
 )
 def test_a_loop_is_its_step_so_many_times(by: Accelerator, replay: type[Replay]) -> None:
     loop = by.loop(step, 7)
@@ -118,8 +120,9 @@ def test_what_cannot_be_compiled_whole_is_not_left_eager() -> None:
             point = images.detach().requires_grad_(True)
             return torch.autograd.grad((point**2).sum(), point)[0]
 
+    reasons = r"(?i)data-dependent branching|autograd\.grad|requires_grad_\(\)"
     for function in (branches, differentiates):
-        with pytest.raises(Exception, match=r"(?i)data-dependent branching|autograd\.grad"):
+        with pytest.raises(Exception, match=reasons):
             TorchCompile().function(function)(IMAGES)
 
 
@@ -133,6 +136,33 @@ def test_compiled_draws_are_eager_draws() -> None:
     found = compiled(IMAGES)
     torch.manual_seed(3)
     assert torch.equal(found, noisy(IMAGES))
+
+
+class Scaled(nn.Module):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * self.scale
+
+
+def test_many_modules_are_compiled_also_by_a_release_in_which_they_share_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PyTorch 2.11 ends at eight modules of all pipelines together."""
+    newest = torch.compile
+
+    def older(function: Any, *, fullgraph: bool, dynamic: bool, options: dict[str, Any]) -> Any:
+        return newest(function, fullgraph=fullgraph, dynamic=dynamic, options=options)
+
+    monkeypatch.setattr(torch, "compile", older)
+    config: Any = torch._dynamo.config
+    for name in ("recompile_limit", "accumulated_recompile_limit"):
+        monkeypatch.setattr(config, name, getattr(config, name))  # restored at the end
+    for scale in range(10):
+        found = TorchCompile().function(Scaled(scale / 10))(IMAGES)
+        assert torch.allclose(found, IMAGES * (scale / 10))
 
 
 class Whole(nn.Module):
@@ -173,7 +203,7 @@ def test_bfloat16_converts_weights_and_images_and_leaves_the_module_as_it_is() -
 
 
 def test_what_needs_cuda_says_so() -> None:
-    for mode in (ENGINES["cudagraph"], PRECISIONS["tf32"]):
+    for mode in (ENGINES["cudagraph"], ENGINES["compiled-cudagraph"], PRECISIONS["tf32"]):
         with pytest.raises(NotApplicable, match=f"{mode.name} needs CUDA"):
             mode.check_applies(CPU)
         mode.check_applies(torch.device("cuda"))
