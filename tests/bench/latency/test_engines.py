@@ -158,11 +158,11 @@ def test_many_modules_are_compiled_also_by_a_release_in_which_they_share_a_limit
 
     monkeypatch.setattr(torch, "compile", older)
     config: Any = torch._dynamo.config
-    for name in ("recompile_limit", "accumulated_recompile_limit"):
-        monkeypatch.setattr(config, name, getattr(config, name))  # restored at the end
-    for scale in range(10):
-        found = TorchCompile().function(Scaled(scale / 10))(IMAGES)
-        assert torch.allclose(found, IMAGES * (scale / 10))
+    names = ("recompile_limit", "accumulated_recompile_limit")
+    with config.patch({name: getattr(config, name) for name in names}):  # restored at the end
+        for scale in range(10):
+            found = TorchCompile().function(Scaled(scale / 10))(IMAGES)
+            assert torch.allclose(found, IMAGES * (scale / 10))
 
 
 class Whole(nn.Module):
