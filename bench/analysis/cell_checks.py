@@ -68,7 +68,13 @@ def _images_moved(cell: EvaluatedCell) -> Iterator[Verdict]:
 
 
 def _gradient(cell: EvaluatedCell) -> Iterator[Verdict]:
-    """The gradient that the attack followed is neither zero, NaN nor infinite."""
+    """The gradient that the attack followed is neither zero, NaN nor infinite.
+
+    A cascade follows several, and goes on where one is void.
+    """
+    if cell.record.cascade:
+        return
+
     properties = cell.record.properties
     norms = cell.outcome.gradient_norm[cell.outcome.attacked]
     if not properties.gradient or properties.access != "gradient" or not len(norms):

@@ -121,10 +121,10 @@ def _better_than_noise(cell: EvaluatedCell) -> Iterator[Verdict]:
     if final is None or noise is None:
         return
 
-    # A search that found nothing returned the image as it was, and one image wrong already counts
-    # for no attack.
-    moved = cell.outcome.attacked & (cell.outcome.linf > 0)
-    judged = moved[: len(final)] if is_search_for_success(cell) else cell.outcome.attacked
+    # An image that was not attacked does not count, nor one that a search gave back as it was.
+    judged = cell.outcome.attacked
+    if is_search_for_success(cell):
+        judged = judged & (cell.outcome.linf > 0)
     scores = np.column_stack([final, noise])[judged[: len(final)]]
     wins = _wins(scores[np.isfinite(scores).all(axis=1)])
 

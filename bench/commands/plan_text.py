@@ -22,7 +22,7 @@ def plan_text(plan: Plan, prepared: PreparedRun) -> str:
         images = min(config.convergence, config.n)
         lines.append(
             f"  convergence checks: {_count(plan.convergence_sets)} "
-            f"({images} images attacked again with twice the steps)"
+            f"({images} images attacked again with more or larger steps)"
         )
 
     return "\n".join(lines)

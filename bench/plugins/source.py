@@ -99,12 +99,13 @@ def _summary(node: ast.ClassDef) -> str:
 
 
 def _parameters(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, str]:
-    """Names and defaults of the annotated fields, in a dataclass's order: those of bases first."""
+    """Names and defaults of the annotated fields, in a dataclass's order: the last base first."""
     parameters: dict[str, str] = {}
 
-    for base in node.bases:
-        if isinstance(base, ast.Name) and base.id in classes:
-            parameters.update(_parameters(classes[base.id], classes))
+    for base in reversed(node.bases):
+        parent = classes.get(base.id) if isinstance(base, ast.Name) else None
+        if parent is not None and _is_dataclass(parent):
+            parameters.update(_parameters(parent, classes))
 
     for item in node.body:
         if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
@@ -113,6 +114,12 @@ def _parameters(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[st
             parameters[item.target.id] = _default(item.value)
 
     return parameters
+
+
+def _is_dataclass(node: ast.ClassDef) -> bool:
+    """Whether a class is a dataclass, so that its annotations are fields of its subclasses too."""
+    decorators = (ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list)
+    return any(name.rpartition(".")[2] == "dataclass" for name in decorators)
 
 
 def _default(value: ast.expr | None) -> str:

@@ -16,7 +16,8 @@ from bench.records.outcome import CellImages, CellResult, Outcome, as_pixels
 from bench.run.cascade_tasks import CascadeTasks
 from bench.run.cell import Cell
 from bench.run.config import RunConfig
-from bench.run.probes import CellProbes, Evaluated
+from bench.run.evaluated import Evaluated
+from bench.run.probes import CellProbes
 from bench.stages.context import DamagedArtifact, TaskContext
 from bench.stages.craft import Craft, ProjectToBudget
 from bench.stages.executor import Executor

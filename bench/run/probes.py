@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from bench.contracts import MinimumNorm
-from bench.geometry import Norm
+from bench.contracts import Attack, MinimumNorm
 from bench.records.probes import Array, Probes
 from bench.run.cell import Cell
 from bench.run.config import RunConfig
+from bench.run.evaluated import Evaluated
 from bench.stages.attacked import AttackedRef
+from bench.stages.cascade_budgets import Cascade
 from bench.stages.context import TaskContext
 from bench.stages.craft import Craft
 from bench.stages.executor import Executor
@@ -29,57 +30,17 @@ from bench.store.artifacts import Tensors
 
 Arrays = dict[str, Array]
 
+_MEASURED = 24
+"""Number of images that most probes measure, at most; more would cost without telling more."""
+
 _REPEATED = 16
 """Number of images that are classified twice, at most."""
 
-_SEARCHED = 20
+_SEARCHED = 16
 """Number of images on which the search by scores runs, at most."""
 
 _FULL_RANGE = 8
 """Number of images that are attacked at epsilon 1, at most."""
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """A cell whose adversarial images were evaluated.
-
-    Attributes:
-        cell: cell of the grid.
-        networks: trained networks of the cell.
-        reference: adversarial set of the cell.
-        clean: clean test images, float32 (n, c, h, w).
-        adversarial: adversarial images, float32 (n, c, h, w).
-        purified: first adversarial images after the defense, (m, c, h, w).
-    """
-
-    cell: Cell
-    networks: CellNetworks
-    reference: AdversarialRef
-    clean: Array
-    adversarial: Array
-    purified: Array
-
-    @property
-    def attacked(self) -> AttackedRef:
-        """The model that the attack was given."""
-        return AttackedRef.of(self.cell.threat.kind.name, self.networks)
-
-    @property
-    def attacks(self) -> bool:
-        """Whether the threat model attacks anything, and the budget allows it to."""
-        return self.cell.threat.kind.surrogate is not None and self.cell.eps > 0
-
-    @property
-    def follows_gradient(self) -> bool:
-        """Whether the attack follows a gradient."""
-        uses_gradient = self.cell.attack.plugin.access == "gradient"
-        return self.attacks and self.cell.threat.kind.gradient and uses_gradient
-
-    @property
-    def norm(self) -> Norm | None:
-        """Norm of the budget, if its ball is convex; None for any other."""
-        norm = self.cell.attack.plugin.ball()
-        return None if norm == "l0" else norm
 
 
 class CellProbes:
@@ -111,7 +72,7 @@ class CellProbes:
             NotApplicable: the model lacks something that the attack needs.
             PluginFault: a plugin raised or broke its contract.
         """
-        if self._images() == 0:
+        if self._config.convergence == 0:
             return Probes()
 
         measurements = (
@@ -150,7 +111,7 @@ class CellProbes:
         return {"pipeline_rise": self._gradient(evaluated, whole)}
 
     def _gradient(self, evaluated: Evaluated, attacked: AttackedRef) -> Array:
-        split = self._split(evaluated, self._images())
+        split = self._split(evaluated, self._images(_MEASURED))
         task = GradientProbe(attacked, split, self._config.batch_size, evaluated.cell.seed)
 
         return self._tensors(task)["rise"]
@@ -175,7 +136,7 @@ class CellProbes:
 
         task = FinalImagesProbe(
             evaluated.attacked,
-            self._split(evaluated, self._images()),
+            self._split(evaluated, self._images(_MEASURED)),
             self._config.batch_size,
             evaluated.cell.seed,
             evaluated.reference,
@@ -192,7 +153,7 @@ class CellProbes:
 
         task = NoiseProbe(
             evaluated.attacked,
-            self._split(evaluated, self._images()),
+            self._split(evaluated, self._images(_MEASURED)),
             self._config.batch_size,
             evaluated.cell.seed,
             evaluated.cell.eps,
@@ -201,8 +162,13 @@ class CellProbes:
         return {"noise_margin": self._tensors(task)["margin"]}
 
     def _scores(self, evaluated: Evaluated) -> Arrays:
-        """What a short search without a gradient leaves of the attacked model's accuracy."""
-        if not evaluated.follows_gradient or evaluated.norm is None:
+        """What a short search without a gradient leaves of the attacked model's accuracy.
+
+        A single step may well be weaker, and some cascades search by scores themselves.
+        """
+        attack = evaluated.cell.attack.plugin
+        is_held_against_it = not attack.single_step and not _searches_by_scores(attack)
+        if not evaluated.follows_gradient or evaluated.norm is None or not is_held_against_it:
             return {}
 
         # The search needs no gradient, so that it is the same for all who see the pipeline.
@@ -265,13 +231,18 @@ class CellProbes:
     def _tensors(self, task: Task) -> Tensors:
         return self._executor.artifact(task).tensors
 
-    def _images(self, most: int | None = None) -> int:
+    def _images(self, most: int) -> int:
         """Number of images that are measured: those of the convergence check, or fewer."""
-        images = min(self._config.convergence, self._config.n)
-        return images if most is None else min(images, most)
+        return min(self._config.convergence, self._config.n, most)
 
     def _split(self, evaluated: Evaluated, n: int) -> SplitRef:
         return self._context.split(evaluated.cell.dataset, n)
+
+
+def _searches_by_scores(attack: Attack) -> bool:
+    """Whether an attack is a cascade with a member that searches by scores."""
+    members = attack.members if isinstance(attack, Cascade) else ()
+    return any(member_attack.plugin.access == "score" for _, member_attack in members)
 
 
 def _nearest_clean_images(evaluated: Evaluated) -> Arrays:

@@ -16,6 +16,12 @@ from bench.stages.probe import Batch, Probe, margins
 _QUERIES = 200
 """Number of calls of the model, at most."""
 
+_TRIAL = 30
+"""Number of calls after which the search gives up images that it has hardly moved."""
+
+_COVERED = 0.5
+"""Share of the way to a misclassification that an image must have come by then."""
+
 _LARGEST = 0.3
 """Share of an image's area that the first squares cover."""
 
@@ -28,8 +34,9 @@ class ScoreProbe(Probe):
     """The task that searches adversarial images by random squares, as Square Attack does.
 
     Source: Andriushchenko et al. 2020 (arXiv:1912.00049), here with few calls, one schedule, and in
-    any norm whose ball is convex. An image leaves the search when it is misclassified; that of a
-    randomized model only if another draw confirms it.
+    any norm whose ball is convex. An image leaves the search when it is misclassified (under a
+    randomized model only if another draw confirms it), or when it is far from it after `_TRIAL`
+    calls.
 
     Attributes:
         eps: budget on the [0, 1] scale.
@@ -46,6 +53,7 @@ class ScoreProbe(Probe):
             "eps": self.eps,
             "norm": self.norm,
             "queries": _QUERIES,
+            "trial": _TRIAL,
             "confirmations": _CONFIRMATIONS,
         }
 
@@ -60,11 +68,13 @@ class ScoreProbe(Probe):
     def _search(self, batch: Batch) -> Tensor:
         """The worst image found for each image, (n, c, h, w)."""
         best = batch.images.clone()
-        margin = margins(batch.logits(best), batch.labels)
-        standing = torch.arange(len(best), device=best.device)
-        standing = standing[margin <= 0]
+        start = margins(batch.logits(best), batch.labels)
+        margin = start.clone()
+        standing = torch.arange(len(best), device=best.device)[margin <= 0]
 
         for query in range(_QUERIES):
+            if query == _TRIAL:
+                standing = standing[(margin >= (1 - _COVERED) * start)[standing]]
             if not len(standing):
                 break
             clean = batch.images[standing]

@@ -62,12 +62,8 @@ def _cost(members: pd.DataFrame) -> dict[str, object]:
 
     return {
         "broken": f"{members['broken'].sum()} of {n}",
-        "most by": _title(most["member"], most["attack"]) if most["broken"] else "",
+        "most by": most["member"] if most["broken"] else "",
         "forward": three_digits(members["forward"].sum() / n),
         "backward": three_digits(members["backward"].sum() / n),
         "not applied": int((members["reason"] != "").sum()),
     }
-
-
-def _title(member: str, attack: str) -> str:
-    return f"{member} {attack}".strip()

@@ -123,4 +123,4 @@ def _title(cell: EvaluatedCell) -> str:
         return title
 
     most = max(members, key=lambda member: member.broken)
-    return f"{title} (most by {' '.join(filter(None, (most.name, most.attack)))})"
+    return f"{title} (most by {most.name})"

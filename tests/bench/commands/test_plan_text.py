@@ -27,11 +27,11 @@ def test_a_plan_counts_every_kind_of_work(bench: Any, tiny: Path) -> None:
         "  networks: 0 cached, 1 to train",
         "    - classifier cnn on digits, seed 7",
         "  adversarial sets: 0 cached, 2 to craft",
-        "  convergence checks: 0 cached, 1 to craft "
-        "(20 images attacked again with twice the steps)",
+        "  convergence checks: 0 cached, 2 to craft "
+        "(20 images attacked again with more or larger steps)",
     ]
     # Another folder knows no record, but the cache has everything.
     lines = bench(*command, *options[:-1], "other").err.splitlines()
     assert lines[1] == "  networks: 1 cached, 0 to train"
     assert lines[2] == "  adversarial sets: 2 cached, 0 to craft"
-    assert lines[3].startswith("  convergence checks: 1 cached, 0 to craft")
+    assert lines[3].startswith("  convergence checks: 2 cached, 0 to craft")

@@ -98,7 +98,7 @@ def test_a_record_is_refused_in_one_line_or_comes_back_as_it_is(
         (("status",), "failed", "status failed with the reason ''"),
         (("networks",), {"classifier": "0"}, "networks.classifier"),
         (("environment",), "../x", "environment"),
-        (("properties", "norm"), "l0", "properties.norm"),
+        (("properties", "norm"), "l7", "properties.norm"),
         (("extra\x1b[2J",), 1, "extra"),
     ],
 )

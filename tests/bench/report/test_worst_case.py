@@ -278,7 +278,7 @@ def test_the_strongest_attack_names_the_member_of_the_cascade_that_broke_most(
 ) -> None:
     cells = [made.cell([1, 1, 1, 0]), adaptive([1, 0, 0, 0])]
     row = frame(cells).iloc[0]
-    assert row["strongest"] == "cascade eps 0.1, adaptive (most by stand-in mixture apgd)"
+    assert row["strongest"] == "cascade eps 0.1, adaptive (most by stand-in mixture)"
     assert (row["worst_case_accuracy"], row["basis"], row["note"]) == (0.25, "adaptive", "")
 
 

@@ -10,8 +10,9 @@ import pytest
 from bench.run.cell import Cell
 from bench.run.cell_tasks import CellTasks
 from bench.run.config import RunConfig
+from bench.run.evaluated import Evaluated
 from bench.run.grid import Grid
-from bench.run.probes import Evaluated, _nearest_clean_images
+from bench.run.probes import _nearest_clean_images
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.task import Task
@@ -74,9 +75,11 @@ def test_a_cell_has_the_probes_that_its_threat_model_calls_for(
     assert probes(context, config, defenses=("none",), threats=(threat,)) == [expected]
 
 
-def test_a_single_step_is_not_tried_at_full_range(context: TaskContext, config: RunConfig) -> None:
+def test_a_single_step_is_held_against_no_search_and_not_tried_at_full_range(
+    context: TaskContext, config: RunConfig
+) -> None:
     one = {"defenses": ("none",), "attacks": ("fgsm",)}
-    assert probes(context, config, **one) == [SCORES - {"full_range_right"}]
+    assert probes(context, config, **one) == [GRADIENT]
 
 
 def test_eot_is_measured_where_it_is_asked_for(context: TaskContext, config: RunConfig) -> None:

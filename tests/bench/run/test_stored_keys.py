@@ -7,6 +7,7 @@ weights, which stand in it as letters here, so that it does not depend on the ma
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,15 @@ TRAIN_SPLIT, TEST_SPLIT = SplitRef("digits", None, DATA, INFO), SplitRef("digits
 ADVERSARIAL = AdversarialRef("k" * 64, "a" * 64)
 
 
+AS_RELEASED: dict[str, dict[str, Any]] = {
+    "quick": {"threats": ("graybox",), "draws": 3, "attack_eps": {}}
+}
+"""What the last release ran in a preset that has changed since."""
+
+CHANGED = re.compile(r"craft pgd (bpda|whitebox:eot=4) ")
+"""Sets that are computed again: on the pipeline, an attack now keeps each image's worst iterate."""
+
+
 def overrides(preset: str) -> dict[str, dict[str, Any]]:
     return resolve(read_preset(preset), {}, preset).parameters
 
@@ -58,7 +68,7 @@ def plugin_keys() -> Iterator[tuple[str, str]]:
 
 def cell_keys() -> Iterator[tuple[str, str]]:
     for preset in ("quick", "mnist", "fashion_mnist", "paper-cpu"):
-        config = resolve(read_preset(preset), {}, preset)
+        config = resolve(read_preset(preset), AS_RELEASED.get(preset, {}), preset)
         protocol = {
             "batch_size": config.batch_size,
             "draws": config.draws,
@@ -127,7 +137,9 @@ def test_every_key_of_the_last_release_is_made_again(part: str, keys: Any) -> No
     made = dict(keys())
     stored = STORED[part]
 
-    assert {name: made.get(name) for name in stored} == stored
+    kept = {name: key for name, key in stored.items() if not CHANGED.match(name)}
+    assert {name: made.get(name) for name in kept} == kept
+    assert all(made[name] != stored[name] for name in stored.keys() - kept.keys())
 
 
 def test_the_shipped_networks_have_the_keys_of_the_last_release() -> None:

@@ -25,7 +25,7 @@ from bench.stages.train import Train
 from bench.store.artifacts import read_artifact
 from bench.store.weights import Manifest, pretrained
 
-VOTE = "vote:defense=[puvae]:draws=2"
+VOTE = "vote:defense=convae:draws=2"
 GRID = ("--attacks", "fgsm", "--eps", "0.1", "--threats", "graybox", "--n", "20", "--draws", "2")
 
 
@@ -41,7 +41,7 @@ def test_a_trained_network_serves_the_inner_and_the_wrapped_defense(
     bench: Callable[..., Any], tiny: Path
 ) -> None:
     run = ("run", "--config", tiny, *GRID)
-    done = bench(*run, "--defenses", f"puvae,{VOTE}", "--out", "out")
+    done = bench(*run, "--defenses", f"convae,{VOTE}", "--out", "out")
     assert done.code == 0, done.err
     assert sum(planned(done.err)) == 2
 
@@ -52,8 +52,8 @@ def test_a_trained_network_serves_the_inner_and_the_wrapped_defense(
     exported = bench("export", "out", "weights")
     assert exported.code == 0, exported.err
     networks = Manifest.read(Path("weights")).networks
-    assert [network.name for network in networks] == ["cnn", "puvae"]
-    assert {score.defense for score in networks[1].scores} == {"puvae", VOTE}
+    assert [network.name for network in networks] == ["cnn", "convae"]
+    assert {score.defense for score in networks[1].scores} == {"convae", VOTE}
     assert VOTE in Path("weights/README.md").read_text()
 
     again = bench(*run, "--defenses", VOTE, "--out", "b", "--cache", "new", "--weights", "weights")

@@ -1,0 +1,54 @@
+"""A cell whose adversarial images were evaluated, as its probes see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.geometry import Norm
+from bench.records.probes import Array
+from bench.run.cell import Cell
+from bench.stages.attacked import AttackedRef
+from bench.stages.references import AdversarialRef, CellNetworks
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A cell whose adversarial images were evaluated.
+
+    Attributes:
+        cell: cell of the grid.
+        networks: trained networks of the cell.
+        reference: adversarial set of the cell.
+        clean: clean test images, float32 (n, c, h, w).
+        adversarial: adversarial images, float32 (n, c, h, w).
+        purified: first adversarial images after the defense, (m, c, h, w).
+    """
+
+    cell: Cell
+    networks: CellNetworks
+    reference: AdversarialRef
+    clean: Array
+    adversarial: Array
+    purified: Array
+
+    @property
+    def attacked(self) -> AttackedRef:
+        """The model that the attack was given."""
+        return AttackedRef.of(self.cell.threat.kind.name, self.networks)
+
+    @property
+    def attacks(self) -> bool:
+        """Whether the threat model attacks anything, and the budget allows it to."""
+        return self.cell.threat.kind.surrogate is not None and self.cell.eps > 0
+
+    @property
+    def follows_gradient(self) -> bool:
+        """Whether the attack follows a gradient."""
+        uses_gradient = self.cell.attack.plugin.access == "gradient"
+        return self.attacks and self.cell.threat.kind.gradient and uses_gradient
+
+    @property
+    def norm(self) -> Norm | None:
+        """Norm of the budget, if its ball is convex; None for any other."""
+        norm = self.cell.attack.plugin.ball()
+        return None if norm == "l0" else norm
