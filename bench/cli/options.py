@@ -94,7 +94,7 @@ Convergence = Annotated[
     option(
         "--convergence",
         "N",
-        "Number of images for the checks of attacks: an iterative attack is repeated with twice the "
+        "Number of images for the checks of attacks: an iterative attack runs again with twice the "
         "steps and with a larger step, and probes test the gradient and the pipeline; 0 turns all "
         "of them off.",
     ),

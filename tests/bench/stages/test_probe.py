@@ -165,7 +165,7 @@ class TestScoreProbe:
         found = of(ScoreProbe, eps, norm)._search(on)  # type: ignore[attr-defined]
         assert float(distances(IMAGES, found, norm).max()) <= eps * (1 + 1e-5)
         assert 0 <= float(found.min()) <= float(found.max()) <= 1
-        assert measured(of(ScoreProbe, eps, norm), on, context)["right"].mean() < 0.3
+        assert measured(of(ScoreProbe, eps, norm), on, context)["right"].mean() < 0.5
 
     def test_it_breaks_nothing_of_a_model_that_ignores_small_changes(
         self, context: TaskContext
