@@ -165,7 +165,8 @@ def _averages_draws(cell: EvaluatedCell) -> Iterator[Verdict]:
 
     if share > _DISAGREEMENT:
         reason = f"{len(predictions)} draws disagree on {share:.0%} of the images"
-        remedy = "the attack ignores eot" if properties.eot > 1 else "set eot"
+        raised = "take a larger budget" if cell.record.cascade else "set eot"
+        remedy = "the attack ignores eot" if properties.eot > 1 else raised
         yield Verdict("suspect", (f"{reason} and the attack follows one of them: {remedy}",))
 
 

@@ -69,7 +69,7 @@ class RunConfig(BaseModel):
         batch_size: number of images that are attacked and evaluated at once.
         draws: number of evaluations of a randomized defense on the finished images.
         convergence: number of images for the convergence check, which repeats an iterative attack
-            with twice the steps; 0 turns it off.
+            with twice the steps and with a larger step, and for the probes; 0 turns all off.
         parameters: parameters that replace a plugin's defaults in this run, by the plugin's name.
         latency: settings of the latency measurement.
     """

@@ -143,7 +143,7 @@ THREATS: Mapping[str, ThreatKind] = {
         ),
         ThreatKind(
             "query",
-            "decisions of the defended pipeline without a gradient, for decision-based attacks",
+            "scores or decisions of the defended pipeline, without a gradient",
             _query,
             _DEFENDED,
             gradient=False,

@@ -420,6 +420,12 @@ class TestOneDraw:
         assert found.level == level
         assert ("the attack ignores eot" in text(found)) == (level != "ok")
 
+    def test_the_budget_of_a_cascade_says_over_how_many_draws_it_averages(self) -> None:
+        facts = {"stochastic": True}
+        cascade = cell([50, 70], threat="adaptive", facts=facts, members=TestCascade.members)
+        assert "one of them: take a larger budget" in text(verdict(cascade))
+        assert "one of them: set eot" in text(verdict(cell([50, 70], facts=facts)))
+
     def test_an_attacker_who_knows_the_draw_needs_no_average(self) -> None:
         facts = {"stochastic": True, "fixed_draw": True}
         assert text(verdict(cell(50, facts=facts))) == "ok"

@@ -67,9 +67,7 @@ def test_cells_are_paired_image_by_image(runs: tuple[RunFolder, RunFolder]) -> N
     assert rows(*reversed(runs))["better"]["mark"] == "worse"
 
 
-def test_a_stochastic_cell_is_paired_on_the_shares_of_its_draws(
-    made: Any, tmp_path: Path
-) -> None:
+def test_a_stochastic_cell_is_paired_on_the_shares_of_its_draws(made: Any, tmp_path: Path) -> None:
     first, second = (RunFolder.create(tmp_path / name, {}) for name in "ab")
     save(made, first, [right(30), right(20)])
     save(made, second, [right(30), right(30)])
