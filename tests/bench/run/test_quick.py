@@ -18,11 +18,15 @@ def test_the_readmes_first_command(bench, tmp_path: Path) -> None:  # type: igno
     assert folder.name.startswith("quick-")
     results = pd.read_csv(folder / "tables" / "results.csv")
     assert (results["status"] == "ok").all()
-    assert (results["verdict"] == "ok").all()
+    adaptive = results["threat_name"] == "adaptive"
+    assert (results.loc[~adaptive, "verdict"] == "ok").all()
+    # The small budget averages over no draws, which the verdict on a randomized defense says.
+    assert adaptive.sum() == 3
+    assert (results.loc[adaptive, "verdict"] != "invalid").all(), results.loc[adaptive, "reasons"]
     clean = results.groupby("defense")["clean_accuracy"].first()
     assert (clean > 0.75).all(), clean
     assert results["undefended_clean_accuracy"].iloc[0] > 0.9
-    at = results[results["eps"] == 0.1]
+    at = results[(results["eps"] == 0.1) & ~adaptive]
     assert (at["robust_accuracy"] > at["undefended_robust_accuracy"]).all()
     again = bench(
         "run", "--defenses", "convae,puvae,defensegan", "--n", "60", "--cache", tmp_path / "cache"
