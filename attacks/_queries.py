@@ -89,6 +89,12 @@ def draws(model: nn.Module) -> int:
     return int(getattr(model, "eot", 1))
 
 
+def given_start(model: nn.Module, images: Tensor) -> Tensor:
+    """The images (n, c, h, w) to start from: the attribute `start`, or else the images."""
+    start: Tensor | None = getattr(model, "start", None)
+    return images if start is None else start
+
+
 def is_deterministic(model: nn.Module, images: Tensor) -> bool:
     """Whether two calls of the model on the same images give the same logits up to rounding."""
     with torch.no_grad():

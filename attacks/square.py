@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from attacks._losses import is_wrong, margin
-from attacks._queries import Worst, mean_logits
+from attacks._queries import Worst, given_start, mean_logits
 from attacks._squares import first_stripes, first_tiles, new_square, new_tile
 from bench.contracts import Attack, PositiveInt, within
 from bench.registry import register_attack
@@ -40,7 +40,8 @@ class Square(Attack):
     once it is misclassified. Its best version is returned, whether it is misclassified or not.
 
     If the model has an attribute `eot` = k, a query takes the mean of the logits over k calls. The
-    attack uses no gradient.
+    attack uses no gradient. If the model has an attribute `start`, the first restart changes the
+    images that an earlier attack left there, not random stripes.
 
     Attributes:
         queries: number of queries in a restart, at least 1.
@@ -60,13 +61,16 @@ class Square(Attack):
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
         """The images of largest margin loss; see `Attack.perturb`."""
         worst = Worst(images)
+        start = given_start(model, images)
         with torch.no_grad():
             for _ in range(self.restarts):
                 index = worst.standing()
                 if len(index) == 0:
                     break
-                found = self._search(model, images[index], labels[index], eps)
+                first = self._first(images[index], start[index], eps)
+                found = self._search(model, images[index], labels[index], eps, first)
                 worst.offer(found.images, found.loss, found.reached, index)
+                start = images
 
         return worst.images
 
@@ -74,11 +78,18 @@ class Square(Attack):
         """Largest number of queries for an image."""
         return {"queries": self.queries * self.restarts}
 
-    def _search(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Worst:
-        """The best images of one restart."""
-        first, change = _BY_NORM[self.norm]
+    def _first(self, images: Tensor, start: Tensor, eps: float) -> Tensor:
+        """The images that a restart changes: those given, and random ones where none was given."""
+        drawn, _ = _BY_NORM[self.norm]
+        is_given = (start != images).flatten(1).any(dim=1).view(-1, 1, 1, 1)
+        return within(images, torch.where(is_given, start, drawn(images, eps)), eps, self.norm)
+
+    def _search(
+        self, model: nn.Module, images: Tensor, labels: Tensor, eps: float, proposed: Tensor
+    ) -> Worst:
+        """The best images of one restart, from the first ones proposed."""
+        _, change = _BY_NORM[self.norm]
         worst = Worst(images)
-        proposed = within(images, first(images, eps), eps, self.norm)
         index = worst.standing()
 
         for query in range(self.queries):

@@ -47,6 +47,10 @@ class Attack(Plugin, ABC):
         that is true. An iterative attack should then return the worst iterate of each image for
         that model, not the last one.
 
+        If earlier attacks left perturbed images within the budget, the model has an attribute
+        `start` (n, c, h, w) with them; an image that none perturbed is there as it was. A search
+        may start from them.
+
         If the attacker may see a purifier that generates images from latent codes, the model has
         the attributes `generator` (else None) and `classifier`: `generator.latent` is the dimension
         of the codes, and `generator.generate(z)` maps codes (n, latent) to images.

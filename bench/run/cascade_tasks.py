@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from bench.records.cell import CascadeMember
 from bench.run.cell import Cell
 from bench.run.config import RunConfig
 from bench.stages.cascade import CascadeStep, MemberAttack
-from bench.stages.cascade_budgets import BUDGETS, Cascade, Member
+from bench.stages.cascade_budgets import BUDGETS, AttackedThrough, Cascade
 from bench.stages.cascade_models import stand_ins_of
 from bench.stages.context import TaskContext
 from bench.stages.craft import Craft
@@ -69,13 +69,16 @@ class CascadeTasks:
         step = self._first_step(cell, networks)
         artifact = self._executor.artifact(step)
         members = [_member_of(artifact)]
+        tried: dict[int, _Attacked] = {}
 
-        for member, attack in self._members(cell, networks):
+        for name, attacked, attack in self._members(cell, networks):
             if not bool(np.any(artifact.tensors["wrong"] < 1)):
-                members.append(CascadeMember(member.name, attack.label, 0, 0, 0, 0))
+                members.append(CascadeMember(name, attack.label, 0, 0, 0, 0))
                 continue
-            step = self._next_step(cell, networks, step, artifact, member, attack)
+            chosen = attacked or _strongest(name, tried, artifact)
+            step = self._next_step(cell, networks, step, artifact, chosen, attack)
             artifact = self._executor.artifact(step)
+            tried[step.index] = chosen
             members.append(_member_of(artifact))
 
         return Cascaded(AdversarialRef(step.key, artifact.digest), artifact, tuple(members))
@@ -87,19 +90,27 @@ class CascadeTasks:
 
     def _members(
         self, cell: Cell, networks: CellNetworks
-    ) -> Iterator[tuple[_Named, Configured[Attack]]]:
-        """The members by name; one for each stand-in that the purifier offers."""
+    ) -> Iterator[tuple[str, _Attacked | None, Configured[Attack]]]:
+        """The members: name, attacked model and attack.
+
+        There is one for each stand-in that the purifier offers. The model is None where earlier
+        members decide which one it is.
+        """
         cascade = cell.attack.plugin
         if not isinstance(cascade, Cascade):
             raise TypeError("only the pseudo attack of a cascade has members")
 
         for member, attack in cascade.members:
-            if member.through != "stand-in":
-                yield _Named(member.name, member), attack
-                continue
-            purifier = self._context.network(networks.defense)
-            for name in stand_ins_of(networks.defense.description, purifier):
-                yield _Named(f"{member.name} {name}", member, name), attack
+            name, through = member.name, member.through
+            if through == "strongest":
+                yield name, None, attack
+            elif through == "stand-in":
+                purifier = self._context.network(networks.defense)
+                for offered in stand_ins_of(networks.defense.description, purifier):
+                    named = f"{name} {offered}"
+                    yield named, _Attacked(named, through, offered), attack
+            else:
+                yield name, _Attacked(name, through), attack
 
     def _first_step(self, cell: Cell, networks: CellNetworks) -> CascadeStep:
         budget = BUDGETS[cell.threat.budget]
@@ -125,10 +136,10 @@ class CascadeTasks:
         networks: CellNetworks,
         step: CascadeStep,
         artifact: Artifact,
-        named: _Named,
+        attacked: _Attacked,
         attack: Configured[Attack],
     ) -> CascadeStep:
-        through = named.member.through
+        through = attacked.through
         given = self._given(cell, networks, attack) if through == "graybox" else None
         train: SplitRef | None = None
         if through == "learned":
@@ -136,7 +147,7 @@ class CascadeTasks:
 
         return replace(
             step,
-            member=MemberAttack(named.name, through, attack, named.stand_in, given),
+            member=MemberAttack(attacked.name, through, attack, attacked.stand_in, given),
             index=step.index + 1,
             previous=AdversarialRef(step.key, artifact.digest),
             train=train,
@@ -152,14 +163,32 @@ class CascadeTasks:
 
 _GRAY_BOX = threat_model("graybox")
 
+_BY_GRADIENT = ("whitebox", "bpda", "stand-in", "learned")
+"""Models that a step attacks by following a gradient through the defense."""
+
 
 @dataclass(frozen=True)
-class _Named:
-    """A member of the cascade, with its name and the stand-in that it attacks through."""
+class _Attacked:
+    """The model that a member of the cascade attacks, with the member's name in tables."""
 
     name: str
-    member: Member
+    through: AttackedThrough
     stand_in: str = ""
+
+
+def _strongest(name: str, tried: Mapping[int, _Attacked], artifact: Artifact) -> _Attacked:
+    """The model followed by gradient whose images are kept most often; the first of several.
+
+    Args:
+        name: name of the member that attacks it once more.
+        tried: models of the earlier steps, by the index of the step.
+        artifact: set that the last step left.
+    """
+    kept = np.bincount(artifact.tensors["broken_by"], minlength=1 + max(tried))
+    by_gradient = [index for index, model in tried.items() if model.through in _BY_GRADIENT]
+    best = tried[max(by_gradient, key=lambda index: int(kept[index]))]
+
+    return replace(best, name=f"{name} ({best.name})")
 
 
 def _member_of(artifact: Artifact) -> CascadeMember:

@@ -160,7 +160,7 @@ class CascadeStep(Task):
         cost = _Cost()
         reason = ""
         try:
-            candidates = self._candidates(context, self.member, standing, cost)
+            candidates = self._candidates(context, self.member, state.adversarial, standing, cost)
             wrong, margin = self._judged(context, candidates, labels[standing])
             state.keep_worse(standing, candidates, wrong, margin, self.index)
         except NotApplicable as error:
@@ -181,9 +181,14 @@ class CascadeStep(Task):
         return {"title": self.title, "identity": self.identity(), "member": asdict(member)}
 
     def _candidates(
-        self, context: TaskContext, member: MemberAttack, standing: Tensor, cost: _Cost
+        self,
+        context: TaskContext,
+        member: MemberAttack,
+        kept: Tensor,
+        standing: Tensor,
+        cost: _Cost,
     ) -> Tensor:
-        """The member's adversarial versions of the standing images.
+        """The member's adversarial versions of the standing images; `kept` are those so far.
 
         Raises:
             NotApplicable: the model lacks what the attack needs.
@@ -197,6 +202,7 @@ class CascadeStep(Task):
         parts = []
         with context.progress.step(f"craft {self.title}", len(standing)) as step:
             for start, index in self._batches(standing):
+                model.start = kept[index]
                 with seeded(context.device, self.key, "attack", start):
                     parts.append(self._attacked(member, model, images[index], labels[index]))
                 step.advance(len(index))

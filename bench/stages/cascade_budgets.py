@@ -5,7 +5,7 @@ Torch is not imported, so that the budgets can be listed without it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -25,7 +25,7 @@ CascadeNorm = Literal["linf", "l2"]
 """Norms in which there is a cascade."""
 
 AttackedThrough = Literal["graybox", "whitebox", "bpda", "query", "stand-in", "learned"]
-"""Model that a member attacks: that of a threat model, a declared stand-in, or a learned one."""
+"""Model that a step attacks: that of a threat model, a declared stand-in, or a learned one."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,14 @@ class Member:
     Attributes:
         name: name in tables.
         through: model that is attacked. `stand-in` stands for a member for each stand-in that the
-            purifier offers; without one there is none.
+            purifier offers; without one there is none. `strongest` is the model of the member by
+            gradient whose images are kept most often so far.
         attack: spec of the attack; `{norm}` stands for the norm of the budget.
         norms: norms in which the member takes part.
     """
 
     name: str
-    through: AttackedThrough
+    through: AttackedThrough | Literal["strongest"]
     attack: str
     norms: tuple[CascadeNorm, ...] = ("linf", "l2")
 
@@ -65,44 +66,40 @@ class CascadeBudget:
     confirm: int
 
 
-def _members(steps: int, losses: Sequence[str], *more: Member) -> tuple[Member, ...]:
+def _members(steps: int, *more: Member) -> tuple[Member, ...]:
     """The members that every budget has, with `steps` steps, and further ones."""
     apgd = f"apgd:norm={{norm}}:steps={steps}"
     return (
         Member("gray-box, one step", "graybox", "fgsm", ("linf",)),
         Member("gray-box", "graybox", "pgd:norm={norm}"),
-        *(
-            Member(f"exact gradient, {loss}", "whitebox", f"{apgd}:loss={loss}")
-            for loss in losses[:1]
-        ),
+        Member("exact gradient", "whitebox", apgd),
         Member("identity backward", "bpda", apgd),
         Member("stand-in", "stand-in", apgd),
-        *(
-            Member(f"exact gradient, {loss}", "whitebox", f"{apgd}:loss={loss}")
-            for loss in losses[1:]
-        ),
         *more,
     )
 
 
+def _learned(steps: int) -> Member:
+    return Member("learned stand-in", "learned", f"apgd:norm={{norm}}:steps={steps}")
+
+
+def _strongest(parameters: str) -> Member:
+    return Member("strongest gradient", "strongest", f"apgd:norm={{norm}}:{parameters}")
+
+
 BUDGETS: Mapping[str, CascadeBudget] = {
-    "quick": CascadeBudget(
-        "gradient attacks of 10 steps",
-        _members(10, ["ce"]),
-        eot=1,
-        confirm=4,
-    ),
+    "quick": CascadeBudget("gradient attacks of 10 steps", _members(10), eot=1, confirm=4),
     "standard": CascadeBudget(
-        "gradient attacks of 30 steps, a learned stand-in, 500 queries, decisions, latent codes",
+        "gradient attacks of 30 steps, a learned stand-in, targets, 500 queries, latent codes",
         _members(
             30,
-            ["ce", "dlr"],
-            Member("learned stand-in", "learned", "apgd:norm={norm}:steps=30"),
+            _learned(30),
+            _strongest("steps=30:loss=targeted:target_classes=3:restarts=2"),
             Member("scores", "query", "square:norm={norm}:queries=500"),
             Member(
                 "decisions",
                 "query",
-                "hopskipjump:norm={norm}:steps=5:initial_gradient_eval_steps=50",
+                "hopskipjump:norm={norm}:steps=2:initial_gradient_eval_steps=50",
             ),
             Member("latent codes", "whitebox", "latent:steps=100", ("linf",)),
         ),
@@ -113,8 +110,9 @@ BUDGETS: Mapping[str, CascadeBudget] = {
         "gradient attacks of 100 steps, three losses, 20 draws, 5000 queries",
         _members(
             100,
-            ["ce", "dlr", "targeted"],
-            Member("learned stand-in", "learned", "apgd:norm={norm}:steps=100"),
+            _learned(100),
+            _strongest("steps=100:loss=dlr"),
+            _strongest("steps=100:loss=targeted"),
             Member("scores", "query", "square:norm={norm}:queries=5000"),
             Member("decisions", "query", "hopskipjump:norm={norm}:steps=20"),
             Member("latent codes", "whitebox", "latent", ("linf",)),

@@ -24,6 +24,8 @@ class AttackedModel(nn.Module):
         classifier: map from images to logits.
         eot: number of calls over which an attack averages the gradient of its loss.
         evaluated: whether this model is the pipeline that is evaluated.
+        start: images that earlier attacks left, (n, c, h, w), from which a search may start; else
+            None.
         draw: parts from which the random numbers of every call are seeded, for an attacker who
             knows the draw of a randomized pipeline; None for fresh numbers at every call.
         generator: purifier that generates images from a latent code, if there is one; else None. A
@@ -39,6 +41,7 @@ class AttackedModel(nn.Module):
         self.classifier = classifier
         self.eot = 1
         self.evaluated = False
+        self.start: Tensor | None = None
         self.draw: tuple[object, ...] | None = None
         self.generator = purifier if _generates(purifier) else None
         self.calls = 0
@@ -170,6 +173,7 @@ class NoGradient(nn.Module):
         self.pipeline = pipeline
         self.eot = 1
         self.evaluated = False
+        self.start: Tensor | None = None
 
     @property
     def draw(self) -> tuple[object, ...] | None:
