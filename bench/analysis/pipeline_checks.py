@@ -100,7 +100,7 @@ def _cascade(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
         if is_within and not other.record.cascade and not other.record.properties.fixed_draw:
             labels = other.record.labels
             name = f"{labels['attack']} under {labels['threat']} at eps {other.eps:g}"
-            yield from _weaker(cell, other, name, _pipeline_right)
+            yield from _weaker(cell, other, name, _pipeline_right, _confirmation_slack(cell))
 
 
 def _same_networks(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
@@ -118,6 +118,7 @@ def _weaker(
     other: EvaluatedCell,
     name: str,
     right: Callable[[EvaluatedCell], Array | None],
+    slack: float = 0.0,
 ) -> Iterator[Verdict]:
     """The finding that `cell` was attacked less successfully than `other`, image by image.
 
@@ -126,13 +127,16 @@ def _weaker(
         other: cell of the other attack.
         name: name of the other attack in the reason.
         right: function of a cell that says which images are right, (draws, n); None for unknown.
+        slack: share of the draws in which an image of `cell` may be right and still count as wrong.
     """
     right_here = right(cell)
     right_there = right(other)
     if right_here is None or right_there is None or right_here.mean() <= right_there.mean():
         return
 
-    paired = mcnemar(right_here.mean(axis=0), right_there.mean(axis=0))
+    share_here = right_here.mean(axis=0)
+    share_here = np.where(share_here <= slack, 0.0, share_here)
+    paired = mcnemar(share_here, right_there.mean(axis=0))
     beyond_chance = paired.p < ALPHA and paired.first_only > paired.second_only
     reason = f"weaker than {name}: {right_here.mean():.3f} against {right_there.mean():.3f}"
 
@@ -140,6 +144,16 @@ def _weaker(
         yield Verdict("suspect", (reason,))
     else:
         yield Verdict("ok", (f"{reason}, within chance",))
+
+
+def _confirmation_slack(cell: EvaluatedCell) -> float:
+    """One of the draws of a randomized pipeline, for a cascade.
+
+    It lets an image go that is wrong in all draws that judge it. In fresh ones such an image may
+    still be right now and then, and no member attacks it any more.
+    """
+    draws = len(cell.right)
+    return 1 / draws if draws > 1 else 0.0
 
 
 def _pipeline_right(cell: EvaluatedCell) -> Array | None:

@@ -76,9 +76,10 @@ class Probes:
         gradients_shift: shift of the attacked model on the final images between a call with
             gradients on and one without, (k,).
         seen: class of the final images as the attacker sees it, with gradients on, (k,).
-        final_margin: margin of the final images on the attacked model, (k,).
+        final_margin: margin of the final images on the attacked model, (k,); the mean over several
+            draws of a randomized one.
         noise_margin: margin of `NOISES` noisy versions of the images, as far away as the budget
-            allows, on the attacked model, (k, noises).
+            allows, on the attacked model, (k, noises); the mean over the same draws.
         score_right: share of draws in which the attacked model is right after a short search by its
             scores at the same budget, (k,).
         full_range_right: share of draws in which the attacked model is right after the same attack

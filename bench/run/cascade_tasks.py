@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,7 +75,7 @@ class CascadeTasks:
             if not bool(np.any(artifact.tensors["wrong"] < 1)):
                 members.append(CascadeMember(name, attack.label, 0, 0, 0, 0))
                 continue
-            chosen = attacked or _strongest(name, tried, artifact)
+            chosen = attacked or _strongest(name, tried, members, artifact)
             step = self._next_step(cell, networks, step, artifact, chosen, attack)
             artifact = self._executor.artifact(step)
             tried[step.index] = chosen
@@ -176,17 +176,22 @@ class _Attacked:
     stand_in: str = ""
 
 
-def _strongest(name: str, tried: Mapping[int, _Attacked], artifact: Artifact) -> _Attacked:
-    """The model followed by gradient whose images are kept most often; the first of several.
+def _strongest(
+    name: str, tried: Mapping[int, _Attacked], members: Sequence[CascadeMember], artifact: Artifact
+) -> _Attacked:
+    """The model followed by gradient that broke most images so far.
+
+    Among equals it is the one whose images are kept most often, and then the first.
 
     Args:
         name: name of the member that attacks it once more.
         tried: models of the earlier steps, by the index of the step.
+        members: accounts of the earlier steps.
         artifact: set that the last step left.
     """
     kept = np.bincount(artifact.tensors["broken_by"], minlength=1 + max(tried))
     by_gradient = [index for index, model in tried.items() if model.through in _BY_GRADIENT]
-    best = tried[max(by_gradient, key=lambda index: int(kept[index]))]
+    best = tried[max(by_gradient, key=lambda index: (members[index].broken, int(kept[index])))]
 
     return replace(best, name=f"{name} ({best.name})")
 

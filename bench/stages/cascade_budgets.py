@@ -36,7 +36,7 @@ class Member:
         name: name in tables.
         through: model that is attacked. `stand-in` stands for a member for each stand-in that the
             purifier offers; without one there is none. `strongest` is the model of the member by
-            gradient whose images are kept most often so far.
+            gradient that broke most images so far.
         attack: spec of the attack; `{norm}` stands for the norm of the budget.
         norms: norms in which the member takes part.
     """
@@ -94,7 +94,7 @@ BUDGETS: Mapping[str, CascadeBudget] = {
         _members(
             30,
             _learned(30),
-            _strongest("steps=30:loss=targeted:target_classes=3:restarts=2"),
+            _strongest("steps=30:loss=targeted:target_classes=3"),
             Member("scores", "query", "square:norm={norm}:queries=500"),
             Member(
                 "decisions",

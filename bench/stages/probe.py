@@ -19,6 +19,9 @@ from bench.stages.seeding import seeded
 from bench.stages.task import Task
 from bench.store.artifacts import Meta, Tensors
 
+_DRAWS = 8
+"""Number of draws of a randomized model over which a margin is averaged."""
+
 _TINY = 1e-30
 """A lower bound of a range of logits that is divided by."""
 
@@ -65,6 +68,18 @@ class Batch:
         with self.common_draw():
             return margins(self.logits(images), self.labels[: len(images)])
 
+    def mean_margins(self, images: Tensor, draws: int) -> Tensor:
+        """Margins (n,) of images, each the mean over so many draws; the draws of all calls alike.
+
+        Raises:
+            PluginFault: the model raised an exception.
+        """
+        total = torch.zeros(len(images), device=images.device)
+        for draw in range(draws):
+            with seeded(images.device, *self.draw, draw):
+                total += margins(self.logits(images), self.labels[: len(images)])
+        return total / draws
+
 
 @dataclass(frozen=True)
 class Probe(Task):
@@ -99,6 +114,16 @@ class Probe(Task):
     def settings(self) -> Mapping[str, Any]:
         """Settings of this kind of probe that change the result; none by default."""
         return {}
+
+    @property
+    def draws(self) -> int:
+        """Number of draws over which a margin is averaged: 1 for a deterministic model."""
+        return _DRAWS if self.attacked.stochastic else 1
+
+    @property
+    def draw_settings(self) -> Mapping[str, Any]:
+        """The number of draws as a setting, where there are several."""
+        return {"draws": self.draws} if self.draws > 1 else {}
 
     @abstractmethod
     def measure(self, batch: Batch, start: int, context: TaskContext) -> Mapping[str, Tensor]:

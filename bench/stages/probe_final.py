@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.plugins.faults import plugin_call
 from bench.stages.context import TaskContext
-from bench.stages.probe import Batch, Probe, margins, shifts
+from bench.stages.probe import Batch, Probe, shifts
 from bench.stages.references import AdversarialRef
 
 
@@ -27,8 +27,8 @@ class FinalImagesProbe(Probe):
     adversarial: AdversarialRef
 
     def settings(self) -> Mapping[str, Any]:
-        """The adversarial set."""
-        return {"adversarial": self.adversarial.digest}
+        """The adversarial set, and the number of draws."""
+        return {"adversarial": self.adversarial.digest, **self.draw_settings}
 
     def measure(self, batch: Batch, start: int, context: TaskContext) -> Mapping[str, Tensor]:
         """Tensors `seen`, int16 (n,), `shift` and `margin`, (n,); see `Probes`."""
@@ -44,5 +44,5 @@ class FinalImagesProbe(Probe):
         return {
             "seen": followed.argmax(dim=1).to(torch.int16),
             "shift": shifts(evaluated, followed),
-            "margin": margins(evaluated, batch.labels),
+            "margin": batch.mean_margins(images, self.draws),
         }

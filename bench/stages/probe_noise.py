@@ -30,13 +30,14 @@ class NoiseProbe(Probe):
     norm: Norm
 
     def settings(self) -> Mapping[str, Any]:
-        """Size, norm and number of the noisy versions."""
-        return {"eps": self.eps, "norm": self.norm, "noises": NOISES}
+        """Size, norm and number of the noisy versions, and the number of draws."""
+        return {"eps": self.eps, "norm": self.norm, "noises": NOISES, **self.draw_settings}
 
     def measure(self, batch: Batch, start: int, context: TaskContext) -> Mapping[str, Tensor]:  # noqa: ARG002 - overrides
         """Tensor `margin` (n, noises)."""
         noisy = [self._noisy(batch.images) for _ in range(NOISES)]
-        return {"margin": torch.stack([batch.margins(images) for images in noisy], dim=1)}
+        margins = [batch.mean_margins(images, self.draws) for images in noisy]
+        return {"margin": torch.stack(margins, dim=1)}
 
     def _noisy(self, images: Tensor) -> Tensor:
         """The images with noise of exactly the size: in `linf`, every pixel moves by all of it."""

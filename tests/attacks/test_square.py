@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from attacks import _squares
-from bench.geometry import Norm, distances
+from bench.geometry import Norm, distances, within
 from bench.plugins.configured import configure
 from bench.registry import ATTACKS
 from bench.stages.crafting import perturb
@@ -53,6 +53,30 @@ def test_the_optimum_of_a_linear_model_in_linf() -> None:
     best = gray() - 0.1 * model.weight.sign().view(1, 1, 8, 8)
     assert float((adversarial - best).abs().lt(1e-5).float().mean()) > 0.97
     assert model.batches == [6] * 1500
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_it_starts_from_given_images_where_they_are_perturbed(norm: Norm) -> None:
+    """With one query, the first image proposed is the one returned."""
+    model = Scores().eval()
+    images = gray()
+    start = within(
+        images, images + 0.02 * images.new_tensor([1.0, -1.0]).repeat(32).view(8, 8), 0.1, norm
+    )
+    start[0] = images[0]
+    model.start = start  # type: ignore[assignment]
+    found = attacked(f"square:queries=1:norm={norm}", model, images, 0.1)
+    assert torch.allclose(found[1:], start[1:], atol=1e-6)
+    assert float(distances(images, found, norm)[0]) == pytest.approx(0.1, rel=1e-3)
+
+
+def test_further_restarts_start_anywhere() -> None:
+    model = Scores().eval()
+    model.start = gray() + 0.01  # type: ignore[assignment]
+    alone = attacked("square:queries=1", model, gray(), 0.1)
+    several = attacked("square:queries=1:restarts=5", model, gray(), 0.1)
+    assert torch.allclose(alone, model.start)
+    assert not torch.allclose(several, model.start, atol=1e-3)
 
 
 def test_most_of_the_optimum_of_a_linear_model_in_l2() -> None:

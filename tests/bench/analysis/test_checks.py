@@ -243,6 +243,14 @@ class TestCascade:
         assert noted.level == "ok"
         assert "within chance" in text(noted)
 
+    @pytest.mark.parametrize(("right", "level"), [(1, "ok"), (2, "suspect")])
+    def test_an_image_that_is_hardly_ever_right_may_leave_it(self, right: int, level: str) -> None:
+        """Images right in one draw of eight, or in two, where another attack breaks them all."""
+        some = np.where(np.arange(8)[:, None] < right, LABELS, LABELS + 1)
+        draws = {"adversarial_defended": np.where(np.arange(N) < 60, some, LABELS + 1)}
+        cascade = cell([0] * 8, threat="adaptive", members=self.members, **draws)
+        assert verdict(cascade, cell([0] * 8)).level == level
+
     def test_other_norms_and_larger_budgets_do_not_count(self) -> None:
         cascade = cell(60, attack="cascade", threat="adaptive", members=self.members)
         assert text(verdict(cascade, cell(30, eps=0.2))) == "ok"

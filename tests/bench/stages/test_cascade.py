@@ -19,7 +19,7 @@ from bench.run.cell import Cell
 from bench.run.cell_tasks import CellTasks
 from bench.run.config import RunConfig
 from bench.run.grid import Grid
-from bench.stages.cascade_budgets import BUDGETS, Cascade, cascade_attack
+from bench.stages.cascade_budgets import BUDGETS, Cascade, Member, cascade_attack
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.threats import threat_model
@@ -151,6 +151,64 @@ def test_a_declared_stand_in_is_a_member_of_its_own(
     assert not any("stand-in" in member.name for member in without.cascade)
 
 
+def few_members(monkeypatch: pytest.MonkeyPatch, *members: Member) -> dict[str, object]:
+    """Changes of a cell that attack it with these members only."""
+    budget = dataclasses.replace(BUDGETS["quick"], members=members)
+    monkeypatch.setitem(BUDGETS, "few", budget)  # type: ignore[arg-type]
+    threat = dataclasses.replace(threat_model("adaptive"), budget="few")
+    return {"attack": cascade_attack("linf", "few"), "threat": threat}
+
+
+APGD = "apgd:norm={norm}:steps=5"
+
+
+_EXACT = Member("exact gradient", "whitebox", APGD)
+_IDENTITY = Member("identity backward", "bpda", APGD)
+_STAND_IN = Member("stand-in", "stand-in", APGD)
+
+
+@pytest.mark.parametrize(
+    ("defense", "members", "strongest"),
+    [
+        ("gaussian_noise:std=0.01", [_EXACT], "exact gradient"),
+        ("test-steps", [_EXACT, _IDENTITY], "identity backward"),
+        ("test-steps", [_IDENTITY, _EXACT], "identity backward"),
+        ("test-steps:offers=steep", [_EXACT, _STAND_IN], "stand-in steep"),
+    ],
+)
+def test_the_gradient_that_broke_most_is_followed_again(
+    tasks: CellTasks,
+    tiny_config: RunConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    defense: str,
+    members: list[Member],
+    strongest: str,
+) -> None:
+    """The exact gradient of a rounding is zero, so that only its random start may break images."""
+    last = Member("strongest gradient", "strongest", f"{APGD}:loss=targeted")
+    cell = cell_of(tiny_config, defense, **few_members(monkeypatch, *members, last))
+    left = tasks.cascades.run(cell, tasks.networks(cell))
+    assert left.members[-1].attack == "apgd:norm=linf:steps=5:loss=targeted"
+    assert left.members[-1].name == f"strongest gradient ({strongest})"
+
+
+def test_a_search_goes_on_from_the_images_that_stand(
+    tasks: CellTasks, tiny_config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One query on the images as the gradient left them keeps their margins."""
+    gradient = Member("exact gradient", "whitebox", APGD)
+    search = Member("scores", "query", "square:norm={norm}:queries=1")
+    cell = cell_of(tiny_config, "convae", **few_members(monkeypatch, gradient, search))
+    networks = tasks.networks(cell)
+    left = tasks.cascades.run(cell, networks)
+    alone = cell_of(tiny_config, "convae", **few_members(monkeypatch, gradient))
+    before = tasks.cascades.run(alone, networks)
+    np.testing.assert_allclose(
+        left.artifact.tensors["margin"], before.artifact.tensors["margin"], atol=1e-4
+    )
+    assert left.members[-1].forward == left.members[-1].attacked > 0
+
+
 def test_a_broken_stand_in_fails_the_cell(tasks: CellTasks, tiny_config: RunConfig) -> None:
     cell = cell_of(tiny_config, "test-steps:offers=failing")
     with pytest.raises(PluginFault, match="this stand-in is broken"):
@@ -172,15 +230,9 @@ def test_one_lucky_draw_does_not_let_an_image_go(tasks: CellTasks, tiny_config: 
 def test_an_attack_that_does_not_apply_gives_its_reason(
     tasks: CellTasks, tiny_config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    budget = BUDGETS["standard"]
-    few = tuple(member for member in budget.members if member.name in ("decisions", "latent codes"))
-    monkeypatch.setitem(BUDGETS, "few", dataclasses.replace(budget, members=few, confirm=2))  # type: ignore[arg-type]
-    cell = cell_of(
-        tiny_config,
-        "test-coin",
-        attack=cascade_attack("linf", "few"),
-        threat=dataclasses.replace(threat_model("adaptive"), budget="few"),
-    )
+    standard = BUDGETS["standard"].members
+    few = [member for member in standard if member.name in ("decisions", "latent codes")]
+    cell = cell_of(tiny_config, "test-coin", **few_members(monkeypatch, *few))
     left = tasks.cascades.run(cell, tasks.networks(cell))
     reasons = {member.name: member.reason for member in left.members}
     assert "draws randomness" in reasons["decisions"]

@@ -211,6 +211,17 @@ def test_noise_is_worse_than_nothing_and_better_than_the_gradient(
     assert np.abs(margin - clean[:, None]).min() > 0
 
 
+def test_noise_on_a_randomized_model_is_judged_by_its_mean(context: TaskContext) -> None:
+    """Random logits of standard deviation 100 vary less in the mean over the draws."""
+
+    def spread(*, stochastic: bool) -> float:
+        noisy = batch(lambda images: images + 100 * torch.randn_like(images))
+        probe = of(NoiseProbe, 0.1, "linf", stochastic=stochastic)
+        return float(measured(probe, noisy, context)["margin"].std())
+
+    assert spread(stochastic=True) < 0.6 * spread(stochastic=False)
+
+
 @pytest.mark.parametrize(("attack", "follows"), [("pgd:steps=3", True), ("saltandpepper", False)])
 def test_an_attack_that_averages_calls_the_model_more_often(
     attack: str, follows: bool, context: TaskContext
