@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,25 +15,22 @@ from bench.records.cell import CascadeMember
 from bench.records.outcome import CellImages, CellResult, Outcome, as_pixels
 from bench.run.cascade_tasks import CascadeTasks
 from bench.run.cell import Cell
+from bench.run.cell_predictions import CLASS, CellPredictions
 from bench.run.config import RunConfig
 from bench.run.evaluated import Evaluated
 from bench.run.probes import CellProbes
 from bench.stages.context import DamagedArtifact, TaskContext
 from bench.stages.craft import Craft, ProjectToBudget
 from bench.stages.executor import Executor
-from bench.stages.predict import SAMPLES, Predict
+from bench.stages.predict import SAMPLES
 from bench.stages.references import (
     AdversarialRef,
     CellNetworks,
     NetworkRef,
     SplitRef,
-    is_stochastic,
 )
 from bench.stages.train import Train
 from bench.store.artifacts import Tensors
-
-_CLASS = np.int16
-"""Type of the classes in outcomes, small since a run keeps very many of them."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,7 @@ class CellTasks:
         self._context = context
         self._config = config
         self.cascades = CascadeTasks(executor, context, config, self.craft_task)
+        self._predictions = CellPredictions(executor, context, config)
         self._probes = CellProbes(executor, context, config, self.craft_task)
 
     @property
@@ -169,15 +167,17 @@ class CellTasks:
         adversarial = attacked.tensors["adversarial"]
         delta = (adversarial - clean).reshape(len(clean), -1)
 
-        adversarial_defended, purified = self._defended(cell, networks, attacked.reference)
-        clean_defended, _ = self._defended(cell, networks, None)
-        true_classes = labels.cpu().numpy().astype(_CLASS)
+        adversarial_defended, purified = self._predictions.defended(
+            cell, networks, attacked.reference
+        )
+        clean_defended, _ = self._predictions.defended(cell, networks, None)
+        true_classes = labels.cpu().numpy().astype(CLASS)
 
         outcome = Outcome(
             labels=true_classes,
-            clean_undefended=self._undefended(cell, networks, None),
+            clean_undefended=self._predictions.undefended(cell, networks, None),
             clean_defended=clean_defended,
-            adversarial_undefended=self._undefended(cell, networks, attacked.reference),
+            adversarial_undefended=self._predictions.undefended(cell, networks, attacked.reference),
             adversarial_defended=adversarial_defended,
             attacked=attacked.tensors["attacked"],
             gradient_norm=attacked.tensors["gradient_norm"],
@@ -237,7 +237,7 @@ class CellTasks:
         if attacked.nearest is None or norm is None:
             return None
 
-        predictions, _ = self._defended(cell, networks, attacked.nearest)
+        predictions, _ = self._predictions.defended(cell, networks, attacked.nearest)
         nearest = self._context.adversarial_set(attacked.nearest)["adversarial"]
         distance = distances(torch.from_numpy(clean), torch.from_numpy(nearest), norm)
 
@@ -253,16 +253,20 @@ class CellTasks:
         for name, variant in cell.stronger_variants().items() if n else ():
             reference = self._attacked(variant, networks, n).reference
             if cell.threat.kind.sees_defense:
-                predictions[f"{name}_defended"], _ = self._defended(cell, networks, reference, n)
+                predictions[f"{name}_defended"], _ = self._predictions.defended(
+                    cell, networks, reference, n
+                )
                 continue
 
-            undefended = self._undefended(cell, networks, reference, n)
+            undefended = self._predictions.undefended(cell, networks, reference, n)
             predictions[f"{name}_undefended"] = undefended
             # All defenses share the set: to evaluate each on it would be most of the check's cost.
             if self._is_lower(
-                cell, undefended, self._undefended(cell, networks, attacked.reference)
+                cell, undefended, self._predictions.undefended(cell, networks, attacked.reference)
             ):
-                predictions[f"{name}_defended"], _ = self._defended(cell, networks, reference, n)
+                predictions[f"{name}_defended"], _ = self._predictions.defended(
+                    cell, networks, reference, n
+                )
 
         return predictions
 
@@ -271,62 +275,6 @@ class CellTasks:
         n = variant.shape[-1]
         labels = self._context.images(self._test_split(cell, n))[1].cpu().numpy()
         return bool((variant == labels).mean() < (shown[..., :n] == labels).mean())
-
-    def _undefended(
-        self,
-        cell: Cell,
-        networks: CellNetworks,
-        adversarial: AdversarialRef | None,
-        n: int | None = None,
-    ) -> NDArray[Any]:
-        """Predictions of the bare classifier, (n,); of a randomized one, (draws, n)."""
-        task = self._predict_task(cell, networks.classifier, None, adversarial, n)
-        if is_stochastic(networks.classifier):
-            predictions, _ = self._in_draws(cell, task, self._draws(cell, networks))
-            return predictions
-
-        return self._executor.artifact(task).tensors["predictions"].astype(_CLASS)
-
-    def _defended(
-        self,
-        cell: Cell,
-        networks: CellNetworks,
-        adversarial: AdversarialRef | None,
-        n: int | None = None,
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Predictions through the defense (draws, n), and the first purified images of draw 0."""
-        task = self._predict_task(cell, networks.classifier, networks.defense, adversarial, n)
-        return self._in_draws(cell, task, self._draws(cell, networks))
-
-    def _draws(self, cell: Cell, networks: CellNetworks) -> int:
-        """Number of draws of the pipeline: one if it is deterministic, or its draw is known."""
-        is_random = is_stochastic(networks.classifier, networks.defense)
-        return self._config.draws if is_random and not cell.threat.fixed_draw else 1
-
-    def _in_draws(self, cell: Cell, task: Predict, draws: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Predictions of a task in several draws (draws, n), and the purified images of draw 0."""
-        task = replace(task, is_fixed_draw=cell.threat.fixed_draw)
-        artifacts = [self._executor.artifact(replace(task, draw=draw)) for draw in range(draws)]
-        predictions = np.stack([artifact.tensors["predictions"] for artifact in artifacts])
-
-        return predictions.astype(_CLASS), artifacts[0].tensors["purified"]
-
-    def _predict_task(
-        self,
-        cell: Cell,
-        classifier: NetworkRef,
-        purifier: NetworkRef | None,
-        adversarial: AdversarialRef | None,
-        n: int | None,
-    ) -> Predict:
-        return Predict(
-            split=self._test_split(cell, n),
-            adversarial_set=adversarial,
-            classifier=classifier,
-            purifier=purifier,
-            batch_size=self._config.batch_size,
-            seed=cell.seed,
-        )
 
     def _train_split(self, cell: Cell) -> SplitRef:
         return self._context.split(cell.dataset, None)
@@ -343,4 +291,4 @@ def _changed_pixels(clean: NDArray[Any], adversarial: NDArray[Any]) -> NDArray[A
 
 def _classes_of(tensors: Tensors, name: str) -> NDArray[Any] | None:
     """An array of small whole numbers of an adversarial set; None where it has none."""
-    return tensors[name].astype(_CLASS) if name in tensors else None
+    return tensors[name].astype(CLASS) if name in tensors else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from bench.plugins.faults import plugin_call
 from bench.records.cell import CascadeMember
 from bench.stages.cascade_budgets import AttackedThrough
 from bench.stages.cascade_models import learned_model, model_through, stand_ins_of
+from bench.stages.cascade_state import Kept
 from bench.stages.context import TaskContext
 from bench.stages.crafting import minimise, perturb
 from bench.stages.predict import guarded_pipeline
@@ -150,12 +151,12 @@ class CascadeStep(Task):
         images, labels = context.images(self.split)
         if self.member is None or self.previous is None:
             wrong, margin = self._judged(context, images, labels)
-            state = _Kept.clean(images, wrong, margin)
+            state = Kept.clean(images, wrong, margin)
             broken = int((wrong >= 1).sum())
             member = CascadeMember(self._name, "", len(labels), broken, 0, 0)
             return state.tensors(), self._meta(member)
 
-        state = _Kept.of(context.adversarial_set(self.previous), images.device)
+        state = Kept.of(context.adversarial_set(self.previous), images.device)
         standing = torch.nonzero(state.wrong < 1).flatten()
         cost = _Cost()
         reason = ""
@@ -282,48 +283,6 @@ class _Cost:
     def add(self, model: AttackedModel | NoGradient) -> None:
         self.forward += model.forward_images
         self.backward += model.backward_images
-
-
-@dataclass
-class _Kept:
-    """The image kept for each test image, and how the pipeline judged it; see `CascadeStep.run`."""
-
-    adversarial: Tensor
-    attacked: Tensor
-    wrong: Tensor
-    margin: Tensor
-    broken_by: Tensor
-
-    @classmethod
-    def clean(cls, images: Tensor, wrong: Tensor, margin: Tensor) -> Self:
-        """The clean images."""
-        first = torch.zeros(len(images), dtype=torch.int16, device=images.device)
-        return cls(images.clone(), wrong < 1, wrong, margin, first)
-
-    @classmethod
-    def of(cls, tensors: Tensors, device: torch.device) -> Self:
-        """What the step before left."""
-        names = ("adversarial", "attacked", "wrong", "margin", "broken_by")
-        return cls(*(torch.from_numpy(tensors[name].copy()).to(device) for name in names))
-
-    def keep_worse(
-        self, standing: Tensor, candidates: Tensor, wrong: Tensor, margin: Tensor, index: int
-    ) -> None:
-        """Keep what is worse for the pipeline: wrong in more draws, else of the larger margin."""
-        before = self.wrong[standing]
-        worse = (wrong > before) | ((wrong == before) & (margin > self.margin[standing]))
-        kept = standing[worse]
-
-        self.adversarial[kept] = candidates[worse]
-        self.wrong[kept] = wrong[worse]
-        self.margin[kept] = margin[worse]
-        self.broken_by[kept] = index
-
-    def tensors(self) -> Tensors:
-        """The arrays of the set."""
-        arrays = {name: tensor.cpu().numpy() for name, tensor in vars(self).items()}
-        unknown = torch.full((len(self.wrong),), float("nan")).numpy()
-        return {**arrays, "gradient_norm": unknown}
 
 
 def _margin(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,0 +1,100 @@
+"""The predictions of a cell's networks, with and without the defense, in all draws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.run.cell import Cell
+from bench.run.config import RunConfig
+from bench.stages.context import TaskContext
+from bench.stages.executor import Executor
+from bench.stages.predict import Predict
+from bench.stages.references import AdversarialRef, CellNetworks, NetworkRef, is_stochastic
+
+CLASS = np.int16
+"""Type of the classes in outcomes, small since a run keeps very many of them."""
+
+
+class CellPredictions:
+    """Asks an executor for the predictions of cells.
+
+    Args:
+        executor: executor that runs the tasks.
+        context: data sets.
+        config: number of test images and of draws, and size of batches.
+    """
+
+    def __init__(self, executor: Executor, context: TaskContext, config: RunConfig) -> None:
+        self._executor = executor
+        self._context = context
+        self._config = config
+
+    def undefended(
+        self,
+        cell: Cell,
+        networks: CellNetworks,
+        adversarial: AdversarialRef | None,
+        n: int | None = None,
+    ) -> NDArray[Any]:
+        """Predictions of the bare classifier, (n,); of a randomized one, (draws, n).
+
+        Args:
+            cell: cell of the grid.
+            networks: networks of the cell.
+            adversarial: adversarial set to classify; None for the clean images.
+            n: number of test images; None for all.
+        """
+        task = self._predict_task(cell, networks.classifier, None, adversarial, n)
+        if is_stochastic(networks.classifier):
+            predictions, _ = self._in_draws(cell, task, self._draws(cell, networks))
+            return predictions
+
+        return self._executor.artifact(task).tensors["predictions"].astype(CLASS)
+
+    def defended(
+        self,
+        cell: Cell,
+        networks: CellNetworks,
+        adversarial: AdversarialRef | None,
+        n: int | None = None,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Predictions through the defense (draws, n), and the first purified images of draw 0.
+
+        The arguments are those of `undefended`.
+        """
+        task = self._predict_task(cell, networks.classifier, networks.defense, adversarial, n)
+        return self._in_draws(cell, task, self._draws(cell, networks))
+
+    def _draws(self, cell: Cell, networks: CellNetworks) -> int:
+        """Number of draws of the pipeline: one if it is deterministic, or its draw is known."""
+        is_random = is_stochastic(networks.classifier, networks.defense)
+        return self._config.draws if is_random and not cell.threat.fixed_draw else 1
+
+    def _in_draws(self, cell: Cell, task: Predict, draws: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Predictions of a task in several draws (draws, n), and the purified images of draw 0."""
+        task = replace(task, is_fixed_draw=cell.threat.fixed_draw)
+        artifacts = [self._executor.artifact(replace(task, draw=draw)) for draw in range(draws)]
+        predictions = np.stack([artifact.tensors["predictions"] for artifact in artifacts])
+
+        return predictions.astype(CLASS), artifacts[0].tensors["purified"]
+
+    def _predict_task(
+        self,
+        cell: Cell,
+        classifier: NetworkRef,
+        purifier: NetworkRef | None,
+        adversarial: AdversarialRef | None,
+        n: int | None,
+    ) -> Predict:
+        return Predict(
+            split=self._context.split(cell.dataset, n or self._config.n),
+            adversarial_set=adversarial,
+            classifier=classifier,
+            purifier=purifier,
+            batch_size=self._config.batch_size,
+            seed=cell.seed,
+        )
