@@ -9,8 +9,8 @@ from torch.optim import Adam
 
 from bench.stages.crafting import random_noise
 
-_IMAGES = 1000
-"""Number of training images that are purified once."""
+FITTED_IMAGES = 1000
+"""Number of training images that are purified once; more are left out."""
 
 _STEPS = 300
 """Number of steps of the training."""
@@ -57,10 +57,10 @@ def learned_stand_in(
     Args:
         purifier: map from images to images of the same shape.
         classifier: map from images to logits, through which gradients pass.
-        images: training images, float32 (n, c, h, w) in [0, 1].
+        images: training images, float32 (n, c, h, w) in [0, 1], at least one.
         eps: size of the noise, on the [0, 1] scale.
     """
-    noisy = random_noise(images[:_IMAGES], min(eps, 1.0), "linf")
+    noisy = random_noise(images[:FITTED_IMAGES], min(eps, 1.0), "linf")
     with torch.no_grad():
         purified = torch.cat([purifier(batch) for batch in noisy.split(_BATCH)]).clamp(0, 1)
         scores = torch.cat([log_softmax(classifier(batch), 1) for batch in purified.split(_BATCH)])
