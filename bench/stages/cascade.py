@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.contracts import Attack, MinimumNorm
 from bench.errors import NotApplicable
-from bench.geometry import within
+from bench.geometry import Norm, within
 from bench.plugins.configured import Configured
 from bench.plugins.faults import plugin_call
 from bench.records.cell import CascadeMember
@@ -26,12 +26,16 @@ from bench.stages.cascade_state import Kept
 from bench.stages.context import TaskContext
 from bench.stages.crafting import minimise, perturb
 from bench.stages.predict import guarded_pipeline
+from bench.stages.probe import margins
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
 from bench.stages.seeding import seeded
 from bench.stages.surrogates import AttackedModel, NoGradient
 from bench.stages.task import Task
 from bench.store.artifacts import Meta, Tensors
 from bench.text import LONGEST_LINE, one_line
+
+_FITTED = 2
+"""Version of the learned stand-in; another one is another attack."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class MemberAttack:
             "attack": self.attack.identity,
             "stand_in": self.stand_in,
             "given": self.given.digest if self.given else None,
+            **({"fitted": _FITTED} if self.through == "learned" else {}),
         }
 
 
@@ -106,6 +111,12 @@ class CascadeStep(Task):
     @property
     def _name(self) -> str:
         return self.member.name if self.member else "clean images"
+
+    @property
+    def _norm(self) -> Norm:
+        """Norm of the member's budget."""
+        norm = self.member.attack.plugin.ball() if self.member else None
+        return norm or "linf"
 
     @property
     def _is_stochastic(self) -> bool:
@@ -222,7 +233,7 @@ class CascadeStep(Task):
                 training, _ = context.images(self.train)
                 with seeded(context.device, self.key, "learned"):
                     model: AttackedModel | NoGradient = learned_model(
-                        purifier, classifier, training, self.eps
+                        purifier, classifier, training, self.eps, self._norm
                     )
             else:
                 offered = stand_ins_of(description, purifier) if member.stand_in else {}
@@ -263,7 +274,7 @@ class CascadeStep(Task):
                     with seeded(context.device, self.key, "judge", draw, start):
                         logits = pipeline(images[index])
                     wrong[index] += (logits.argmax(1) != labels[index]) / self._draws
-                    margin[index] += _margin(logits, labels[index]) / self._draws
+                    margin[index] += margins(logits, labels[index]) / self._draws
 
         return wrong.round(decimals=6), margin
 
@@ -283,10 +294,3 @@ class _Cost:
     def add(self, model: AttackedModel | NoGradient) -> None:
         self.forward += model.forward_images
         self.backward += model.backward_images
-
-
-def _margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Largest wrong logit minus the true one, (n,); positive for a misclassified image."""
-    true = logits.gather(1, labels[:, None]).squeeze(1)
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    return others.amax(dim=1) - true
