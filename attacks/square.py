@@ -53,7 +53,6 @@ class Square(Attack):
     """
 
     access = "score"
-    version = 2
 
     queries: PositiveInt = 5000
     p_init: Annotated[float, Field(gt=0, le=1)] = 0.8
