@@ -107,13 +107,9 @@ def is_deterministic(model: nn.Module, images: Tensor) -> bool:
 def is_confirmed(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Whether misclassified images are so in several further calls too, (n,) bool.
 
-    One lucky draw of a randomized model is no reason to let an image go. A model without randomness
-    is not asked again, up to the two calls that show it.
+    One lucky draw of a randomized model is no reason to let an image go.
     """
     confirmed = torch.ones(len(images), dtype=torch.bool, device=images.device)
-    if len(images) == 0 or is_deterministic(model, images):
-        return confirmed
-
     for _ in range(_CONFIRMATIONS):
         index = confirmed.nonzero().squeeze(1)
         if len(index) == 0:

@@ -45,8 +45,8 @@ class APGD(Attack):
     Algorithm 1 of the paper. The first step is twice the budget; at checkpoints the step is halved
     and the ascent goes on from the best iterate, if the loss rose too seldom. The iterate returned
     for each image is its worst one: the share of the model's draws that are misclassified comes
-    first, then the loss. An image that is misclassified in every draw, and by a randomized model in
-    seven further calls, leaves the restarts and targets that follow.
+    first, then the loss. An image that is misclassified in every draw, and in seven further calls,
+    leaves the restarts and targets that follow.
 
     The start is a random point of the ball in L-infinity, and of the sphere in L2. The last iterate
     is judged, too.

@@ -37,8 +37,8 @@ class Square(Attack):
     Algorithm 1 of the paper, with the margin loss. A query changes one square of the image, at a
     random place of its own for each image. The change stays unless the true class gains on the
     others. The squares shrink in steps that are scaled to the number of queries. An image leaves
-    once it is misclassified, by a randomized model also in seven further calls. Its best version is
-    returned, whether it is misclassified or not.
+    once it is misclassified, and so in seven further calls, which may draw other numbers. Its best
+    version is returned, whether it is misclassified or not.
 
     If the model has an attribute `eot` = k, a query takes the mean of the logits over k calls. The
     attack uses no gradient. If the model has an attribute `start`, the first restart changes the
