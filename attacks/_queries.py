@@ -9,6 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+_CONFIRMATIONS = 7
+"""Number of further calls in which a break must hold."""
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Function of logits (n, k) and classes (n,) that gives a number for each image, (n,)."""
 
@@ -99,6 +102,21 @@ def is_deterministic(model: nn.Module, images: Tensor) -> bool:
     """Whether two calls of the model on the same images give the same logits up to rounding."""
     with torch.no_grad():
         return torch.allclose(model(images), model(images), rtol=1e-3, atol=1e-3)
+
+
+def is_confirmed(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Whether misclassified images are so in several further calls too, (n,) bool.
+
+    One lucky draw of a randomized model is no reason to let an image go.
+    """
+    confirmed = torch.ones(len(images), dtype=torch.bool, device=images.device)
+    for _ in range(_CONFIRMATIONS):
+        index = confirmed.nonzero().squeeze(1)
+        if len(index) == 0:
+            break
+        confirmed[index] = mean_logits(model, images[index]).argmax(dim=1) != labels[index]
+
+    return confirmed
 
 
 def mean_logits(model: nn.Module, images: Tensor) -> Tensor:

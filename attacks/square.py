@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from attacks._losses import is_wrong, margin
-from attacks._queries import Worst, given_start, mean_logits
+from attacks._queries import Worst, given_start, is_confirmed, mean_logits
 from attacks._squares import first_stripes, first_tiles, new_square, new_tile
 from bench.contracts import Attack, PositiveInt, within
 from bench.registry import register_attack
@@ -37,7 +37,8 @@ class Square(Attack):
     Algorithm 1 of the paper, with the margin loss. A query changes one square of the image, at a
     random place of its own for each image. The change stays unless the true class gains on the
     others. The squares shrink in steps that are scaled to the number of queries. An image leaves
-    once it is misclassified. Its best version is returned, whether it is misclassified or not.
+    once it is misclassified, and so in seven further calls, which may draw other numbers. Its best
+    version is returned, whether it is misclassified or not.
 
     If the model has an attribute `eot` = k, a query takes the mean of the logits over k calls. The
     attack uses no gradient. If the model has an attribute `start`, the first restart changes the
@@ -94,8 +95,9 @@ class Square(Attack):
 
         for query in range(self.queries):
             logits = mean_logits(model, proposed)
-            is_found = is_wrong(logits, labels[index]).to(images)
-            worst.offer(proposed, margin(logits, labels[index]), is_found, index)
+            found = is_wrong(logits, labels[index])
+            found[found.clone()] = is_confirmed(model, proposed[found], labels[index][found])
+            worst.offer(proposed, margin(logits, labels[index]), found.to(images), index)
 
             index = worst.standing()
             if len(index) == 0:

@@ -74,7 +74,6 @@ class PuVAE(Defense):
             posterior's, at least 0 (1 in training). The defense is randomized unless it is 0.
     """
 
-    stochastic: ClassVar[bool] = True
     independent_draws: ClassVar[bool] = True
     uses_classifier: ClassVar[bool] = True
     inference_parameters: ClassVar[frozenset[str]] = frozenset({"noise"})
@@ -100,6 +99,11 @@ class PuVAE(Defense):
     def __post_init__(self) -> None:
         if self.kernel % 2 == 0:
             raise ValueError(f"parameter kernel={self.kernel}: must be odd")
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether the latent code has noise."""
+        return self.noise > 0
 
     def build(self, data: DataInfo) -> nn.Module:
         """Encoder, decoder and the choice of the class; images to images of the same shape."""

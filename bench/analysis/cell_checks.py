@@ -173,7 +173,7 @@ def _averages_draws(cell: EvaluatedCell) -> Iterator[Verdict]:
 def _ignores_eot(cell: EvaluatedCell) -> bool:
     """Whether the attack called the model as often with two draws to average over as with one."""
     calls = cell.outcome.probes.eot_calls
-    return calls is not None and bool(calls[1] < _MORE_CALLS * calls[0])
+    return calls is not None and bool(calls[0] == 0 or calls[1] < _MORE_CALLS * calls[0])
 
 
 def _searched_on_pipeline(cell: EvaluatedCell) -> Iterator[Verdict]:

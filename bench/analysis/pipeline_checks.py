@@ -20,6 +20,9 @@ from bench.analysis.verdict import Level, Verdict
 Array = NDArray[Any]
 Cells: TypeAlias = Sequence[EvaluatedCell]
 
+_MANY_DRAWS = 8
+"""Number of draws from which one of them decides nothing."""
+
 _CHANCE_SLACK = 0.05
 """Accuracy above chance that is allowed where every pixel may take any value."""
 
@@ -78,7 +81,8 @@ def _stronger_threat(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
     # A cascade is held against all of them, see `_cascade`.
     for other in siblings if not cell.record.cascade else ():
         knows_less = other.record.properties.threat in properties.stronger_than
-        if not knows_less or not _same(cell, other, "eps"):
+        knows_draw = other.record.properties.fixed_draw and not properties.fixed_draw
+        if not knows_less or knows_draw or not _same(cell, other, "eps"):
             continue
 
         same_attack = _same(cell, other, "attack")
@@ -147,13 +151,13 @@ def _weaker(
 
 
 def _confirmation_slack(cell: EvaluatedCell) -> float:
-    """One of the draws of a randomized pipeline, for a cascade.
+    """One of many draws of a randomized pipeline, for a cascade.
 
     It lets an image go that is wrong in all draws that judge it. In fresh ones such an image may
     still be right now and then, and no member attacks it any more.
     """
     draws = len(cell.right)
-    return 1 / draws if draws > 1 else 0.0
+    return 1 / draws if draws >= _MANY_DRAWS else 0.0
 
 
 def _pipeline_right(cell: EvaluatedCell) -> Array | None:

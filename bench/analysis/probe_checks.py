@@ -53,8 +53,9 @@ _BROKEN_SURVIVORS = 0.25
 _CHANCE_SLACK = 0.05
 """Accuracy above chance that is allowed where every pixel may take any value."""
 
-_SAME = 1e-3
-"""L-infinity distance below which a purified image equals a test image."""
+_SAME = 0.15
+"""L-infinity distance below which a purified image equals a test image, as a share of the distance
+of the adversarial image to it."""
 
 _OTHER = 1e-2
 """L-infinity distance above which an adversarial image is another than the test image."""
@@ -125,8 +126,10 @@ def _better_than_noise(cell: EvaluatedCell) -> Iterator[Verdict]:
     judged = cell.outcome.attacked
     if is_search_for_success(cell):
         judged = judged & (cell.outcome.linf > 0)
-    scores = np.column_stack([final, noise])[judged[: len(final)]]
-    wins = _wins(scores[np.isfinite(scores).all(axis=1)])
+    # A nearest image is barely misclassified, and success is success.
+    reached = np.where(final > 0, np.inf, final)
+    scores = np.column_stack([reached, noise])[judged[: len(final)]]
+    wins = _wins(scores[~np.isnan(scores).any(axis=1)])
 
     if wins is not None and wins < _SUSPECT_WINS:
         level: Level = "invalid" if wins < _INVALID_WINS else "suspect"
@@ -140,7 +143,7 @@ def _same_with_gradients(cell: EvaluatedCell) -> Iterator[Verdict]:
     if shift is None:
         return
 
-    shifted = _shifted(shift, _SHIFT)
+    shifted = _shifted(np.where(np.isnan(shift), np.inf, shift), _SHIFT)
 
     if shifted > _SHIFTED:
         reason = f"other logits than when evaluated at {shifted:.0%} of the images"
@@ -234,7 +237,7 @@ def _knows_no_test_image(cell: EvaluatedCell) -> Iterator[Verdict]:
     if purified is None or given is None:
         return
 
-    restored = int(((purified <= _SAME) & (given > _OTHER)).sum())
+    restored = int(((purified <= _SAME * given) & (given > _OTHER)).sum())
 
     if restored:
         count = f"{restored} of {len(purified)} adversarial images"

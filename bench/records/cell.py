@@ -92,7 +92,7 @@ class CascadeMember:
     """One attack of the cascade of the threat model `adaptive`, and what it did.
 
     Attributes:
-        name: name of the member, such as `whitebox` or `stand-in mixture`.
+        name: name of the member, such as `exact gradient` or `stand-in mixture`.
         attack: spec of the attack; empty for the clean images, which come first.
         attacked: number of images that stood when its turn came.
         broken: number of images that did not stand any more after it.

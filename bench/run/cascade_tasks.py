@@ -75,8 +75,9 @@ class CascadeTasks:
             if not bool(np.any(artifact.tensors["wrong"] < 1)):
                 members.append(CascadeMember(name, attack.label, 0, 0, 0, 0))
                 continue
-            chosen = attacked or _strongest(name, tried, members, artifact)
-            step = self._next_step(cell, networks, step, artifact, chosen, attack)
+            chosen = attacked or _strongest(tried, members, artifact)
+            title = name if attacked else f"{name} ({chosen.name})"
+            step = self._next_step(cell, networks, step, artifact, title, chosen, attack)
             artifact = self._executor.artifact(step)
             tried[step.index] = chosen
             members.append(_member_of(artifact))
@@ -136,6 +137,7 @@ class CascadeTasks:
         networks: CellNetworks,
         step: CascadeStep,
         artifact: Artifact,
+        name: str,
         attacked: _Attacked,
         attack: Configured[Attack],
     ) -> CascadeStep:
@@ -147,7 +149,7 @@ class CascadeTasks:
 
         return replace(
             step,
-            member=MemberAttack(attacked.name, through, attack, attacked.stand_in, given),
+            member=MemberAttack(name, through, attack, attacked.stand_in, given),
             index=step.index + 1,
             previous=AdversarialRef(step.key, artifact.digest),
             train=train,
@@ -177,23 +179,20 @@ class _Attacked:
 
 
 def _strongest(
-    name: str, tried: Mapping[int, _Attacked], members: Sequence[CascadeMember], artifact: Artifact
+    tried: Mapping[int, _Attacked], members: Sequence[CascadeMember], artifact: Artifact
 ) -> _Attacked:
     """The model followed by gradient that broke most images so far.
 
     Among equals it is the one whose images are kept most often, and then the first.
 
     Args:
-        name: name of the member that attacks it once more.
         tried: models of the earlier steps, by the index of the step.
         members: accounts of the earlier steps.
         artifact: set that the last step left.
     """
     kept = np.bincount(artifact.tensors["broken_by"], minlength=1 + max(tried))
     by_gradient = [index for index, model in tried.items() if model.through in _BY_GRADIENT]
-    best = tried[max(by_gradient, key=lambda index: (members[index].broken, int(kept[index])))]
-
-    return replace(best, name=f"{name} ({best.name})")
+    return tried[max(by_gradient, key=lambda index: (members[index].broken, int(kept[index])))]
 
 
 def _member_of(artifact: Artifact) -> CascadeMember:

@@ -42,6 +42,11 @@ class Evaluated:
         return self.cell.threat.kind.surrogate is not None and self.cell.eps > 0
 
     @property
+    def knows_draw(self) -> bool:
+        """Whether the attacker knows the draw, in which the images are evaluated too."""
+        return self.cell.threat.fixed_draw
+
+    @property
     def follows_gradient(self) -> bool:
         """Whether the attack follows a gradient."""
         uses_gradient = self.cell.attack.plugin.access == "gradient"

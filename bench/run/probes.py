@@ -39,6 +39,9 @@ _REPEATED = 16
 _SEARCHED = 16
 """Number of images on which the search by scores runs, at most."""
 
+_FEW_VALUES = 16
+"""Number of values of pixels in an image up to which a quantizer may well restore it."""
+
 _FULL_RANGE = 8
 """Number of images that are attacked at epsilon 1, at most."""
 
@@ -148,7 +151,7 @@ class CellProbes:
 
     def _noise(self, evaluated: Evaluated) -> Arrays:
         """What noise of the attack's size does to the attacked model."""
-        if not evaluated.attacks or evaluated.norm is None:
+        if not evaluated.attacks or evaluated.norm is None or evaluated.knows_draw:
             return {}
 
         task = NoiseProbe(
@@ -164,11 +167,14 @@ class CellProbes:
     def _scores(self, evaluated: Evaluated) -> Arrays:
         """What a short search without a gradient leaves of the attacked model's accuracy.
 
-        A single step may well be weaker, and some cascades search by scores themselves.
+        A single step may well be weaker, and some cascades search by scores themselves; one draw
+        that is known is not what the search is judged by.
         """
         attack = evaluated.cell.attack.plugin
         is_held_against_it = not attack.single_step and not _searches_by_scores(attack)
         if not evaluated.follows_gradient or evaluated.norm is None or not is_held_against_it:
+            return {}
+        if evaluated.knows_draw:
             return {}
 
         # The search needs no gradient, so that it is the same for all who see the pipeline.
@@ -248,7 +254,7 @@ def _searches_by_scores(attack: Attack) -> bool:
 def _nearest_clean_images(evaluated: Evaluated) -> Arrays:
     """Distances of purified and adversarial images to the clean test image nearest to the former.
 
-    Images of two values only are left out: a quantizer may well restore them.
+    Images of few values are left out: a quantizer may well restore them.
     """
     purified_distances = []
     input_distances = []
@@ -256,7 +262,7 @@ def _nearest_clean_images(evaluated: Evaluated) -> Arrays:
     for purified, given in zip(evaluated.purified, evaluated.adversarial, strict=False):
         distances = np.abs(evaluated.clean - purified).reshape(len(evaluated.clean), -1).max(axis=1)
         nearest = evaluated.clean[distances.argmin()]
-        if len(np.unique(nearest)) <= 2:
+        if len(np.unique(nearest)) <= _FEW_VALUES:
             continue
 
         purified_distances.append(distances.min())

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.contracts import Attack, MinimumNorm
 from bench.errors import NotApplicable
-from bench.geometry import within
+from bench.geometry import Norm, within
 from bench.plugins.configured import Configured
 from bench.plugins.faults import plugin_call
 from bench.records.cell import CascadeMember
@@ -27,12 +27,16 @@ from bench.stages.context import TaskContext
 from bench.stages.crafting import minimise, perturb
 from bench.stages.learned_stand_in import FITTED_IMAGES
 from bench.stages.predict import guarded_pipeline
+from bench.stages.probe import margins
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
 from bench.stages.seeding import seeded
 from bench.stages.surrogates import AttackedModel, NoGradient
 from bench.stages.task import Task
 from bench.store.artifacts import Meta, Tensors
 from bench.text import LONGEST_LINE, one_line
+
+_FITTED = 2
+"""Version of the learned stand-in; another one is another attack."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class MemberAttack:
             "attack": self.attack.identity,
             "stand_in": self.stand_in,
             "given": self.given.digest if self.given else None,
+            **({"fitted": _FITTED} if self.through == "learned" else {}),
         }
 
 
@@ -107,6 +112,12 @@ class CascadeStep(Task):
     @property
     def _name(self) -> str:
         return self.member.name if self.member else "clean images"
+
+    @property
+    def _norm(self) -> Norm:
+        """Norm of the member's budget."""
+        norm = self.member.attack.plugin.ball() if self.member else None
+        return norm or "linf"
 
     @property
     def _is_stochastic(self) -> bool:
@@ -225,7 +236,11 @@ class CascadeStep(Task):
                     raise NotApplicable("the data set has no training images to fit a network to")
                 with seeded(context.device, self.key, "learned"):
                     model: AttackedModel | NoGradient = learned_model(
-                        purifier, classifier, training.to(context.device), self.eps
+                        purifier,
+                        classifier,
+                        training.to(context.device),
+                        self.eps,
+                        self._norm,
                     )
             else:
                 offered = stand_ins_of(description, purifier) if member.stand_in else {}
@@ -266,7 +281,7 @@ class CascadeStep(Task):
                     with seeded(context.device, self.key, "judge", draw, start):
                         logits = pipeline(images[index])
                     wrong[index] += (logits.argmax(1) != labels[index]) / self._draws
-                    margin[index] += _margin(logits, labels[index]) / self._draws
+                    margin[index] += margins(logits, labels[index]) / self._draws
 
         return wrong.round(decimals=6), margin
 
@@ -286,10 +301,3 @@ class _Cost:
     def add(self, model: AttackedModel | NoGradient) -> None:
         self.forward += model.forward_images
         self.backward += model.backward_images
-
-
-def _margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Largest wrong logit minus the true one, (n,); positive for a misclassified image."""
-    true = logits.gather(1, labels[:, None]).squeeze(1)
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    return others.amax(dim=1) - true

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from bench.contracts import HasStandIns, StandIn
 from bench.errors import NotApplicable, PluginFault
+from bench.geometry import Norm
 from bench.plugins.faults import plugin_call
 from bench.stages.cascade_budgets import AttackedThrough
-from bench.stages.learned_stand_in import learned_stand_in
+from bench.stages.learned_stand_in import FITTED_IMAGES, learned_stand_in
 from bench.stages.surrogates import (
     AttackedModel,
     DefendedClassifier,
@@ -77,7 +78,7 @@ def model_through(
 
 
 def learned_model(
-    purifier: nn.Module, classifier: nn.Module, images: Tensor, eps: float
+    purifier: nn.Module, classifier: nn.Module, images: Tensor, eps: float, norm: Norm
 ) -> AttackedModel:
     """The real purifier forward, backward the gradient of a network fitted to it.
 
@@ -86,6 +87,9 @@ def learned_model(
         classifier: trained classifier.
         images: training images, float32 (n, c, h, w) in [0, 1].
         eps: budget of the attack, on the [0, 1] scale.
+        norm: norm of the budget.
     """
-    learned = learned_stand_in(purifier, classifier, images, eps)
-    return DefendedClassifier(backward_through(purifier, learned), classifier)
+    learned = learned_stand_in(purifier, classifier, images, eps, norm)
+    model = DefendedClassifier(backward_through(purifier, learned), classifier)
+    model.forward_images = min(len(images), FITTED_IMAGES)  # those that it was fitted to
+    return model

@@ -28,7 +28,7 @@ from bench.stages.crafting import (
 )
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
 from bench.stages.seeding import seeded
-from bench.stages.surrogates import fixed_draw
+from bench.stages.surrogates import KnownDraw, fixed_draw
 from bench.stages.task import Task
 from bench.stages.threats import AnyAttackedModel, ThreatModel
 from bench.store.artifacts import Meta, Tensors
@@ -124,7 +124,7 @@ class Craft(Task):
                 batch = images[start : start + self.batch_size]
                 targets = labels[start : start + self.batch_size]
                 if model is not None and self.threat.fixed_draw:
-                    model.draw = fixed_draw(self.seed, start)
+                    model.draw = KnownDraw(fixed_draw(self.seed, start), len(batch))
                 with seeded(context.device, self.key, start):
                     parts.append(self._attack(model, batch, targets))
                 step.advance(len(batch))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax, mse_loss
 from torch.optim import Adam
 
+from bench.geometry import Norm
 from bench.stages.crafting import random_noise
 
 FITTED_IMAGES = 1000
@@ -48,7 +49,7 @@ class LearnedStandIn(nn.Module):
 
 
 def learned_stand_in(
-    purifier: nn.Module, classifier: nn.Module, images: Tensor, eps: float
+    purifier: nn.Module, classifier: nn.Module, images: Tensor, eps: float, norm: Norm
 ) -> LearnedStandIn:
     """A network fitted to the purifier on noisy images, frozen.
 
@@ -59,8 +60,9 @@ def learned_stand_in(
         classifier: map from images to logits, through which gradients pass.
         images: training images, float32 (n, c, h, w) in [0, 1], at least one.
         eps: size of the noise, on the [0, 1] scale.
+        norm: norm of the noise.
     """
-    noisy = random_noise(images[:FITTED_IMAGES], min(eps, 1.0), "linf")
+    noisy = random_noise(images[:FITTED_IMAGES], min(eps, 1.0) if norm == "linf" else eps, norm)
     with torch.no_grad():
         purified = torch.cat([purifier(batch) for batch in noisy.split(_BATCH)]).clamp(0, 1)
         scores = torch.cat([log_softmax(classifier(batch), 1) for batch in purified.split(_BATCH)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,21 @@ from torch.nn.functional import log_softmax
 
 from bench.contracts import Mixture
 from bench.contracts.stand_in import StandInFunction
+from bench.errors import NotApplicable
 from bench.stages.seeding import seeded
+
+
+class Generator(Protocol):
+    """A purifier's generator of images, as an attack on its codes sees it.
+
+    Attributes:
+        latent: dimension of the codes.
+    """
+
+    latent: int
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Images (n, channels, height, width) of codes (n, latent)."""
 
 
 class AttackedModel(nn.Module):
@@ -26,11 +41,9 @@ class AttackedModel(nn.Module):
         evaluated: whether this model is the pipeline that is evaluated.
         start: images that earlier attacks left, (n, c, h, w), from which a search may start; else
             None.
-        draw: parts from which the random numbers of every call are seeded, for an attacker who
-            knows the draw of a randomized pipeline; None for fresh numbers at every call.
-        generator: purifier that generates images from a latent code, if there is one; else None. A
-            generator has `latent`, the dimension of the code, and `generate(z)`, a map from codes
-            (n, latent) to images (n, c, h, w).
+        draw: draw of a randomized pipeline that the attacker knows, which every call repeats; None
+            for fresh numbers at every call.
+        generator: generator of a purifier that makes images from codes; None for any other.
         calls: number of calls so far, shown as progress.
         forward_images: number of images that were classified so far.
         backward_images: number of images through which a gradient was taken so far.
@@ -42,30 +55,45 @@ class AttackedModel(nn.Module):
         self.eot = 1
         self.evaluated = False
         self.start: Tensor | None = None
-        self.draw: tuple[object, ...] | None = None
-        self.generator = purifier if _generates(purifier) else None
+        self.draw: KnownDraw | None = None
+        self.generator: Generator | None = None
+        if purifier is not None and _generates(purifier):
+            self.generator = CountedGenerator(purifier, self)
         self.calls = 0
         self.forward_images = 0
         self.backward_images = 0
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, classes) of the images."""
-        self.calls += 1
-        self.forward_images += len(images)
-        with seeded(images.device, *self.draw) if self.draw else nullcontext():
+        """Logits (n, classes) of the images.
+
+        Raises:
+            NotApplicable: under a known draw, the images are not a whole batch.
+        """
+        if self.draw and len(images) != self.draw.images:
+            raise NotApplicable(
+                "an attacker who knows the draw must ask about a whole batch, because the draw of "
+                "an image depends on its place, and this attack lets images go"
+            )
+        with seeded(images.device, *self.draw.parts) if self.draw else nullcontext():
             logits = self.logits(images)
 
-        if images.requires_grad and torch.is_grad_enabled():
-            if not logits.requires_grad:
-                # A term of value zero ties the logits to the images.
-                logits = logits + 0 * images.flatten(1).sum(dim=1, keepdim=True)
-            logits.register_hook(self._count_backward)
+        if images.requires_grad and torch.is_grad_enabled() and not logits.requires_grad:
+            # A term of value zero ties the logits to the images.
+            logits = logits + 0 * images.flatten(1).sum(dim=1, keepdim=True)
 
+        self.count(logits)
         return logits
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits (n, classes); what a subclass defines in place of `forward`."""
         raise NotImplementedError
+
+    def count(self, output: Tensor) -> None:
+        """Count a call, its images (n, ...), and later the gradients through them."""
+        self.calls += 1
+        self.forward_images += len(output)
+        if output.requires_grad:
+            output.register_hook(self._count_backward)
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.backward_images += len(gradient)
@@ -176,13 +204,13 @@ class NoGradient(nn.Module):
         self.start: Tensor | None = None
 
     @property
-    def draw(self) -> tuple[object, ...] | None:
-        """Parts from which the random numbers of every call are seeded; None for fresh numbers."""
+    def draw(self) -> KnownDraw | None:
+        """Draw that the attacker knows: none, since there is no gradient to follow in it."""
         return self.pipeline.draw
 
     @draw.setter
-    def draw(self, parts: tuple[object, ...] | None) -> None:
-        self.pipeline.draw = parts
+    def draw(self, known: KnownDraw | None) -> None:
+        self.pipeline.draw = known
 
     @property
     def calls(self) -> int:
@@ -236,6 +264,19 @@ def decides(purifier: nn.Module | None) -> bool:
     return callable(getattr(purifier, "classify", None))
 
 
+@dataclass(frozen=True)
+class KnownDraw:
+    """A draw of a randomized pipeline that an attacker knows.
+
+    Attributes:
+        parts: parts from which the random numbers of a call are seeded.
+        images: number of images of the batch, on which the numbers depend.
+    """
+
+    parts: tuple[object, ...]
+    images: int
+
+
 def fixed_draw(seed: int, start: int) -> tuple[object, ...]:
     """The parts from which the random numbers of a fixed draw of a batch are seeded."""
     return "fixed draw", seed, start
@@ -243,6 +284,25 @@ def fixed_draw(seed: int, start: int) -> tuple[object, ...]:
 
 def _generates(purifier: nn.Module | None) -> bool:
     return hasattr(purifier, "generate") and hasattr(purifier, "latent")
+
+
+class CountedGenerator:
+    """A generator of images from codes whose calls count as those of a model under attack.
+
+    Attributes:
+        latent: dimension of the codes.
+    """
+
+    def __init__(self, generator: nn.Module, model: AttackedModel) -> None:
+        self.latent = int(generator.latent)  # type: ignore[arg-type]
+        self._generator = generator
+        self._model = model
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Images (n, channels, height, width) of codes (n, latent)."""
+        images: Tensor = self._generator.generate(z)  # type: ignore[operator]
+        self._model.count(images)
+        return images
 
 
 class _Replaced(torch.autograd.Function):

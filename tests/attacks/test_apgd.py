@@ -216,19 +216,22 @@ class Noisy(nn.Module):
         self.period = period
         self.eot = eot
         self.batches: list[int] = []
+        self.followed: list[int] = []
 
     def forward(self, images: Tensor) -> Tensor:
         self.batches.append(len(images))
+        if images.requires_grad:
+            self.followed.append(len(images))
         is_wrong = len(self.batches) % self.period == 0
         return self.model(images) * (-1 if is_wrong else 1)
 
 
-@pytest.mark.parametrize(("eot", "leaves"), [(1, True), (2, False)])
-def test_one_lucky_draw_lets_no_image_go_where_draws_are_averaged(eot: int, leaves: bool) -> None:
+@pytest.mark.parametrize("eot", [1, 2])
+def test_one_lucky_draw_lets_no_image_go(eot: int) -> None:
     images, labels = gray(), torch.zeros(6, dtype=torch.long)
     model = Noisy(Plane(2, bias=1e3), 2, eot).eval()
     configure(ATTACKS, "apgd:steps=4:restarts=3").plugin.perturb(model, images, labels, 0.1)
-    assert len(model.batches) == (5 if leaves else 3 * 5 * 2)
+    assert len(model.batches) >= 3 * 5 * eot
 
 
 @pytest.mark.parametrize("option", ["restarts=3", "loss=targeted:target_classes=3"])
@@ -241,8 +244,7 @@ def test_a_misclassified_image_leaves_restarts_and_targets(
         adversarial = configure(ATTACKS, f"apgd:steps=6:{option}").plugin.perturb(
             model, images, labels, 0.12
         )
-    sizes = model.batches[1:] if "targeted" in option else model.batches
-    runs = sizes[::7]
+    runs = model.followed[::6]
     assert runs == sorted(runs, reverse=True)
     assert runs[0] == 20 > runs[-1]
     wrong = int((trained_cnn(adversarial).argmax(1) != labels).sum())

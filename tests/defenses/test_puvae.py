@@ -50,6 +50,7 @@ def test_convolutions_once_and_all_classes_at_once_is_the_plain_loop(stride: int
 
 def test_without_noise_it_is_deterministic_and_with_noise_it_is_not() -> None:
     images = torch.rand(3, 1, 28, 28)
+    assert [small(noise=noise).stochastic for noise in (0.0, 0.5)] == [False, True]
     still, noisy = built(small()), built(small(noise=0.5))
     assert torch.equal(still(images), still(images))
     assert not torch.equal(noisy(images), noisy(images))

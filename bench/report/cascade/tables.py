@@ -57,11 +57,12 @@ def _labels(frame: pd.DataFrame) -> list[str]:
 
 
 def _cost(members: pd.DataFrame) -> dict[str, object]:
-    most = members.sort_values("broken", ascending=False, kind="stable").iloc[0]
     n = members["n"].iloc[0]
+    attacks = members[members["attack"] != ""]
+    most = attacks.sort_values("broken", ascending=False, kind="stable").iloc[0]
 
     return {
-        "broken": f"{members['broken'].sum()} of {n}",
+        "broken": f"{attacks['broken'].sum()} of {attacks['attacked'].max()}",
         "most by": most["member"] if most["broken"] else "",
         "forward": three_digits(members["forward"].sum() / n),
         "backward": three_digits(members["backward"].sum() / n),

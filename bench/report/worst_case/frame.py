@@ -118,7 +118,7 @@ def _all_submissions(defense: DefenseUnderBudget, submissions: int) -> dict[str,
 def _title(cell: EvaluatedCell) -> str:
     """The attack of a cell, and the member of its cascade that broke most images."""
     title = "{attack} eps {eps:g}, {threat}".format(**cell.record.labels)
-    members = [member for member in cell.record.cascade if member.broken]
+    members = [member for member in cell.record.cascade if member.attack and member.broken]
     if not members:
         return title
 

@@ -243,13 +243,17 @@ class TestCascade:
         assert noted.level == "ok"
         assert "within chance" in text(noted)
 
-    @pytest.mark.parametrize(("right", "level"), [(1, "ok"), (2, "suspect")])
-    def test_an_image_that_is_hardly_ever_right_may_leave_it(self, right: int, level: str) -> None:
-        """Images right in one draw of eight, or in two, where another attack breaks them all."""
-        some = np.where(np.arange(8)[:, None] < right, LABELS, LABELS + 1)
-        draws = {"adversarial_defended": np.where(np.arange(N) < 60, some, LABELS + 1)}
-        cascade = cell([0] * 8, threat="adaptive", members=self.members, **draws)
-        assert verdict(cascade, cell([0] * 8)).level == level
+    @pytest.mark.parametrize(
+        ("right", "draws", "level"), [(1, 8, "ok"), (2, 8, "suspect"), (1, 2, "suspect")]
+    )
+    def test_an_image_that_is_hardly_ever_right_may_leave_it(
+        self, right: int, draws: int, level: str
+    ) -> None:
+        """Images right in a few of the draws, where another attack breaks them all."""
+        some = np.where(np.arange(draws)[:, None] < right, LABELS, LABELS + 1)
+        given = {"adversarial_defended": np.where(np.arange(N) < 60, some, LABELS + 1)}
+        cascade = cell([0] * draws, threat="adaptive", members=self.members, **given)
+        assert verdict(cascade, cell([0] * draws)).level == level
 
     def test_other_norms_and_larger_budgets_do_not_count(self) -> None:
         cascade = cell(60, attack="cascade", threat="adaptive", members=self.members)
@@ -341,6 +345,13 @@ class TestKnowsMore:
     def test_other_defenses_do_not_count(self) -> None:
         assert text(verdict(cell(70), cell(30, threat="bpda", defense="other"))) == "ok"
 
+    def test_a_draw_that_is_known_is_not_held_against_one_that_is_not(self) -> None:
+        fresh = {"stochastic": True}
+        known = {**fresh, "fixed_draw": True}
+        weaker = cell([60] * 2, facts=fresh)
+        assert verdict(weaker, cell([30] * 2, threat="bpda", facts=fresh)).level == "suspect"
+        assert verdict(weaker, cell(30, threat="bpda", facts=known)).level == "ok"
+
 
 class TestConverged:
     def test_twice_the_steps_that_break_many_more_are_told(self) -> None:
@@ -417,7 +428,8 @@ class TestOneDraw:
         assert text(verdict(cell([50, 70], threat="graybox", facts={"stochastic": True}))) == "ok"
 
     @pytest.mark.parametrize(
-        ("calls", "level"), [((40, 80), "ok"), ((40, 40), "suspect"), ((41, 42), "suspect")]
+        ("calls", "level"),
+        [((40, 80), "ok"), ((40, 40), "suspect"), ((41, 42), "suspect"), ((0, 0), "suspect")],
     )
     def test_eot_counts_where_the_attack_was_seen_to_follow_it(
         self, calls: tuple[int, int], level: str

@@ -96,6 +96,11 @@ class TestNoise:
         assert found.level == level
         assert ("noise of its size" in text(found)) == (level != "ok")
 
+    def test_an_image_that_is_barely_misclassified_is_a_success(self) -> None:
+        final, noise = np.full(K, 1e-4), np.full((K, NOISES), 3.0)
+        assert probed(final_margin=final, noise_margin=noise).level == "ok"
+        assert probed(final_margin=-final, noise_margin=noise).level == "invalid"
+
     def test_images_that_were_not_attacked_do_not_count(self) -> None:
         attacked = np.arange(N) < 20
         assert probed(**self.margins(20), attacked=attacked).level == "ok"
@@ -113,6 +118,7 @@ class TestWithGradientsAndWithout:
         assert "gives the attacker other logits" in text(probed(gradients_shift=share))
         assert probed(gradients_shift=share).level == "invalid"
         assert probed(gradients_shift=np.full(K, 1e-4)).level == "ok"
+        assert probed(gradients_shift=np.full(K, np.nan)).level == "invalid"
         assert probed(gradients_shift=np.where(np.arange(K) < 3, 0.3, 0.0)).level == "ok"
 
     @pytest.mark.parametrize("threat", ["whitebox", "graybox"])
@@ -198,6 +204,11 @@ class TestTestImages:
         found = probed(purified_distance=one, input_distance=np.full(10, 0.1))
         assert found.level == "invalid"
         assert "the purifier turns 1 of 10 adversarial images into clean test images" in text(found)
+
+    @pytest.mark.parametrize(("share", "level"), [(0.1, "invalid"), (0.2, "ok")])
+    def test_an_image_that_is_nearly_restored_is_restored(self, share: float, level: str) -> None:
+        given = np.linspace(0.05, 0.3, 10)
+        assert probed(purified_distance=share * given, input_distance=given).level == level
 
     def test_one_that_it_was_given_is_none_of_its_doing(self) -> None:
         assert probed(purified_distance=np.zeros(10), input_distance=np.zeros(10)).level == "ok"

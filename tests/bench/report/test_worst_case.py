@@ -282,6 +282,15 @@ def test_the_strongest_attack_names_the_member_of_the_cascade_that_broke_most(
     assert (row["worst_case_accuracy"], row["basis"], row["note"]) == (0.25, "adaptive", "")
 
 
+def test_clean_images_are_no_attack(made: Any, adaptive: Any) -> None:
+    cell = adaptive([1, 0, 0, 0])
+    clean = replace(cell.record.cascade[0], name="clean images", attack="", broken=3)
+    few = [replace(member, broken=0) for member in cell.record.cascade[1:]]
+    record = replace(cell.record, cascade=(clean, *few))
+    row = frame([made.cell([1, 1, 1, 0]), replace(cell, record=record)]).iloc[0]
+    assert row["strongest"] == "cascade eps 0.1, adaptive"
+
+
 def test_a_marked_worst_case_is_hatched_in_the_figure_and_marked_in_the_table(made: Any) -> None:
     cells = [
         made.cell([1, 1, 1, 0]),

@@ -114,7 +114,7 @@ def test_cells_share_what_does_not_depend_on_them(context: TaskContext, config: 
 
 
 def test_the_nearest_clean_image_is_compared_with_the_input_too() -> None:
-    clean = np.random.default_rng(0).random((6, 1, 4, 4), np.float32)
+    clean = np.random.default_rng(0).random((6, 1, 8, 8), np.float32)
     clean[5] = clean[5] > 0.5  # an image of two values, which a quantizer may restore
 
     def distances(purified: np.ndarray, adversarial: np.ndarray) -> list[tuple[float, float]]:

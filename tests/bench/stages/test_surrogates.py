@@ -13,6 +13,7 @@ from bench.stages.cascade_models import model_through, stand_ins_of
 from bench.stages.surrogates import (
     AttackedModel,
     DefendedClassifier,
+    KnownDraw,
     NoGradient,
     StandInClassifier,
     backward_through,
@@ -103,13 +104,35 @@ def test_calls_are_counted_in_images() -> None:
 
 def test_a_known_draw_is_the_same_at_every_call_and_another_for_another_batch() -> None:
     model = DefendedClassifier(Noisy(), CLASSIFIER)
-    model.draw = fixed_draw(0, 0)
+    model.draw = KnownDraw(fixed_draw(0, 0), len(IMAGES))
     state = torch.get_rng_state()
     first, second = model(IMAGES), model(IMAGES)
     assert torch.equal(first, second)
     assert torch.equal(state, torch.get_rng_state())
-    model.draw = fixed_draw(0, 100)
+    model.draw = KnownDraw(fixed_draw(0, 100), len(IMAGES))
     assert not torch.equal(first, model(IMAGES))
+
+
+def test_a_known_draw_holds_for_a_whole_batch_only() -> None:
+    model = DefendedClassifier(Noisy(), CLASSIFIER)
+    model.draw = KnownDraw(fixed_draw(0, 0), len(IMAGES))
+    with pytest.raises(NotApplicable, match="must ask about a whole batch"):
+        model(IMAGES[:-1])
+
+
+class Generating(nn.Module):
+    latent = 4
+
+    def generate(self, z: torch.Tensor) -> torch.Tensor:
+        return z.view(-1, 1, 2, 2).expand(-1, *IMAGES.shape[1:2], 2, 2)
+
+
+def test_images_made_from_codes_are_counted() -> None:
+    model = DefendedClassifier(Generating(), CLASSIFIER)
+    assert model.generator is not None
+    z = torch.rand(3, model.generator.latent, requires_grad=True)
+    model.generator.generate(z).sum().backward()
+    assert (model.forward_images, model.backward_images) == (3, 3)
 
 
 class Offering(nn.Module):
