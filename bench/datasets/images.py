@@ -95,13 +95,15 @@ def _opened(file: Path) -> Image:
     Raises:
         ValueError: the file is not a picture.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(file) as picture:
             picture.load()
             return picture
-    except (UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, not of Pillow
+            raise
         raise ValueError(f"{file} is not a picture that can be read") from None
 
 

@@ -238,7 +238,7 @@ def test_channels_are_said_where_the_shape_does_not(tmp_path: Path) -> None:
 def test_large_arrays_are_unpacked_once_and_mapped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compressed: bool
 ) -> None:
-    monkeypatch.setattr("bench.datasets._archive._LARGE", 300)
+    monkeypatch.setattr("bench.datasets._archive._LARGE", 400)
     path = tmp_path / "own.npz"
     (np.savez_compressed if compressed else np.savez)(path, **SOUND)
     small = read_npz(saved(tmp_path / "small"))

@@ -35,7 +35,7 @@ max_seconds = 0.1
 [parameters.cnn]
 width = 4
 hidden = 16
-epochs = 3
+epochs = 15
 batch_size = 20
 """
 
@@ -84,7 +84,7 @@ def test_a_folder_and_a_file_of_the_same_images_give_the_same_numbers(  # type: 
     frame = results("a")
     assert (frame["status"] == "ok").all()
     assert len(frame) == 10
-    assert frame["clean_accuracy"].min() > 0.8
+    assert frame.loc[frame["defense"] != "gaussian_noise", "clean_accuracy"].min() > 0.8
 
     loaded = DATASETS.get("images")(path=str(pictures)).load(  # type: ignore[call-arg]
         LoadingContext("x", data, Silent())
@@ -100,7 +100,7 @@ def test_a_folder_and_a_file_of_the_same_images_give_the_same_numbers(  # type: 
     assert second.code == 0, second.err
     columns = ["defense", "threat", "eps", "clean_accuracy", "robust_accuracy"]
     pd.testing.assert_frame_equal(frame[columns], results("b")[columns])
-    for command in (("report", "a"), ("export", "a", "--out", "weights")):
+    for command in (("report", "a"), ("export", "a", "weights")):
         done = bench(*command)
         assert done.code == 0, done.err
 
@@ -123,8 +123,10 @@ def test_a_data_set_from_the_template(bench, small: Path) -> None:  # type: igno
     done = bench("check", "./halves.py")
     assert done.code == 0, done.out
     assert "Images are uint8 or in [0, 1]" in done.out
-    done = bench("run", "--plugin", "./halves.py", "--config", small, "--datasets", "halves:size=12",
-                 "--defenses", "none,median", "--no-latency", "--out", "d")  # fmt: skip
+    done = bench(
+        "run", "--plugin", "./halves.py", "--config", small, "--datasets", "halves:size=12",
+        "--defenses", "none,median", "--no-latency", "--out", "d",
+    )  # fmt: skip
     assert done.code == 0, done.err
     assert results("d")["clean_accuracy"].min() > 0.9
 
