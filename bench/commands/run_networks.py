@@ -25,6 +25,7 @@ from bench.errors import RequestError
 from bench.records.folder import RunFolder
 from bench.store.artifacts import ArtifactStore, digest_of, read_artifact
 from bench.store.strict import first_fault
+from bench.store.tree import file_stem
 from bench.store.weights import KIND, Entry, Score
 
 Role = Literal["classifier", "substitute", "defense"]
@@ -126,10 +127,11 @@ def _by_network(
 def _entry(network: _Network, dataset: str, role: Role, scores: list[Score]) -> Entry:
     identity = network.facts.identity
     name = identity.plugin.name
+    stem = file_stem(f"{dataset}-{name}")
     content = network.path.read_bytes()
 
     return Entry(
-        file=f"{dataset}-{name}-{network.key[:8]}-{network.digest[:8]}.safetensors",
+        file=f"{stem}-{network.key[:8]}-{network.digest[:8]}.safetensors",
         sha256=hashlib.sha256(content).hexdigest(),
         size=len(content),
         key=network.key,
