@@ -127,7 +127,7 @@ def _by_network(
 def _entry(network: _Network, dataset: str, role: Role, scores: list[Score]) -> Entry:
     identity = network.facts.identity
     name = identity.plugin.name
-    stem = file_stem(f"{dataset}-{name}")
+    stem = file_stem(f"{dataset}-{name}").replace("=", "-")
     content = network.path.read_bytes()
 
     return Entry(
