@@ -25,7 +25,6 @@ from bench.errors import RequestError
 from bench.records.folder import RunFolder
 from bench.store.artifacts import ArtifactStore, digest_of, read_artifact
 from bench.store.strict import first_fault
-from bench.store.tree import file_stem
 from bench.store.weights import KIND, Entry, Score
 
 Role = Literal["classifier", "substitute", "defense"]
@@ -127,11 +126,12 @@ def _by_network(
 def _entry(network: _Network, dataset: str, role: Role, scores: list[Score]) -> Entry:
     identity = network.facts.identity
     name = identity.plugin.name
-    stem = file_stem(f"{dataset}-{name}").replace("=", "-")
+    # Of a data set with parameters the name alone: a path is of this machine, and may be private.
+    kind = dataset.partition(":")[0]
     content = network.path.read_bytes()
 
     return Entry(
-        file=f"{stem}-{network.key[:8]}-{network.digest[:8]}.safetensors",
+        file=f"{kind}-{name}-{network.key[:8]}-{network.digest[:8]}.safetensors",
         sha256=hashlib.sha256(content).hexdigest(),
         size=len(content),
         key=network.key,
@@ -140,7 +140,7 @@ def _entry(network: _Network, dataset: str, role: Role, scores: list[Score]) -> 
         role="substitute" if role == "substitute" else "",
         name=name,
         spec=identity.plugin.spec,
-        dataset=dataset,
+        dataset=kind,
         seed=identity.seed,
         against=identity.against.weights if identity.against else None,
         device=network.facts.device.partition(":")[0],
