@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from bench.contracts import Attack, Classifier, Defense
+from bench.contracts import Attack, Classifier, Dataset, Defense
 from bench.errors import RequestError, unknown
 from bench.spec import NAME
 
@@ -80,12 +80,14 @@ def _origin(cls: type) -> str:
 DEFENSES: Registry[Defense] = Registry("defense")
 ATTACKS: Registry[Attack] = Registry("attack")
 CLASSIFIERS: Registry[Classifier] = Registry("classifier")
+DATASETS: Registry[Dataset] = Registry("dataset")
 
 REGISTRIES: Mapping[str, Registry[Any]] = {
-    registry.family: registry for registry in (DEFENSES, ATTACKS, CLASSIFIERS)
+    registry.family: registry for registry in (DEFENSES, ATTACKS, CLASSIFIERS, DATASETS)
 }
 """Every registry by the name of its family."""
 
 register_defense = DEFENSES.register
 register_attack = ATTACKS.register
 register_classifier = CLASSIFIERS.register
+register_dataset = DATASETS.register

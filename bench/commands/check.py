@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from bench.commands.folders import data_folder
 from bench.conformance import conformance
 from bench.errors import RequestError, unknown
 from bench.plugins.catalog import is_file_name, list_plugins, plugin_source
@@ -28,7 +29,7 @@ def check(plugin: str) -> int:
 
     for family, spec in _plugins(plugin):
         console.print(visible(f"{family} {spec}"), style="bold", markup=False, emoji=False)
-        for description, reason in conformance(family, spec):
+        for description, reason in conformance(family, spec, data_folder(None)):
             failed += bool(reason)
             result = f"FAIL {description}  {reason}" if reason else f"ok   {description}"
             say(console, f"  {result}")
@@ -68,7 +69,7 @@ def _from_source(plugin: str) -> list[tuple[str, str]]:
     if not registered:
         raise RequestError(
             f"{source} registers no plugin: decorate a class with @register_defense('NAME'), "
-            "@register_attack('NAME') or @register_classifier('NAME')"
+            "@register_attack('NAME'), @register_classifier('NAME') or @register_dataset('NAME')"
         )
 
     return registered

@@ -13,7 +13,7 @@ from bench.errors import RequestError
 from bench.machine.devices import choose_device
 from bench.machine.environment import describe_environment
 from bench.progress import say
-from bench.stages.originals import ORIGINALS
+from bench.store.originals import ORIGINALS
 
 
 def doctor(data: Path | None, cache: Path | None) -> None:

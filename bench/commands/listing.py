@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.latency.engines import ENGINES, PRECISIONS
-from bench.plugins.catalog import DATASETS, list_plugins
-from bench.plugins.packages import FAMILIES
+from bench.plugins.catalog import list_plugins
+from bench.plugins.packages import PACKAGES
 from bench.plugins.source import PluginInfo
 from bench.run.presets import preset_names, preset_summary
 from bench.stages.threats import PARAMETERS, THREATS, ThreatKind
@@ -25,11 +25,11 @@ def show(plugins: tuple[str, ...]) -> None:
     """
     console = Console()
     infos = list_plugins(plugins)
-    for family, package in FAMILIES.items():
+    for family, package in PACKAGES.items():
         members = [info for info in infos if info.family == family]
-        console.print(_plugin_table(package.capitalize(), members))
+        title = package.rpartition(".")[2].capitalize()
+        console.print(_plugin_table(title, members))
 
-    _print_names(console, "Data sets", DATASETS)
     _print_names(
         console, "Threat models", {threat.name: _threat(threat) for threat in THREATS.values()}
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.errors import RequestError, unknown
-from bench.plugins.packages import FAMILIES
+from bench.plugins.packages import PACKAGES
 from bench.store.tree import Tree
 from bench.text import LONGEST_NAME, one_line
 
@@ -21,14 +21,14 @@ def new(family: str, name: str) -> None:
     """Write the plugin file NAME.py into the working directory.
 
     Args:
-        family: kind of plugin: `defense`, `attack` or `classifier`.
+        family: kind of plugin: `defense`, `attack`, `classifier` or `dataset`.
         name: name of the plugin, in lower case.
 
     Raises:
         RequestError: the family is unknown, the name cannot be registered, or the file exists.
     """
-    if family not in FAMILIES:
-        raise unknown("plugin family", family, FAMILIES)
+    if family not in PACKAGES:
+        raise unknown("plugin family", family, PACKAGES)
     if not _NAME.fullmatch(name):
         raise RequestError(
             f"'{one_line(name, LONGEST_NAME)}' cannot be a plugin's name: "
@@ -47,4 +47,5 @@ def new(family: str, name: str) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"Wrote {path}. Next:\n  bench check ./{path}")
-    console.print(f"  bench run --plugin ./{path} --{FAMILIES[family]} {name}")
+    option = PACKAGES[family].rpartition(".")[2]
+    console.print(f"  bench run --plugin ./{path} --{option} {name}")

@@ -11,7 +11,7 @@ from typing import Any
 from bench.errors import RequestError
 from bench.machine.device_names import parse_device
 from bench.plugins.catalog import ENTRY_POINT_GROUP, list_plugins, plugin_source
-from bench.plugins.packages import FAMILIES
+from bench.plugins.packages import PACKAGES
 from bench.run.config import RunConfig, read_file, resolve
 from bench.run.config_checks import check_fixed_names, check_plugin_names
 from bench.run.presets import read_preset
@@ -148,7 +148,7 @@ def _own_plugins() -> dict[str, list[str]]:
     Those of plugins from outside are known for certain only after their import.
     """
     infos = list_plugins()
-    return {family: [info.name for info in infos if info.family == family] for family in FAMILIES}
+    return {family: [info.name for info in infos if info.family == family] for family in PACKAGES}
 
 
 def _overrides(request: Request) -> dict[str, Any]:

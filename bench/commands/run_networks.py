@@ -126,10 +126,12 @@ def _by_network(
 def _entry(network: _Network, dataset: str, role: Role, scores: list[Score]) -> Entry:
     identity = network.facts.identity
     name = identity.plugin.name
+    # Of a data set with parameters the name alone: a path is of this machine, and may be private.
+    kind = dataset.partition(":")[0]
     content = network.path.read_bytes()
 
     return Entry(
-        file=f"{dataset}-{name}-{network.key[:8]}-{network.digest[:8]}.safetensors",
+        file=f"{kind}-{name}-{network.key[:8]}-{network.digest[:8]}.safetensors",
         sha256=hashlib.sha256(content).hexdigest(),
         size=len(content),
         key=network.key,
@@ -138,7 +140,7 @@ def _entry(network: _Network, dataset: str, role: Role, scores: list[Score]) -> 
         role="substitute" if role == "substitute" else "",
         name=name,
         spec=identity.plugin.spec,
-        dataset=dataset,
+        dataset=kind,
         seed=identity.seed,
         against=identity.against.weights if identity.against else None,
         device=network.facts.device.partition(":")[0],

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from bench.conformance.attacks import ATTACK_CHECKS
+from bench.conformance.datasets import DATASET_CHECKS
 from bench.conformance.networks import CLASSIFIER_CHECKS, DEFENSE_CHECKS
 from bench.conformance.subject import Check, Subject
 from bench.errors import NotApplicable, PluginFault, RequestError, StorageError
@@ -59,16 +61,18 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
     "defense": (*_ALL, *DEFENSE_CHECKS),
     "classifier": (*_ALL, *CLASSIFIER_CHECKS),
     "attack": (*_ALL, *ATTACK_CHECKS),
+    "dataset": (*_ALL, *DATASET_CHECKS),
 }
 """The checks of each plugin family, in the order in which they run."""
 
 
-def conformance(family: str, spec: Spec | str) -> Iterator[tuple[str, str]]:
+def conformance(family: str, spec: Spec | str, data: Path = Path()) -> Iterator[tuple[str, str]]:
     """Run the suite on one plugin.
 
     Args:
-        family: family of the plugin: `defense`, `attack` or `classifier`.
+        family: family of the plugin: `defense`, `attack`, `classifier` or `dataset`.
         spec: spec of the plugin.
+        data: folder of all data sets, for a data set.
 
     Yields:
         description of a check, and the reason why it failed; the reason is empty if the check
@@ -77,7 +81,7 @@ def conformance(family: str, spec: Spec | str) -> Iterator[tuple[str, str]]:
     Raises:
         RequestError: there is no such plugin, or a parameter is wrong.
     """
-    subject = Subject(family, configure(REGISTRIES[family], spec))
+    subject = Subject(family, configure(REGISTRIES[family], spec), data)
     for check in CHECKS[family]:
         description = inspect.getdoc(check) or check.__name__
         try:

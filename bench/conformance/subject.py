@@ -15,6 +15,7 @@ from bench.plugins.configured import Configured
 from bench.progress import Silent
 from bench.stages.datasets import load_dataset
 from bench.stages.guard import Guarded
+from bench.stages.pixels import Split
 from bench.stages.seeding import seeded
 from bench.stages.train import fitted
 from bench.stages.training import TrainingContext
@@ -58,10 +59,12 @@ class Subject:
     Attributes:
         family: family of the plugin, such as `defense`.
         configured: plugin with its parameters.
+        data: folder of all data sets, for a data set.
     """
 
     family: str
     configured: Configured[Any]
+    data: Path = Path()
 
     @property
     def description(self) -> str:
@@ -72,6 +75,8 @@ class Subject:
     def split(self) -> tuple[Tensor, Tensor]:
         """Training images (n, c, h, w) and labels (n,) of the digits."""
         train = load_dataset("digits", Path()).train
+        if train is None:
+            raise TypeError("the digits have training images")
         return train.images, train.labels
 
     @cached_property
@@ -96,8 +101,7 @@ class Subject:
         return TrainingContext(
             title=self.description,
             data=load_dataset("digits", Path()).info,
-            images=self.split[0],
-            labels=self.split[1],
+            split=Split.of(*self.split),
             seed="conformance",
             progress=Silent(),
             classifier=self.classifier if uses_classifier else None,

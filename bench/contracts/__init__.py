@@ -52,6 +52,7 @@ from __future__ import annotations
 
 from bench.contracts.acceleration import Accelerator, Eager, State
 from bench.contracts.attack import Access, Attack, MinimumNorm
+from bench.contracts.dataset import Dataset, ImageSets, LabelledImages, LoadContext
 from bench.contracts.network import (
     Classifier,
     DataInfo,
@@ -86,12 +87,16 @@ __all__ = [
     "AttackSpecs",
     "Classifier",
     "DataInfo",
+    "Dataset",
     "Defense",
     "DefenseSpec",
     "Eager",
     "FitContext",
     "Fraction",
     "HasStandIns",
+    "ImageSets",
+    "LabelledImages",
+    "LoadContext",
     "MinimumNorm",
     "Mixture",
     "Network",

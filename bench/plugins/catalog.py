@@ -11,23 +11,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from bench.errors import RequestError
-from bench.plugins.packages import FAMILIES, package_folder
+from bench.plugins.packages import PACKAGES, package_folder
 from bench.plugins.source import PluginInfo, plugins_in
-
-DATASETS = {
-    "digits": "scikit-learn's 8x8 scans scaled to 28x28; needs no download",
-    "mnist": (
-        "handwritten digits, 28x28, through torchvision (LeCun, Cortes and Burges; CC BY-SA 3.0)"
-    ),
-    "fashion_mnist": (
-        "articles of clothing, 28x28, through torchvision (arXiv:1708.07747; MIT license)"
-    ),
-    "npz": (
-        "images of your own, npz:file=PATH: arrays x_train, y_train, x_test and y_test, images as "
-        "uint8 or in [0, 1]"
-    ),
-}
-"""The data sets with their descriptions; `bench.stages.datasets` loads them."""
 
 ENTRY_POINT_GROUP = "purification_bench.plugins"
 """The entry points through which other distributions add plugins."""
@@ -52,7 +37,7 @@ def list_plugins(plugins: tuple[str, ...] = ()) -> list[PluginInfo]:
                     f"{taken.origin} and {info.origin}; rename one of them"
                 )
 
-    families = list(FAMILIES)
+    families = list(PACKAGES)
     return sorted(infos.values(), key=lambda info: (families.index(info.family), info.name))
 
 
@@ -97,7 +82,7 @@ def is_file_name(plugin: str) -> bool:
 
 def _source_files(plugins: tuple[str, ...]) -> Iterator[Path]:
     """The files of all built-in, installed and given plugins."""
-    for package in FAMILIES.values():
+    for package in PACKAGES.values():
         yield from builtin_files(package)
     for point in entry_points(group=ENTRY_POINT_GROUP):
         yield plugin_source(point.module)

@@ -165,6 +165,14 @@ def _instance(cls: type[Q], description: str, given: Mapping[str, Any]) -> Q:
             raise unknown(f"parameter of {description}:", name, hints)
         values[name] = typed_value(description, name, hints[name], value)
 
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        has_default = field.default is not field.default_factory  # both are MISSING without one
+        if field.init and not has_default and field.name not in values:
+            name = description.partition("'")[2].rstrip("'")
+            raise RequestError(
+                f"{description} needs parameter {field.name}: write {name}:{field.name}=VALUE"
+            )
+
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:

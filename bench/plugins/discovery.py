@@ -21,7 +21,7 @@ from bench.plugins.catalog import (
 )
 from bench.plugins.code import IMPORT_READS, REGISTERED_BY, code_identity
 from bench.plugins.faults import plugin_request
-from bench.plugins.packages import FAMILIES, package_folder
+from bench.plugins.packages import PACKAGES, package_folder
 from bench.plugins.reads import recorded
 from bench.registry import REGISTRIES
 
@@ -36,7 +36,7 @@ def discover(plugins: Iterable[str] = ()) -> None:
         RequestError: a plugin cannot be found or imported, or two plugins have the same name.
     """
     import_matplotlib()  # before foolbox does, which would obey settings in the working folder
-    for package in FAMILIES.values():
+    for package in PACKAGES.values():
         for path in builtin_files(package):
             _import(f"{package}.{path.stem}")
     for point in entry_points(group=ENTRY_POINT_GROUP):
@@ -60,7 +60,7 @@ def import_plugin(plugin: str) -> str:
     """
     path = plugin_source(plugin)
     package = path.parent.name
-    if package in FAMILIES.values() and path.parent == package_folder(package):
+    if package in PACKAGES.values() and path.parent == package_folder(package):
         _import(f"{package}.{path.stem}")
         return f"{package}.{path.stem}"
 

@@ -8,7 +8,10 @@ from pathlib import Path
 from bench.errors import RequestError
 
 FAMILIES = {"defense": "defenses", "attack": "attacks", "classifier": "classifiers"}
-"""Each plugin family and the package of its built-in plugins."""
+"""Each plugin family whose code decides results, and the package of its built-in plugins."""
+
+PACKAGES = {**FAMILIES, "dataset": "bench.datasets"}
+"""Every plugin family with its package; of a data set only the images decide results."""
 
 ROOT = Path(__file__).parents[2]
 """The folder that this copy of `bench` lies in; the packages of plugins lie beside it."""
@@ -21,7 +24,7 @@ def package_folder(package: str) -> Path:
         RequestError: the package is not installed, or Python finds a folder or file of the same
             name first.
     """
-    installed = ROOT / package
+    installed = ROOT.joinpath(*package.split("."))
     location = _location(package)
     if not installed.is_dir() or location is None:
         raise RequestError(

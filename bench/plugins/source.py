@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import RequestError
-from bench.plugins.packages import FAMILIES
+from bench.plugins.packages import PACKAGES
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _registrations(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
         argument = decorator.args[0]
         function = ast.unparse(decorator.func).rpartition(".")[2]
         family = function.removeprefix("register_")
-        is_registration = function.startswith("register_") and family in FAMILIES
+        is_registration = function.startswith("register_") and family in PACKAGES
         if is_registration and isinstance(argument, ast.Constant):
             yield family, str(argument.value)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.plugins.catalog import DATASETS
+from bench.plugins.catalog import list_plugins
 from bench.report.escapes import markdown_code, markdown_text, python_text, shell_word
 from bench.store.weights import Entry, Score
 
@@ -39,8 +39,10 @@ def model_card(networks: Sequence[Entry]) -> str:
 
 def _datasets(networks: Sequence[Entry]) -> Iterator[str]:
     """A line for each data set."""
+    summaries = {info.name: info.summary for info in list_plugins() if info.family == "dataset"}
     for name in dict.fromkeys(entry.dataset for entry in networks):
-        yield f"- {markdown_code(name)}: {DATASETS.get(name, '')}"
+        summary = summaries.get(name.partition(":")[0], "")
+        yield f"- {markdown_code(name)}: {summary}"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

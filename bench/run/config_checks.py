@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from bench.contracts import Attack
 from bench.errors import RequestError, unknown
 from bench.latency.engines import engines_of, precisions_of
-from bench.plugins.catalog import DATASETS
 from bench.plugins.configured import Configured
+from bench.plugins.packages import FAMILIES
 from bench.registry import REGISTRIES
 from bench.run.config import RunConfig
 from bench.spec import Spec
@@ -34,24 +34,30 @@ def check_fixed_names(config: RunConfig) -> None:
     """Check the names that no plugin adds to.
 
     Raises:
-        RequestError: a data set, threat model, engine or precision is unknown.
+        RequestError: a threat model, engine or precision is unknown, or a data set is the bare name
+            of a file.
     """
-    restricted = [restriction.datasets or () for restriction in config.only.values()]
-    for datasets in (config.datasets, *restricted):
+    for datasets in _datasets(config):
         _check_no_file(datasets)
-        _check_specs("dataset", datasets, DATASETS)
     _check_specs("threat model", config.threats, THREATS)
 
     engines_of(config.latency.engines)
     precisions_of(config.latency.precisions)
 
 
+def _datasets(config: RunConfig) -> list[Collection[str]]:
+    """The data sets of the grid, and those of each restriction."""
+    return [config.datasets, *(given.datasets or () for given in config.only.values())]
+
+
 def _check_no_file(datasets: Collection[str]) -> None:
-    """Check that no data set is given as the bare name of a file."""
+    """Check that no data set is given as the bare name of a file or folder."""
     for dataset in datasets:
+        shown = one_line(dataset, LONGEST_NAME)
         if dataset.endswith(".npz") and ":" not in dataset:
-            shown = one_line(dataset, LONGEST_NAME)
             raise RequestError(f"dataset '{shown}' is a file: write npz:file={shown}")
+        if "/" in dataset and ":" not in dataset:
+            raise RequestError(f"dataset '{shown}' is a folder: write images:path={shown}")
 
 
 def check_plugin_names(config: RunConfig, plugins: PluginNames) -> None:
@@ -65,11 +71,13 @@ def check_plugin_names(config: RunConfig, plugins: PluginNames) -> None:
         RequestError: a plugin is unknown.
     """
     attacks = plugins["attack"]
+    for datasets in _datasets(config):
+        _check_specs("dataset", datasets, plugins["dataset"])
     _check_specs("classifier", config.classifiers, plugins["classifier"])
     _check_specs("defense", config.defenses, plugins["defense"])
     _check_specs("attack", config.attacks, attacks)
 
-    names = [name for family in plugins.values() for name in family]
+    names = [name for family in FAMILIES for name in plugins[family]]
     _check("plugin under [parameters]:", config.parameters, names)
     _check_specs("attack under [attack_eps]:", config.attack_eps, [*attacks, CASCADE])
 

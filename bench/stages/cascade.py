@@ -25,6 +25,7 @@ from bench.stages.cascade_models import learned_model, model_through, stand_ins_
 from bench.stages.cascade_state import Kept
 from bench.stages.context import TaskContext
 from bench.stages.crafting import minimise, perturb
+from bench.stages.learned_stand_in import FITTED_IMAGES
 from bench.stages.predict import guarded_pipeline
 from bench.stages.probe import margins
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
@@ -230,10 +231,16 @@ class CascadeStep(Task):
 
         with plugin_call(f"{description} (adaptive, {self._name})"):
             if member.through == "learned" and self.train is not None:
-                training, _ = context.images(self.train)
+                training = context.training(self.train).pixels.first(FITTED_IMAGES)
+                if not len(training):
+                    raise NotApplicable("the data set has no training images to fit a network to")
                 with seeded(context.device, self.key, "learned"):
                     model: AttackedModel | NoGradient = learned_model(
-                        purifier, classifier, training, self.eps, self._norm
+                        purifier,
+                        classifier,
+                        training.to(context.device),
+                        self.eps,
+                        self._norm,
                     )
             else:
                 offered = stand_ins_of(description, purifier) if member.stand_in else {}

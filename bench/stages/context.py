@@ -16,8 +16,9 @@ from bench.errors import PluginFault, StorageError
 from bench.plugins.faults import plugin_call
 from bench.progress import Reporter
 from bench.spec import Spec
-from bench.stages.datasets import Dataset, Split, load_dataset
+from bench.stages.datasets import LoadedDataset, load_dataset
 from bench.stages.guard import Guarded
+from bench.stages.pixels import Split
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef
 from bench.store.artifacts import Artifact, ArtifactStore, Tensors, digest_of
 
@@ -54,37 +55,50 @@ class TaskContext:
         self.store = store
         self.data = data
         self.progress = progress
-        self._splits: dict[SplitRef, Split] = {}
+        self._images: dict[SplitRef, tuple[Tensor, Tensor]] = {}
+        self._training: dict[SplitRef, Split] = {}
         self._networks: dict[tuple[str, Spec, DataInfo], _Loaded] = {}
         self._used: set[tuple[str, Spec, DataInfo]] = set()
         self._references: dict[tuple[str, int | None], SplitRef] = {}
 
-    def dataset(self, name: str) -> Dataset:
+    def dataset(self, name: str) -> LoadedDataset:
         """The data set of that name, on the CPU.
 
         Raises:
             RequestError: the name is unknown, or the data set cannot be downloaded.
         """
-        return load_dataset(name, self.data)
+        return load_dataset(name, self.data, self.progress)
 
     def split(self, name: str, n: int | None) -> SplitRef:
         """A reference to the first n test images, or to the training images if n is None."""
         if (name, n) not in self._references:
             dataset = self.dataset(name)
-            digest = _part(dataset, n).digest
-            self._references[name, n] = SplitRef(name, n, digest, dataset.info)
+            part = _training(dataset) if n is None else dataset.test_images(n)
+            self._references[name, n] = SplitRef(name, n, part.digest, dataset.info)
 
         return self._references[name, n]
 
     def images(self, split: SplitRef) -> tuple[Tensor, Tensor]:
-        """Images (n, channels, height, width) in [0, 1] and labels (n,), on the device."""
-        if split not in self._splits:
-            part = _part(self.dataset(split.dataset), split.n)
-            images = part.images.to(self.device)
-            labels = part.labels.to(self.device)
-            self._splits[split] = Split(images, labels, part.digest)
+        """Test images, float32 (n, c, h, w) in [0, 1], and labels, int64 (n,), on the device."""
+        if split not in self._images:
+            if split.n is None:
+                raise ValueError("the training images come from training()")
+            part = self.dataset(split.dataset).test_images(split.n)
+            self._images[split] = (part.images.to(self.device), part.labels.to(self.device))
 
-        return self._splits[split].images, self._splits[split].labels
+        return self._images[split]
+
+    def training(self, split: SplitRef) -> Split:
+        """Training images with their labels, which are on the device; none may be there.
+
+        The images are on the device too, unless they lie in a memory-mapped file.
+        """
+        if split not in self._training:
+            part = _training(self.dataset(split.dataset))
+            pixels = part.pixels.on(self.device)
+            self._training[split] = Split(pixels, part.labels.to(self.device))
+
+        return self._training[split]
 
     def network(self, reference: NetworkRef) -> nn.Module:
         """The trained network on the device: frozen, in evaluation mode, its output unchecked.
@@ -208,9 +222,11 @@ def _state_of(module: nn.Module) -> tuple[Any, ...]:
     return digest_of(weights_of(module)), layers, frozen
 
 
-def _part(dataset: Dataset, n: int | None) -> Split:
-    """The first n test images, or the training images if n is None."""
-    return dataset.train if n is None else dataset.test_images(n)
+def _training(dataset: LoadedDataset) -> Split:
+    """The training images; none for a data set that only evaluates."""
+    if dataset.train is not None:
+        return dataset.train
+    return Split.of(torch.zeros(0, *dataset.info.shape), torch.zeros(0, dtype=torch.int64))
 
 
 def weights_of(module: nn.Module) -> Tensors:

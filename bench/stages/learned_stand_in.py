@@ -58,7 +58,7 @@ def learned_stand_in(
     Args:
         purifier: map from images to images of the same shape.
         classifier: map from images to logits, through which gradients pass.
-        images: training images, float32 (n, c, h, w) in [0, 1].
+        images: training images, float32 (n, c, h, w) in [0, 1], at least one.
         eps: size of the noise, on the [0, 1] scale.
         norm: norm of the noise.
     """

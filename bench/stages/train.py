@@ -81,7 +81,7 @@ class Train(Task):
             module = fitted(plugin, self.description, fit_context, context.device)
 
         quality = {}
-        if isinstance(self.plugin.plugin, Classifier):
+        if isinstance(self.plugin.plugin, Classifier) and len(fit_context.split):
             with seeded(context.device, self.key, "check"):
                 quality = check_classifier(self.description, module, fit_context)
 
@@ -102,14 +102,12 @@ class Train(Task):
 
     def _fit_context(self, context: TaskContext) -> TrainingContext:
         """The context that the plugin's `fit` is given."""
-        images, labels = context.images(self.split)
         subject = f"{self.role} {self.description}".strip()
 
         return TrainingContext(
             title=f"train {subject} on {self.split.dataset}",
             data=self.split.info,
-            images=images,
-            labels=labels,
+            split=context.training(self.split),
             seed=self.key,
             progress=context.progress,
             classifier=context.network(self.against) if self.against else None,
@@ -161,8 +159,8 @@ def check_classifier(
         PluginFault: the accuracy is below twice the chance level (or, for few classes, below the
             middle between chance and 1), so the training failed.
     """
-    images = context.images[:_CHECKED_IMAGES]
-    labels = context.labels[:_CHECKED_IMAGES]
+    labels = context.split.labels[:_CHECKED_IMAGES]
+    images = context.split.pixels.first(_CHECKED_IMAGES).to(labels.device)
 
     logits = Guarded(description, module, context.data.classes)(images)
     accuracy = float((logits.argmax(1) == labels).float().mean())

@@ -15,6 +15,7 @@ from bench.progress import Reporter, Step
 from bench.registry import ATTACKS
 from bench.spec import Spec
 from bench.stages.crafting import perturb
+from bench.stages.pixels import Split
 from bench.store.keys import derived_seed
 
 _HISTORY_POINTS = 200
@@ -27,8 +28,7 @@ class TrainingContext:
     Args:
         title: title of the training in progress and messages.
         data: image shape and number of classes.
-        images: training images, float32 (n, c, h, w) in [0, 1], on the device.
-        labels: int64 (n,), their classes.
+        split: training images with their labels, which are on the device.
         seed: content key that the order of the images is derived from.
         progress: reporter that shows the steps.
         classifier: trained classifier, for a defense with `uses_classifier`; else None.
@@ -36,8 +36,7 @@ class TrainingContext:
 
     Attributes:
         data: image shape and number of classes.
-        images: training images, on the device.
-        labels: classes of the training images.
+        split: training images with their labels.
         history: losses by name, as (step, value) pairs, at most about 200 of each.
     """
 
@@ -46,16 +45,14 @@ class TrainingContext:
         *,
         title: str,
         data: DataInfo,
-        images: Tensor,
-        labels: Tensor,
+        split: Split,
         seed: str,
         progress: Reporter,
         classifier: nn.Module | None = None,
         max_steps: int | None = None,
     ) -> None:
         self.data = data
-        self.images = images
-        self.labels = labels
+        self.split = split
         self.history: dict[str, list[tuple[int, float]]] = {}
         self._title = title
         self._seed = seed
@@ -69,7 +66,8 @@ class TrainingContext:
 
     def steps_in(self, epochs: int, batch_size: int) -> int:
         """See `FitContext.steps_in`."""
-        return epochs * (len(self.labels) // min(batch_size, len(self.labels)))
+        images = len(self.split)
+        return epochs * (images // min(batch_size, images)) if images else 0
 
     @property
     def classifier(self) -> nn.Module:
@@ -93,13 +91,17 @@ class TrainingContext:
         if (steps is None) == (epochs is None):
             raise ValueError("batches() takes exactly one of steps and epochs")
 
-        batch_size = min(batch_size, len(self.labels))
+        if not len(self.split):
+            raise PluginFault(
+                f"{self._title}: the data set has no training images, and this network is trained"
+            )
+        batch_size = min(batch_size, len(self.split))
         total = steps if steps is not None else self.steps_in(epochs or 0, batch_size)
         indices = self._batch_indices(batch_size)
 
         for _ in self.steps(total):
             index = next(indices)
-            yield self.images[index], self.labels[index]
+            yield self.split.pixels.at(index), self.split.labels[index]
 
     def steps(self, total: int) -> Iterator[int]:
         """See `FitContext.steps`."""
@@ -137,14 +139,13 @@ class TrainingContext:
 
     def _batch_indices(self, batch_size: int) -> Iterator[Tensor]:
         """Image indices (batch_size,) of full batches without end, shuffled anew in every epoch."""
-        generator = torch.Generator(device=self.images.device)
+        device = self.split.labels.device
+        generator = torch.Generator(device=device)
         generator.manual_seed(derived_seed(self._seed, "order", self._orders_given))
         self._orders_given += 1
 
         while True:
-            shuffled = torch.randperm(
-                len(self.labels), generator=generator, device=self.images.device
-            )
+            shuffled = torch.randperm(len(self.split), generator=generator, device=device)
             yield from shuffled[: len(shuffled) // batch_size * batch_size].split(batch_size)
 
     def _record(self, step: Step, *, last: bool) -> None:

@@ -17,6 +17,7 @@ from bench.progress import Silent
 from bench.registry import ATTACKS, CLASSIFIERS
 from bench.stages.crafting import perturb
 from bench.stages.datasets import load_dataset
+from bench.stages.pixels import Split
 from bench.stages.seeding import seeded
 from bench.stages.train import fitted
 from bench.stages.training import TrainingContext
@@ -61,8 +62,7 @@ def recording_context(
     context = RecordingContext(
         title="x",
         data=info,
-        images=torch.rand(n, *info.shape),
-        labels=torch.arange(n) % info.classes,
+        split=Split.of(torch.rand(n, *info.shape), torch.arange(n) % info.classes),
         seed="s",
         progress=Silent(),
         max_steps=max_steps,
@@ -91,8 +91,10 @@ def test_the_network_learns_from_the_attacked_images(monkeypatch: pytest.MonkeyP
     context = TrainingContext(
         title="x",
         data=INFO,
-        images=torch.arange(40.0).remainder(2).view(-1, 1, 1, 1).expand(-1, 1, 8, 8),
-        labels=torch.arange(40) % 2,
+        split=Split.of(
+            torch.arange(40.0).remainder(2).view(-1, 1, 1, 1).expand(-1, 1, 8, 8),
+            torch.arange(40) % 2,
+        ),
         seed="s",
         progress=Silent(),
     )
@@ -149,8 +151,7 @@ def trained(spec: str) -> tuple[float, float]:
     context = TrainingContext(
         title="x",
         data=data.info,
-        images=data.train.images[:640],
-        labels=data.train.labels[:640],
+        split=Split.of(data.train.images[:640], data.train.labels[:640]),
         seed="s0",
         progress=Silent(),
     )

@@ -13,6 +13,7 @@ from bench.contracts import DataInfo
 from bench.plugins.configured import configure
 from bench.progress import Silent
 from bench.registry import CLASSIFIERS
+from bench.stages.pixels import Split
 from bench.stages.training import TrainingContext
 from classifiers.vgg16 import VGG16
 
@@ -24,8 +25,7 @@ def context() -> TrainingContext:
     return TrainingContext(
         title="x",
         data=INFO,
-        images=torch.rand(8, 1, 28, 28),
-        labels=torch.arange(8),
+        split=Split.of(torch.rand(8, 1, 28, 28), torch.arange(8)),
         seed="s",
         progress=Silent(),
         max_steps=1,

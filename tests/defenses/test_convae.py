@@ -13,6 +13,7 @@ from bench.contracts import DataInfo, Spec
 from bench.plugins.configured import configure
 from bench.progress import Silent
 from bench.registry import ATTACKS, DEFENSES
+from bench.stages.pixels import Split
 from bench.stages.training import TrainingContext
 from defenses.convae import ConvAE
 
@@ -40,8 +41,7 @@ def linear_problem() -> TrainingContext:
     return TrainingContext(
         title="x",
         data=DataInfo((1, 8, 8), 2),
-        images=torch.rand(64, 1, 8, 8).mul_(0.5).add_(0.25),
-        labels=torch.arange(64) % 2,
+        split=Split.of(torch.rand(64, 1, 8, 8).mul_(0.5).add_(0.25), torch.arange(64) % 2),
         seed="s",
         progress=Silent(),
         classifier=nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).requires_grad_(False).eval(),
@@ -56,11 +56,11 @@ def test_it_learns_to_undo_the_attack_it_is_trained_on() -> None:
     settings.fit(module, context)
     losses = [value for _, value in context.history["mse"]]
     assert losses[-1] < 0.3 * losses[0]
-    attacked = context.adversarial(Spec("fgsm"), context.images, context.labels, 0.2)
+    attacked = context.adversarial(Spec("fgsm"), context.split.images, context.split.labels, 0.2)
     with torch.no_grad():
         recovered = module.eval()(attacked)
-    assert float(((recovered - context.images) ** 2).mean()) < 0.5 * float(
-        ((attacked - context.images) ** 2).mean()
+    assert float(((recovered - context.split.images) ** 2).mean()) < 0.5 * float(
+        ((attacked - context.split.images) ** 2).mean()
     )
 
 
@@ -94,9 +94,11 @@ def test_a_pool_trains_as_well_as_batches_attacked_afresh() -> None:
         settings = ConvAE(width=8, steps=120, batch_size=32, eps=0.2, learning_rate=3e-3, pool=pool)
         module = settings.build(context.data).train()
         settings.fit(module, context)
-        attacked = context.adversarial(Spec("fgsm"), context.images, context.labels, 0.2)
+        attacked = context.adversarial(
+            Spec("fgsm"), context.split.images, context.split.labels, 0.2
+        )
         with torch.no_grad():
-            return float(((module.eval()(attacked) - context.images) ** 2).mean())
+            return float(((module.eval()(attacked) - context.split.images) ** 2).mean())
 
     assert error(64) < 1.25 * error(None)
 

@@ -9,6 +9,7 @@ from torch.nn.functional import one_hot
 
 from bench.contracts import DataInfo
 from bench.progress import Silent
+from bench.stages.pixels import Split
 from bench.stages.training import TrainingContext
 from defenses._conditional_vae import ConditionalVAE
 from defenses.puvae import PuVAE
@@ -79,8 +80,7 @@ def test_the_classifiers_cross_entropy_reaches_the_weights() -> None:
     context = TrainingContext(
         title="x",
         data=INFO,
-        images=torch.rand(10, 1, 28, 28),
-        labels=torch.arange(10),
+        split=Split.of(torch.rand(10, 1, 28, 28), torch.arange(10)),
         seed="s",
         progress=Silent(),
         classifier=classifier,

@@ -91,7 +91,7 @@ def write_examples(files: Mapping[str, str]) -> None:
     """
     for name, text in files.items():
         Path(name).write_text(text, encoding="utf-8")
-    for family in ("defense", "attack", "classifier"):
+    for family in ("defense", "attack", "classifier", "dataset"):
         new(family, f"my_{family}")
     Path("weights.safetensors").touch()
     shutil.copy(ROOT / "bench" / "run" / "presets" / "quick.toml", "my.toml")

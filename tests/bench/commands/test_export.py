@@ -81,9 +81,20 @@ def test_nothing_is_written_through_a_link(
 
 @pytest.mark.parametrize("value", ["../../up", "/tmp/up", "m" * 3_000, "<b>`|$(x)"])
 def test_a_data_set_that_is_no_name_is_refused(value: str, export: Export, tmp_path: Path) -> None:
-    done = export(dataset=f"x:std=[{value}]")
+    done = export(dataset=value)
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert {path.name for path in tmp_path.iterdir()} == {"cache", "run"}
+
+
+def test_of_a_data_set_with_a_path_the_name_alone_is_handed_on(
+    export: Export, tmp_path: Path
+) -> None:
+    done = export(dataset="npz:file=[/home/me/secret.npz]")
+    assert done.code == 0, done.err
+    (weights,) = (path for path in tmp_path.iterdir() if path.name not in ("cache", "run"))
+    texts = [path.read_text() for path in weights.iterdir() if path.suffix != ".safetensors"]
+    assert not any("secret" in text for text in (*texts, *map(str, weights.iterdir())))
+    assert any('"npz"' in text for text in texts)
 
 
 def without(path: str, value: Any = ...) -> dict[str, Any]:

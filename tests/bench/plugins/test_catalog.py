@@ -10,6 +10,7 @@ import pytest
 
 from bench.errors import RequestError
 from bench.plugins.catalog import list_plugins
+from bench.plugins.packages import PACKAGES
 from bench.plugins.parameters import json_value
 from bench.plugins.source import PluginInfo, plugins_in
 from bench.registry import REGISTRIES
@@ -21,7 +22,7 @@ def test_the_catalog_lists_exactly_the_registered_plugins() -> None:
         (family, name)
         for family, registry in REGISTRIES.items()
         for name in registry
-        if registry.get(name).__module__.split(".")[0] in ("defenses", "attacks", "classifiers")
+        if registry.get(name).__module__.rpartition(".")[0] in PACKAGES.values()
     }
     assert listed == built_in
 
@@ -32,7 +33,10 @@ def test_summary_parameters_and_defaults_are_those_of_the_class(info: PluginInfo
     fields = [field.name for field in dataclasses.fields(cls)]
     assert [name for name, _ in info.parameters] == fields
     assert info.summary == (inspect.getdoc(cls) or "").splitlines()[0]
-    defaults = {field.name: json_value(field.default) for field in dataclasses.fields(cls)}
+    defaults = {
+        field.name: "" if field.default is dataclasses.MISSING else json_value(field.default)
+        for field in dataclasses.fields(cls)
+    }
     for name, default in info.parameters:
         written = "none" if defaults[name] is None else defaults[name]
         if "*" in default or "/" in default:

@@ -96,7 +96,9 @@ def test_a_value_of_the_type_is_accepted(cls: type, name: str, value: object) ->
 
 def test_every_registered_plugin_is_accepted() -> None:
     for info in list_plugins():
-        check_declarations(info.name, configure(REGISTRIES[info.family], info.name).plugin)
+        needed = [f"{name}=x" for name, default in info.parameters if not default]
+        spec = ":".join([info.name, *needed])
+        check_declarations(info.name, configure(REGISTRIES[info.family], spec).plugin)
 
 
 @pytest.mark.parametrize("kind", KINDS)

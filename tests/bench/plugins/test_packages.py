@@ -15,7 +15,7 @@ import pytest
 import bench
 from bench.errors import RequestError
 from bench.plugins import packages
-from bench.plugins.packages import FAMILIES, package_folder
+from bench.plugins.packages import FAMILIES, PACKAGES, package_folder
 
 ROOT = Path(bench.__file__).parents[1]
 COMMAND = [sys.executable, "-c", "from bench.entry import main; main()"]
@@ -59,9 +59,10 @@ def check_message(done: subprocess.CompletedProcess[str], shadower: Path, noun: 
     assert "choose from" not in line
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_packages_lie_beside_bench(family: str) -> None:
-    assert package_folder(FAMILIES[family]) == ROOT.resolve() / FAMILIES[family]
+@pytest.mark.parametrize("family", PACKAGES)
+def test_the_packages_lie_beside_bench_or_in_it(family: str) -> None:
+    package = PACKAGES[family]
+    assert package_folder(package) == ROOT.resolve().joinpath(*package.split("."))
 
 
 @pytest.mark.parametrize(

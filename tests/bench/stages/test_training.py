@@ -9,6 +9,7 @@ from torch import nn
 from bench.contracts import DataInfo
 from bench.errors import PluginFault
 from bench.progress import Silent
+from bench.stages.pixels import Split
 from bench.stages.training import TrainingContext
 
 
@@ -16,8 +17,7 @@ def context(n: int = 10, **changes: object) -> TrainingContext:
     arguments: dict[str, object] = {
         "title": "train x",
         "data": DataInfo((1, 2, 2), 2),
-        "images": torch.arange(4.0 * n).view(n, 1, 2, 2) / (4 * n),
-        "labels": torch.arange(n) % 2,
+        "split": Split.of(torch.arange(4.0 * n).view(n, 1, 2, 2) / (4 * n), torch.arange(n) % 2),
         "seed": "key",
         "progress": Silent(),
     }
@@ -30,7 +30,7 @@ def test_an_epoch_shows_every_image_once_and_batches_are_full() -> None:
     for epoch in range(3):
         seen = torch.cat([images for images, _ in batches[2 * epoch : 2 * epoch + 2]])
         assert sorted(seen.flatten(1)[:, 0].tolist()) == sorted(
-            context().images.flatten(1)[:, 0].tolist()
+            context().split.images.flatten(1)[:, 0].tolist()
         )
     assert not torch.equal(batches[0][0], batches[2][0])
 
@@ -46,6 +46,13 @@ def test_the_order_is_that_of_the_seed() -> None:
 def test_steps_may_be_cut_and_a_large_batch_is_cut_to_the_data() -> None:
     assert len(list(context(max_steps=2).batches(4, steps=100))) == 2
     assert len(next(iter(context().batches(1000, steps=1)))[1]) == 10
+
+
+def test_a_data_set_without_training_images_trains_nothing() -> None:
+    nothing = context(n=0)
+    assert nothing.steps_in(3, 5) == 0
+    with pytest.raises(PluginFault, match="train x: the data set has no training images"):
+        next(iter(nothing.batches(5, epochs=1)))
 
 
 def test_exactly_one_of_steps_and_epochs() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import RequestError
-from bench.stages.originals import OriginalFile, OriginalSet
+from bench.store.originals import OriginalFile, OriginalSet
 from bench.text import one_line
 
 

@@ -18,9 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torchvision.datasets import utils
 
+from bench.contracts import DataInfo
+from bench.datasets._idx import original_images
 from bench.errors import RequestError
-from bench.stages.datasets import load_dataset, original_dataset
-from bench.stages.originals import ORIGINALS, OriginalFile, OriginalSet
+from bench.stages.datasets import LoadedDataset, load_dataset
+from bench.stages.image_sets import checked_splits
+from bench.store.originals import ORIGINALS, OriginalFile, OriginalSet
 from tests.plugins.kinds import assert_clean
 
 SHAPES = {
@@ -40,6 +43,14 @@ def content_of(name: str, seed: int = 0) -> bytes:
     else:
         array = np.arange(shape[0]) % 10
     return header + array.astype(np.uint8).tobytes()
+
+
+def original_dataset(original: OriginalSet, folder: Path) -> LoadedDataset:
+    """The data set of original files, in their order."""
+    train, test, names = checked_splits(original_images(original, folder))
+    assert train is not None
+    info = DataInfo(test.pixels.shape, 1 + int(train.labels.max()))
+    return LoadedDataset(original.dataset, info, train, test, names)
 
 
 CONTENTS = {name: content_of(name) for name in SHAPES}
@@ -286,7 +297,7 @@ def test_a_file_that_may_not_be_read_is_refused(
         raise PermissionError(13, "Permission denied", str(path))
 
     put(raw)
-    monkeypatch.setattr("bench.stages.originals.read_bytes", refuse)
+    monkeypatch.setattr("bench.store.originals.read_bytes", refuse)
     with pytest.raises(RequestError, match=r"\(Permission denied\)"):
         original_dataset(original, tmp_path)
 
