@@ -34,7 +34,7 @@ _LOSSES: Mapping[str, Loss] = {
 _TARGET_CLASSES = 9
 
 _BY_LUCK = 0.99
-"""Share of draws of an image that one draw too few of a randomized model breaks; below 1."""
+"""Share of the draws noted for an image that a further call classified correctly; below 1."""
 
 
 @register_attack("apgd")

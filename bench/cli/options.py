@@ -43,7 +43,7 @@ Datasets = Annotated[
     option(
         "--datasets",
         "NAMES",
-        "Names of image sets to train and test on: digits, mnist, fashion_mnist.",
+        "Data sets to train and test on, such as digits,mnist or images:path=FOLDER.",
     ),
 ]
 Classifiers = Annotated[

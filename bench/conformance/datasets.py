@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 from bench.conformance.subject import Check, Subject
-from bench.errors import PluginFault, RequestError
-from bench.progress import Silent
-from bench.stages.datasets import LoadedDataset, loaded_dataset
-from bench.stages.loading import LoadingContext
-
-
-def _loaded(subject: Subject) -> LoadedDataset:
-    """The data set, loaded now.
-
-    Raises:
-        PluginFault: it cannot be loaded, or its images or labels have another form.
-    """
-    context = LoadingContext(subject.description, subject.data, Silent())
-    try:
-        return loaded_dataset(subject.configured, context)
-    except RequestError as error:
-        raise PluginFault(str(error)) from error
+from bench.errors import NotApplicable, PluginFault, RequestError
+from bench.stages.datasets import LoadedDataset
 
 
 def _sound(subject: Subject) -> None:
     """Images are uint8 or in [0, 1], of one shape; labels are integers from 0 on."""
-    _loaded(subject)
+    try:
+        _ = subject.dataset
+    except RequestError as error:
+        raise PluginFault(str(error)) from error
+
+
+def _loaded(subject: Subject) -> LoadedDataset:
+    """The data set.
+
+    Raises:
+        NotApplicable: it cannot be loaded, which the first check says.
+    """
+    try:
+        return subject.dataset
+    except RequestError as error:
+        raise NotApplicable(str(error)) from error
 
 
 def _all_classes(subject: Subject) -> None:
     """Every class has a training image, where there are any, else a test image."""
     data = _loaded(subject)
     part = data.test if data.train is None else data.train
-    missing = [
-        label for label in range(data.info.classes) if not bool((part.labels == label).any())
-    ]
+    counts = part.labels.bincount(minlength=data.info.classes)
+    missing = (counts == 0).nonzero().flatten().tolist()
     if missing:
         name = "test" if data.train is None else "training"
         raise PluginFault(f"class {missing[0]} of {data.info.classes} has no {name} image")
@@ -41,7 +40,7 @@ def _all_classes(subject: Subject) -> None:
 
 def _repeatable(subject: Subject) -> None:
     """Two calls of `load` give the same images in the same order."""
-    first, second = _loaded(subject), _loaded(subject)
+    first, second = _loaded(subject), subject.load()
     pairs = [(first.test, second.test)]
     if first.train is not None and second.train is not None:
         pairs.append((first.train, second.train))

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from bench.plugins.configured import Configured
 from bench.progress import Silent
-from bench.stages.datasets import load_dataset
+from bench.stages.datasets import LoadedDataset, load_dataset, loaded_dataset
 from bench.stages.guard import Guarded
+from bench.stages.loading import LoadingContext
 from bench.stages.pixels import Split
 from bench.stages.seeding import seeded
 from bench.stages.train import fitted
@@ -70,6 +71,20 @@ class Subject:
     def description(self) -> str:
         """Family and spec of the plugin, as messages name it."""
         return f"{self.family} {self.configured.label}"
+
+    @cached_property
+    def dataset(self) -> LoadedDataset:
+        """The data set under test, loaded once.
+
+        Raises:
+            RequestError: it cannot be loaded, or its images or labels have another form.
+        """
+        return self.load()
+
+    def load(self) -> LoadedDataset:
+        """The data set under test, loaded now; errors as those of `dataset`."""
+        context = LoadingContext(self.description, self.data, Silent())
+        return loaded_dataset(self.configured, context)
 
     @cached_property
     def split(self) -> tuple[Tensor, Tensor]:

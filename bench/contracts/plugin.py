@@ -8,7 +8,7 @@ from typing import ClassVar
 
 
 class Plugin:
-    """Base of defenses, attacks and classifiers.
+    """Base of defenses, attacks, classifiers and data sets.
 
     Attributes:
         version: version of the plugin's mathematics, 1 by default. Raise it when a change alters

@@ -34,11 +34,11 @@ def check_fixed_names(config: RunConfig) -> None:
     """Check the names that no plugin adds to.
 
     Raises:
-        RequestError: a threat model, engine or precision is unknown, or a data set is the bare name
-            of a file.
+        RequestError: a threat model, engine or precision is unknown, or a data set is the bare path
+            of a file or folder.
     """
     for datasets in _datasets(config):
-        _check_no_file(datasets)
+        _check_no_path(datasets)
     _check_specs("threat model", config.threats, THREATS)
 
     engines_of(config.latency.engines)
@@ -50,8 +50,8 @@ def _datasets(config: RunConfig) -> list[Collection[str]]:
     return [config.datasets, *(given.datasets or () for given in config.only.values())]
 
 
-def _check_no_file(datasets: Collection[str]) -> None:
-    """Check that no data set is given as the bare name of a file or folder."""
+def _check_no_path(datasets: Collection[str]) -> None:
+    """Check that no data set is given as the bare path of a file or folder."""
     for dataset in datasets:
         shown = one_line(dataset, LONGEST_NAME)
         if dataset.endswith(".npz") and ":" not in dataset:

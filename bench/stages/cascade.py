@@ -22,7 +22,7 @@ from bench.plugins.faults import plugin_call
 from bench.records.cell import CascadeMember
 from bench.stages.cascade_budgets import AttackedThrough
 from bench.stages.cascade_models import learned_model, model_through, stand_ins_of
-from bench.stages.cascade_state import Kept
+from bench.stages.cascade_state import Cost, Kept
 from bench.stages.context import TaskContext
 from bench.stages.crafting import minimise, perturb
 from bench.stages.learned_stand_in import FITTED_IMAGES
@@ -170,7 +170,7 @@ class CascadeStep(Task):
 
         state = Kept.of(context.adversarial_set(self.previous), images.device)
         standing = torch.nonzero(state.wrong < 1).flatten()
-        cost = _Cost()
+        cost = Cost()
         reason = ""
         try:
             candidates = self._candidates(context, self.member, state.adversarial, standing, cost)
@@ -199,7 +199,7 @@ class CascadeStep(Task):
         member: MemberAttack,
         kept: Tensor,
         standing: Tensor,
-        cost: _Cost,
+        cost: Cost,
     ) -> Tensor:
         """The member's adversarial versions of the standing images; `kept` are those so far.
 
@@ -289,15 +289,3 @@ class CascadeStep(Task):
         """The positions of batches and the indices of their images."""
         for start in range(0, len(index), self.batch_size):
             yield start, index[start : start + self.batch_size]
-
-
-@dataclass
-class _Cost:
-    """Images that passed the attacked model, forward and backward."""
-
-    forward: int = 0
-    backward: int = 0
-
-    def add(self, model: AttackedModel | NoGradient) -> None:
-        self.forward += model.forward_images
-        self.backward += model.backward_images

@@ -1,4 +1,4 @@
-"""What a cascade keeps from step to step: the worst image so far of each test image."""
+"""What a cascade keeps: the worst image so far of each test image, and the cost of a step."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from bench.stages.surrogates import AttackedModel, NoGradient
 from bench.store.artifacts import Tensors
 
 
@@ -59,3 +60,21 @@ class Kept:
         arrays = {name: tensor.cpu().numpy() for name, tensor in vars(self).items()}
         unknown = torch.full((len(self.wrong),), float("nan")).numpy()
         return {**arrays, "gradient_norm": unknown}
+
+
+@dataclass
+class Cost:
+    """Images that passed the attacked model.
+
+    Attributes:
+        forward: number of images that were classified.
+        backward: number of images through which a gradient was taken.
+    """
+
+    forward: int = 0
+    backward: int = 0
+
+    def add(self, model: AttackedModel | NoGradient) -> None:
+        """Add what a model counted."""
+        self.forward += model.forward_images
+        self.backward += model.backward_images

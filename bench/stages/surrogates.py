@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,20 +13,8 @@ from torch.nn.functional import log_softmax
 from bench.contracts import Mixture
 from bench.contracts.stand_in import StandInFunction
 from bench.errors import NotApplicable
+from bench.stages.generators import CountedGenerator, Generator, generates
 from bench.stages.seeding import seeded
-
-
-class Generator(Protocol):
-    """A purifier's generator of images, as an attack on its codes sees it.
-
-    Attributes:
-        latent: dimension of the codes.
-    """
-
-    latent: int
-
-    def generate(self, z: Tensor) -> Tensor:
-        """Images (n, channels, height, width) of codes (n, latent)."""
 
 
 class AttackedModel(nn.Module):
@@ -57,7 +45,7 @@ class AttackedModel(nn.Module):
         self.start: Tensor | None = None
         self.draw: KnownDraw | None = None
         self.generator: Generator | None = None
-        if purifier is not None and _generates(purifier):
+        if purifier is not None and generates(purifier):
             self.generator = CountedGenerator(purifier, self)
         self.calls = 0
         self.forward_images = 0
@@ -280,29 +268,6 @@ class KnownDraw:
 def fixed_draw(seed: int, start: int) -> tuple[object, ...]:
     """The parts from which the random numbers of a fixed draw of a batch are seeded."""
     return "fixed draw", seed, start
-
-
-def _generates(purifier: nn.Module | None) -> bool:
-    return hasattr(purifier, "generate") and hasattr(purifier, "latent")
-
-
-class CountedGenerator:
-    """A generator of images from codes whose calls count as those of a model under attack.
-
-    Attributes:
-        latent: dimension of the codes.
-    """
-
-    def __init__(self, generator: nn.Module, model: AttackedModel) -> None:
-        self.latent = int(generator.latent)  # type: ignore[arg-type]
-        self._generator = generator
-        self._model = model
-
-    def generate(self, z: Tensor) -> Tensor:
-        """Images (n, channels, height, width) of codes (n, latent)."""
-        images: Tensor = self._generator.generate(z)  # type: ignore[operator]
-        self._model.count(images)
-        return images
 
 
 class _Replaced(torch.autograd.Function):
