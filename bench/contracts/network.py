@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
@@ -109,6 +109,29 @@ class Network(Plugin, ABC):
     stochastic: ClassVar[bool] = False
     independent_draws: ClassVar[bool] = False
     inference_parameters: ClassVar[frozenset[str]] = frozenset()
+    _members: Mapping[Spec, Plugin]
+
+    def member(self, spec: Spec) -> Network:
+        """The plugin of a defense or classifier that a parameter names, for a chain or an ensemble.
+
+        Its `build` gives an untrained module; `FitContext.build` gives the trained one.
+
+        Args:
+            spec: value of a parameter of type `DefenseSpec` or `ClassifierSpec`, or one of several.
+
+        Raises:
+            KeyError: no parameter holds this spec, or the harness has not configured this plugin.
+        """
+        member = getattr(self, "_members", {})[spec]
+        if not isinstance(member, Network):
+            raise KeyError(f"{spec} is neither a defense nor a classifier")
+        return member
+
+    def with_members(self, members: Mapping[Spec, Plugin]) -> Self:
+        """A copy that knows the plugins that its parameters name; the harness makes it."""
+        known = copy.copy(self)
+        object.__setattr__(known, "_members", members)
+        return known
 
     @abstractmethod
     def build(self, data: DataInfo) -> nn.Module:

@@ -45,6 +45,15 @@ AttackSpecs = Annotated[tuple[Spec, ...], SpecOf("attack")]
 DefenseSpec = Annotated[Spec, SpecOf("defense")]
 """One defense, such as `puvae:noise=0.2`; see `bench.contracts.network.WrappedDefense`."""
 
+DefenseSpecs = Annotated[tuple[Spec, ...], SpecOf("defense")]
+"""One or more defenses, such as `[median,jpeg]`; see `bench.contracts.network.Network.member`."""
+
+ClassifierSpec = Annotated[Spec, SpecOf("classifier")]
+"""One classifier, such as `cnn:width=16`; see `bench.contracts.network.Network.member`."""
+
+ClassifierSpecs = Annotated[tuple[Spec, ...], SpecOf("classifier")]
+"""One or more classifiers, such as `[cnn,vgg16]`; see `bench.contracts.network.Network.member`."""
+
 
 @dataclass(frozen=True)
 class OmittedAt:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from bench.contracts import Defense, Plugin, WrappedDefense
+from bench.contracts import Defense, Network, Plugin, WrappedDefense
 from bench.errors import RequestError, unknown
 from bench.failures import message_line
 from bench.plugins.code import code_identity
@@ -132,6 +133,8 @@ def _configured(cls: type[P], description: str, spec: Spec, overrides: Overrides
     inner = _inner(plugin, description, nested)
     if isinstance(plugin, WrappedDefense) and inner:
         plugin = plugin.around(inner.plugin)
+    if isinstance(plugin, Network):
+        plugin = plugin.with_members(_members(nested))
     check_declarations(description, plugin)
 
     hints = parameter_hints(cls)
@@ -205,6 +208,12 @@ def _identities(nested: _Nested) -> dict[str, Json]:
 
     # A single spec in a tuple has the identity of the spec alone.
     return {name: given[0] if len(given) == 1 else given for name, given in identities.items()}
+
+
+def _members(nested: _Nested) -> dict[Spec, Plugin]:
+    """The plugins that parameters name, by the spec that the parameter holds."""
+    named = itertools.chain.from_iterable(nested.values())
+    return {configured.resolved: configured.plugin for configured in named}
 
 
 def _inner(plugin: Plugin, description: str, nested: _Nested) -> Configured[Defense] | None:
