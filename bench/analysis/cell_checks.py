@@ -115,9 +115,10 @@ def _converged(cell: EvaluatedCell) -> Iterator[Verdict]:
         return
 
     for name, (defended, undefended) in variants.items():
-        found = [_fall(cell.labels, outcome.adversarial_defended, defended)]
+        found = [_fall(outcome.right, None if defended is None else outcome.withstands(defended))]
         if not cell.record.properties.sees_defense:
-            found.append(_fall(cell.labels, outcome.adversarial_undefended, undefended))
+            shown = _right(cell.labels, outcome.adversarial_undefended)
+            found.append(_fall(shown, _right(cell.labels, undefended)))
         # A gray-box set that breaks no more images of the bare classifier goes no farther.
         falls = [fall for fall in found if fall is not None]
         if falls and all(falls):
@@ -125,24 +126,29 @@ def _converged(cell: EvaluatedCell) -> Iterator[Verdict]:
             yield Verdict("suspect", (reason,))
 
 
-def _fall(labels: Array, shown: Array, variant: Array | None) -> str | None:
+def _right(labels: Array, predictions: Array | None) -> Array | None:
+    """Whether predictions on the first k images, (k,) or (draws, k), are right, (draws, k)."""
+    if predictions is None:
+        return None
+    return np.asarray(np.atleast_2d(predictions) == labels[: predictions.shape[-1]])
+
+
+def _fall(shown: Array | None, variant: Array | None) -> str | None:
     """By how much a variant of the attack lowers the accuracy on the first images, in words.
 
     Args:
-        labels: true classes, (n,).
-        shown: predictions under the attack itself, (n,) or (draws, n).
-        variant: predictions under the variant, (k,) or (draws, k).
+        shown: whether each image withstands the attack itself, (draws, n).
+        variant: whether each of the first k images withstands the variant, (draws, k).
 
     Returns:
         Empty text if it does not, and None if there is no variant.
     """
-    if variant is None:
+    if variant is None or shown is None:
         return None
 
-    variant = np.atleast_2d(variant)
     n = variant.shape[1]
-    before = (np.atleast_2d(shown)[:, :n] == labels[:n]).mean(axis=0)
-    after = (variant == labels[:n]).mean(axis=0)
+    before = shown[:, :n].mean(axis=0)
+    after = variant.mean(axis=0)
     falls = after.mean() < before.mean() and mcnemar(before, after).p < ALPHA
 
     return f"from {before.mean():.3f} to {after.mean():.3f} on {n} images" if falls else ""

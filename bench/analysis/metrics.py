@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.records.outcome import Outcome
+from bench.records.outcome import REJECTED, Outcome
 
 Array = NDArray[Any]
 
@@ -64,13 +64,34 @@ def share(right: Array) -> Accuracy:
 
 
 def clean_accuracy(outcome: Outcome) -> Accuracy:
-    """The accuracy of the defended pipeline on clean images."""
-    return accuracy(outcome.clean_defended, outcome.labels)
+    """The accuracy of the defended pipeline on clean images; a rejected one is not right."""
+    return share(outcome.clean_right)
 
 
 def robust_accuracy(outcome: Outcome) -> Accuracy:
-    """The accuracy of the defended pipeline on adversarial images."""
-    return accuracy(outcome.adversarial_defended, outcome.labels)
+    """The share of images on which the attack on the defended pipeline fails."""
+    return share(outcome.right)
+
+
+def clean_rejected(outcome: Outcome) -> Accuracy | None:
+    """The share of clean images that the defense rejects; None for one that rejects no image."""
+    return share(outcome.clean_defended == REJECTED) if outcome.rejections else None
+
+
+def accepted_accuracy(outcome: Outcome) -> float | None:
+    """The accuracy on the clean images that the defense accepts, the mean over draws.
+
+    None for a defense that rejects no image; NaN for one that rejects all.
+    """
+    accepted = outcome.clean_defended != REJECTED
+    if not outcome.rejections:
+        return None
+    return float(outcome.clean_right[accepted].mean()) if accepted.any() else math.nan
+
+
+def adversarial_rejected(outcome: Outcome) -> Accuracy | None:
+    """The share of adversarial images that the defense rejects; None as for `clean_rejected`."""
+    return share(outcome.adversarial_defended == REJECTED) if outcome.rejections else None
 
 
 def undefended_clean_accuracy(outcome: Outcome) -> Accuracy:

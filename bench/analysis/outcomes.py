@@ -49,13 +49,13 @@ class EvaluatedCell:
 
     @property
     def right(self) -> Array:
-        """Whether the defended pipeline classifies the adversarial image correctly, (draws, n)."""
-        return np.asarray(self.outcome.adversarial_defended == self.labels)
+        """Whether the attack on the defended pipeline fails, (draws, n), see `Outcome.right`."""
+        return self.outcome.right
 
     @property
     def clean_right(self) -> Array:
         """Whether the defended pipeline classifies the clean image correctly, (draws, n)."""
-        return np.asarray(self.outcome.clean_defended == self.labels)
+        return self.outcome.clean_right
 
     @property
     def is_randomized(self) -> bool:

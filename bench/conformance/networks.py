@@ -11,7 +11,7 @@ from bench.contracts import Eager
 from bench.errors import PluginFault
 from bench.plugins.faults import plugin_call
 from bench.stages.context import weights_of
-from bench.stages.guard import checked_logits
+from bench.stages.decisions import makes_images
 from bench.stages.seeding import seeded
 
 _ATOL = 1e-4
@@ -43,6 +43,8 @@ def _extremes(subject: Subject) -> None:
 def _input_kept(subject: Subject) -> None:
     """Input images are left unchanged."""
     images = subject.images.clone()
+    if subject.family == "defense" and not makes_images(subject.module):
+        return  # what it decides by is checked on its own
     with seeded(CPU, "conformance"), torch.no_grad(), plugin_call(subject.description):
         # Not through `Subject.output`, whose guard passes on a copy.
         subject.module(images)
@@ -125,13 +127,14 @@ def _decides(subject: Subject) -> None:
 
 def _decided(subject: Subject) -> Tensor:
     """The checked logits (n, classes) that the defense gives for the subject's images."""
-    images, classes = subject.images.clone(), subject.context().data.classes
-    with seeded(CPU, "conformance", 0), torch.no_grad():
-        logits = subject.module.classify(images, subject.classifier)  # type: ignore[operator]
+    images = subject.images.clone()
+    with seeded(CPU, "conformance", 0), torch.no_grad(), plugin_call(subject.description):
+        # Not through the guard, which passes on a copy.
+        subject.module.classify(images, subject.classifier)  # type: ignore[operator]
     if not torch.equal(images, subject.images):
         raise PluginFault("classify() changes its input images in place: work on a copy")
 
-    return checked_logits(f"classify() of {subject.description}", logits, images, classes)
+    return subject.decision(subject.module, images)
 
 
 def _classifier_kept(subject: Subject) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.plugins.configured import Configured
 from bench.progress import Silent
 from bench.stages.datasets import LoadedDataset, load_dataset, loaded_dataset
+from bench.stages.decisions import makes_images
 from bench.stages.guard import Guarded
 from bench.stages.loading import LoadingContext
 from bench.stages.pixels import Split
@@ -137,13 +138,27 @@ class Subject:
         return self.fit()
 
     def output(self, module: nn.Module, images: Tensor, draw: int = 0) -> Tensor:
-        """The module's checked output under the seed of a draw."""
+        """The module's checked output under the seed of a draw.
+
+        Images of a purifier, logits of a classifier and of a defense that only decides.
+        """
+        if self.family == "defense" and not makes_images(module):
+            return self.decision(module, images, draw)
+
         classes = self.context().data.classes if self.family == "classifier" else None
         guarded = Guarded(self.description, module, classes)
         with seeded(CPU, "conformance", draw), torch.no_grad():
             result: Tensor = guarded(images)
 
         return result
+
+
+    def decision(self, module: nn.Module, images: Tensor, draw: int = 0) -> Tensor:
+        """The checked logits of a defense that decides by itself, under the seed of a draw."""
+        classes = self.context().data.classes
+        classifier = Guarded("the classifier of the check", self.classifier, classes)
+        with seeded(CPU, "conformance", draw), torch.no_grad():
+            return Guarded(self.description, module, None).classify(images, classifier).logits
 
 
 Check = Callable[[Subject], None]

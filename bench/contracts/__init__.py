@@ -53,6 +53,7 @@ from __future__ import annotations
 from bench.contracts.acceleration import Accelerator, Eager, State
 from bench.contracts.attack import Access, Attack, MinimumNorm
 from bench.contracts.dataset import Dataset, ImageSets, LabelledImages, LoadContext
+from bench.contracts.decision import Decision
 from bench.contracts.network import (
     Classifier,
     DataInfo,
@@ -93,6 +94,7 @@ __all__ = [
     "ClassifierSpecs",
     "DataInfo",
     "Dataset",
+    "Decision",
     "Defense",
     "DefenseSpec",
     "DefenseSpecs",

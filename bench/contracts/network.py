@@ -173,9 +173,14 @@ class Defense(Network):
     `bench.contracts.stand_in.HasStandIns`; the threat model `adaptive` attacks through each.
 
     A defense that decides by itself, as one that votes over several draws, gives its module a
-    method `classify(images, classifier)` that returns logits (n, classes). It is called with the
-    unpurified images (n, channels, height, width) and the classifier's module, in place of
-    `classifier(module(images))`. `forward` still returns one purified image for each image.
+    method `classify(images, classifier)` that returns logits (n, classes), or a `Decision`. It is
+    called with the unpurified images (n, channels, height, width) and the classifier's module, in
+    place of `classifier(module(images))`. `forward` still returns one purified image for each
+    image; a module that makes none leaves it out.
+
+    A module with `classify` and the attribute `rejects = True` returns one more logit, the last,
+    which is the largest for an image that it rejects. Clean images must be accepted and right; an
+    attack succeeds where an image is accepted and wrong (Tramer 2022, arXiv:2107.11630).
 
     Attributes:
         uses_classifier: whether `fit` needs the trained classifier. If not, one network serves all

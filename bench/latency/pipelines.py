@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from bench.contracts import Decision
 from bench.errors import NotApplicable
 from bench.latency.engines import EAGER_FLOAT32, ExecutionMode, ImageFunction, accelerated
 from bench.records.timing import Target
 from bench.stages.context import TaskContext
+from bench.stages.decisions import decides, decision_of, makes_images
 from bench.stages.references import CellNetworks, NetworkRef, SplitRef
-from bench.stages.surrogates import decides
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,14 @@ class RunnablePipeline:
         decide: function `classify(images, classifier)` of a defense that decides by itself; None
             for any other.
         classes: number of classes.
+        purifies: whether `purify` makes images, which a defense that decides may not.
     """
 
     purify: ImageFunction
     classify: ImageFunction
-    decide: Callable[[Tensor, ImageFunction], Tensor] | None
+    decide: Callable[[Tensor, ImageFunction], Tensor | Decision] | None
     classes: int
+    purifies: bool = True
 
     def target(self, target: Target) -> ImageFunction:
         """The function that is timed: the purifier alone, or purifier and classifier.
@@ -70,21 +73,26 @@ class RunnablePipeline:
             return self.logits
         if decide is None:
             return self.purify
-        return lambda images: decide(images, self._no_classifier)
+        return lambda images: decision_of(decide(images, self._no_classifier))[0]
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of images."""
-        return (
-            self.outputs(images)[1] if self.decide is None else self.decide(images, self.classify)
-        )
+        if self.decide is None:
+            return self.outputs(images)[1]
+        logits: Tensor = decision_of(self.decide(images, self.classify))[0]
+        return logits
 
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Purified images and logits (n, classes)."""
+        if self.decide is not None:
+            return self.purify(images) if self.purifies else images, self.logits(images)
         purified = self.purify(images)
-        return purified, self.classify(purified) if self.decide is None else self.logits(images)
+        return purified, self.classify(purified)
 
     def _no_classifier(self, images: Tensor) -> Tensor:
-        return images.new_zeros(len(images), self.classes)
+        logits = images.new_zeros(len(images), self.classes)
+        # A defense may take gradients through the classifier.
+        return logits + 0 * images.flatten(1)[:, :1] if images.requires_grad else logits
 
 
 class _Module(nn.Module):
@@ -131,6 +139,7 @@ class PipelineLoader:
                 classify=accelerated(classifier, mode.engine, mode.precision),
                 decide=getattr(purifier, "classify", None),
                 classes=networks.classifier.info.classes,
+                purifies=makes_images(self._context.network(networks.defense)),
             )
 
         return self._pipelines[key]

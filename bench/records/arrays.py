@@ -28,6 +28,7 @@ class Domain:
 
 
 CLASSES = Domain("iu", "whole numbers from 0", lambda array: array >= 0)
+DECISIONS = Domain("i", "whole numbers from 0, -1 for a rejection", lambda array: array >= -1)
 FLAGS = Domain("b", "truth values", lambda array: array | True)
 DISTANCES = Domain("f", "finite numbers from 0", lambda array: np.isfinite(array) & (array >= 0))
 MINIMA = Domain("f", "numbers from 0", lambda array: array >= 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
@@ -9,13 +10,40 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.records.arrays import CLASSES, DISTANCES, FLAGS, MINIMA, NORMS, PIXELS, check_array
+from bench.records.arrays import (
+    CLASSES,
+    DECISIONS,
+    DISTANCES,
+    FLAGS,
+    MINIMA,
+    NORMS,
+    NUMBERS,
+    PIXELS,
+    Domain,
+    check_array,
+)
 from bench.records.cell import CascadeMember
 from bench.records.probes import PREFIX, Probes
 
 Array = NDArray[Any]
 
+REJECTED = -1
+"""Prediction that stands for an image that the defense rejects."""
+
+EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""Names of the numbers that a defense may tell of each image."""
+
+MOST_EXTRAS = 10
+"""Number of such numbers, at most."""
+
+_EXTRAS = {"clean_extras": "clean_extra_", "adversarial_extras": "adversarial_extra_"}
+"""Start of the names of such numbers in files, by attribute."""
+
 _DOMAINS = {
+    "clean_defended": DECISIONS,
+    "adversarial_defended": DECISIONS,
+    "doubled_steps_defended": DECISIONS,
+    "larger_step_defended": DECISIONS,
     "attacked": FLAGS,
     "gradient_norm": NORMS,
     "linf": DISTANCES,
@@ -46,7 +74,8 @@ class Outcome:
     """Predictions and distances for n test images, from which every accuracy is derived.
 
     A randomized pipeline is evaluated in m draws, any other in one (m = 1). The predictions of a
-    randomized classifier without a defense, (n,) below, are (m, n).
+    randomized classifier without a defense, (n,) below, are (m, n). Of a defense that rejects, the
+    prediction for a rejected image is `REJECTED`.
 
     Attributes:
         labels: true classes, (n,).
@@ -75,6 +104,9 @@ class Outcome:
         target: class that a targeted attack aims at, (n,); None for any other attack.
         broken_by: index of the cascade's member whose image is kept, (n,); None for anything but
             the threat model `adaptive`.
+        clean_extras: further numbers that the defense tells of each clean image, such as a
+            certified radius, by name, (m, n) each; NaN for none.
+        adversarial_extras: the same of each adversarial image.
         probes: measurements of the attack and the pipeline; none in outcomes of earlier versions.
     """
 
@@ -96,7 +128,40 @@ class Outcome:
     l0: Array | None = None
     target: Array | None = None
     broken_by: Array | None = None
+    clean_extras: Mapping[str, Array] = field(default_factory=dict)
+    adversarial_extras: Mapping[str, Array] = field(default_factory=dict)
     probes: Probes = field(default_factory=Probes)
+
+    @property
+    def clean_right(self) -> Array:
+        """Whether the defended pipeline accepts the clean image and is right, bool (m, n)."""
+        return np.asarray(self.clean_defended == self.labels)
+
+    @property
+    def right(self) -> Array:
+        """Whether the attack on the defended pipeline fails, bool (m, n), see `withstands`."""
+        return self.withstands(self.adversarial_defended)
+
+    def withstands(self, predictions: Array) -> Array:
+        """Whether an attack on the first k images fails, bool (m, k).
+
+        The image is classified as its class, or it is rejected while the clean image is accepted
+        and right: a defense that rejects everything withstands nothing (Tramer 2022,
+        arXiv:2107.11630).
+
+        Args:
+            predictions: predictions through the defense on k attacked images, (m, k).
+        """
+        n = predictions.shape[1]
+        is_caught = (predictions == REJECTED) & self.clean_right[:, :n]
+
+        return np.asarray((predictions == self.labels[:n]) | is_caught)
+
+    @property
+    def rejections(self) -> bool:
+        """Whether the defense rejects any image."""
+        decided = (self.clean_defended, self.adversarial_defended)
+        return any(bool((predictions == REJECTED).any()) for predictions in decided)
 
     def distance(self, norm: str) -> Array:
         """Size of the perturbation in a norm, (n,).
@@ -115,8 +180,13 @@ class Outcome:
         """Arrays by name, as a file holds them."""
         values = {name: getattr(self, name) for name in _array_names()}
         own = {name: value for name, value in values.items() if value is not None}
+        extras = {
+            prefix + name: array
+            for attribute, prefix in _EXTRAS.items()
+            for name, array in getattr(self, attribute).items()
+        }
 
-        return {**own, **self.probes.to_arrays()}
+        return {**own, **extras, **self.probes.to_arrays()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
@@ -133,7 +203,9 @@ class Outcome:
             for name, array in named.items()
             if name not in _IMAGES and name not in probes
         }
-        if unknown := sorted(kept.keys() - set(_array_names())):
+        for attribute, prefix in _EXTRAS.items():
+            kept[attribute] = _taken(kept, prefix)
+        if unknown := sorted(kept.keys() - set(_array_names()) - _EXTRAS.keys()):
             raise ValueError(f"there is no array '{unknown[0][:40]}' in an outcome")
 
         try:
@@ -151,8 +223,7 @@ class Outcome:
             ValueError: an array has others.
         """
         for name, array in self.to_arrays().items():
-            domain = _DOMAINS.get(name, CLASSES)
-            check_array(name, array, self._shape(name, array), domain)
+            check_array(name, array, self._shape(name, array), _domain(name))
 
     def _shape(self, name: str, array: Array) -> tuple[int, ...]:
         """The shape that an array must have: one entry per image, and per draw of the defense."""
@@ -163,12 +234,38 @@ class Outcome:
         # A randomized classifier is evaluated in as many draws without the defense.
         is_undefended_in_draws = name.endswith("_undefended") and array.ndim == 2
 
-        return (*draws, n) if name.endswith("_defended") or is_undefended_in_draws else (n,)
+        is_in_draws = name.endswith("_defended") or is_undefended_in_draws or _is_extra(name)
+        return (*draws, n) if is_in_draws else (n,)
 
 
 def _array_names() -> list[str]:
-    """The names of the arrays of an outcome, without its probes."""
-    return [member.name for member in fields(Outcome) if member.name != "probes"]
+    """The names of the arrays of an outcome, without its probes and extras."""
+    others = {"probes", *_EXTRAS}
+    return [member.name for member in fields(Outcome) if member.name not in others]
+
+
+def _is_extra(name: str) -> bool:
+    return name.startswith(tuple(_EXTRAS.values()))
+
+
+def _domain(name: str) -> Domain:
+    """The values that an array may hold."""
+    return NUMBERS if _is_extra(name) else _DOMAINS.get(name, CLASSES)
+
+
+def _taken(arrays: dict[str, Any], prefix: str) -> dict[str, Array]:
+    """The extras among arrays, by their own names; they are taken out.
+
+    Raises:
+        ValueError: a name is none of an extra, or there are too many.
+    """
+    names = [name for name in arrays if name.startswith(prefix)]
+    extras = {name.removeprefix(prefix): arrays.pop(name) for name in names}
+    wrong = [name for name in extras if not EXTRA_NAME.fullmatch(name)]
+    if wrong or len(extras) > MOST_EXTRAS:
+        raise ValueError(f"there is no array '{(prefix + ''.join(wrong))[:40]}' in an outcome")
+
+    return extras
 
 
 @dataclass(frozen=True, eq=False)

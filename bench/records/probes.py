@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.records.arrays import (
     CLASSES,
+    DECISIONS,
     DISTANCES,
     NORMS,
     NUMBERS,
@@ -45,7 +46,7 @@ _DOMAINS: Mapping[str, Domain] = {
     "repeat_shift": NORMS,
     "alone_shift": NORMS,
     "gradients_shift": NORMS,
-    "seen": CLASSES,
+    "seen": DECISIONS,
     "final_margin": NUMBERS,
     "noise_margin": NUMBERS,
     "score_right": SHARES,

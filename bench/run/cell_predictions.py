@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,26 @@ from bench.run.cell import Cell
 from bench.run.config import RunConfig
 from bench.stages.context import TaskContext
 from bench.stages.executor import Executor
-from bench.stages.predict import Predict
+from bench.stages.predict import EXTRA, Predict
 from bench.stages.references import AdversarialRef, CellNetworks, NetworkRef, is_stochastic
 
 CLASS = np.int16
 """Type of the classes in outcomes, small since a run keeps very many of them."""
+
+
+@dataclass(frozen=True)
+class Defended:
+    """What a pipeline gives for n images in m draws.
+
+    Attributes:
+        predictions: predicted classes, (m, n), `REJECTED` for a rejected image.
+        purified: first purified images of draw 0, (k, c, h, w).
+        extras: further numbers of each image by name, float32 (m, n).
+    """
+
+    predictions: NDArray[Any]
+    purified: NDArray[Any]
+    extras: Mapping[str, NDArray[Any]]
 
 
 class CellPredictions:
@@ -50,8 +66,7 @@ class CellPredictions:
         """
         task = self._predict_task(cell, networks.classifier, None, adversarial, n)
         if is_stochastic(networks.classifier):
-            predictions, _ = self._in_draws(cell, task, self._draws(cell, networks))
-            return predictions
+            return self._in_draws(cell, task, self._draws(cell, networks)).predictions
 
         return self._executor.artifact(task).tensors["predictions"].astype(CLASS)
 
@@ -61,11 +76,8 @@ class CellPredictions:
         networks: CellNetworks,
         adversarial: AdversarialRef | None,
         n: int | None = None,
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Predictions through the defense (draws, n), and the first purified images of draw 0.
-
-        The arguments are those of `undefended`.
-        """
+    ) -> Defended:
+        """What the defended pipeline gives; the arguments are those of `undefended`."""
         task = self._predict_task(cell, networks.classifier, networks.defense, adversarial, n)
         return self._in_draws(cell, task, self._draws(cell, networks))
 
@@ -74,13 +86,21 @@ class CellPredictions:
         is_random = is_stochastic(networks.classifier, networks.defense)
         return self._config.draws if is_random and not cell.threat.fixed_draw else 1
 
-    def _in_draws(self, cell: Cell, task: Predict, draws: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Predictions of a task in several draws (draws, n), and the purified images of draw 0."""
+    def _in_draws(self, cell: Cell, task: Predict, draws: int) -> Defended:
+        """What a task gives in several draws."""
         task = replace(task, is_fixed_draw=cell.threat.fixed_draw)
         artifacts = [self._executor.artifact(replace(task, draw=draw)) for draw in range(draws)]
-        predictions = np.stack([artifact.tensors["predictions"] for artifact in artifacts])
 
-        return predictions.astype(CLASS), artifacts[0].tensors["purified"]
+        def stacked(name: str) -> NDArray[Any]:
+            return np.stack([artifact.tensors[name] for artifact in artifacts])
+
+        first = artifacts[0].tensors
+        extras = [name for name in first if name.startswith(EXTRA)]
+        return Defended(
+            predictions=stacked("predictions").astype(CLASS),
+            purified=first["purified"],
+            extras={name.removeprefix(EXTRA): stacked(name) for name in extras},
+        )
 
     def _predict_task(
         self,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.contracts import MinimumNorm
 from bench.geometry import Norm, distances
 from bench.records.cell import CascadeMember
-from bench.records.outcome import CellImages, CellResult, Outcome, as_pixels
+from bench.records.outcome import REJECTED, CellImages, CellResult, Outcome, as_pixels
 from bench.run.cascade_tasks import CascadeTasks
 from bench.run.cell import Cell
 from bench.run.cell_predictions import CLASS, CellPredictions
@@ -167,18 +167,18 @@ class CellTasks:
         adversarial = attacked.tensors["adversarial"]
         delta = (adversarial - clean).reshape(len(clean), -1)
 
-        adversarial_defended, purified = self._predictions.defended(
-            cell, networks, attacked.reference
-        )
-        clean_defended, _ = self._predictions.defended(cell, networks, None)
+        defended = self._predictions.defended(cell, networks, attacked.reference)
+        clean_defended = self._predictions.defended(cell, networks, None)
         true_classes = labels.cpu().numpy().astype(CLASS)
 
         outcome = Outcome(
             labels=true_classes,
             clean_undefended=self._predictions.undefended(cell, networks, None),
-            clean_defended=clean_defended,
+            clean_defended=clean_defended.predictions,
+            clean_extras=clean_defended.extras,
             adversarial_undefended=self._predictions.undefended(cell, networks, attacked.reference),
-            adversarial_defended=adversarial_defended,
+            adversarial_defended=defended.predictions,
+            adversarial_extras=defended.extras,
             attacked=attacked.tensors["attacked"],
             gradient_norm=attacked.tensors["gradient_norm"],
             linf=np.abs(delta).max(axis=1),
@@ -190,13 +190,13 @@ class CellTasks:
             minimum_distance=self._minimum_distance(cell, networks, attacked, clean, true_classes),
             **self._convergence(cell, networks, attacked),
             probes=self._probes.of(
-                Evaluated(cell, networks, attacked.reference, clean, adversarial, purified)
+                Evaluated(cell, networks, attacked.reference, clean, adversarial, defended.purified)
             ),
         )
         first_images = CellImages(
             clean=as_pixels(clean[:SAMPLES]),
             adversarial=as_pixels(adversarial[:SAMPLES]),
-            purified=as_pixels(purified),
+            purified=as_pixels(defended.purified),
         )
 
         return CellResult(outcome, first_images, attacked.reference.digest, attacked.members)
@@ -237,11 +237,12 @@ class CellTasks:
         if attacked.nearest is None or norm is None:
             return None
 
-        predictions, _ = self._predictions.defended(cell, networks, attacked.nearest)
+        predictions = self._predictions.defended(cell, networks, attacked.nearest).predictions
         nearest = self._context.adversarial_set(attacked.nearest)["adversarial"]
         distance = distances(torch.from_numpy(clean), torch.from_numpy(nearest), norm)
 
-        return np.where((predictions != labels).any(axis=0), distance.numpy(), np.inf)
+        is_fooled = (predictions != labels) & (predictions != REJECTED)
+        return np.where(is_fooled.any(axis=0), distance.numpy(), np.inf)
 
     def _convergence(
         self, cell: Cell, networks: CellNetworks, attacked: _Attacked
@@ -253,9 +254,9 @@ class CellTasks:
         for name, variant in cell.stronger_variants().items() if n else ():
             reference = self._attacked(variant, networks, n).reference
             if cell.threat.kind.sees_defense:
-                predictions[f"{name}_defended"], _ = self._predictions.defended(
+                predictions[f"{name}_defended"] = self._predictions.defended(
                     cell, networks, reference, n
-                )
+                ).predictions
                 continue
 
             undefended = self._predictions.undefended(cell, networks, reference, n)
@@ -264,9 +265,9 @@ class CellTasks:
             if self._is_lower(
                 cell, undefended, self._predictions.undefended(cell, networks, attacked.reference)
             ):
-                predictions[f"{name}_defended"], _ = self._predictions.defended(
+                predictions[f"{name}_defended"] = self._predictions.defended(
                     cell, networks, reference, n
-                )
+                ).predictions
 
         return predictions
 

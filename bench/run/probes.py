@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.contracts import Attack, MinimumNorm
+from bench.records.outcome import REJECTED
 from bench.records.probes import Array, Probes
 from bench.run.cell import Cell
 from bench.run.config import RunConfig
@@ -217,7 +218,8 @@ class CellProbes:
             is_fixed_draw=cell.threat.fixed_draw,
         )
         _, labels = self._context.images(task.split)
-        right = self._tensors(task)["predictions"] == labels.cpu().numpy()
+        predictions = self._tensors(task)["predictions"]
+        right = (predictions == labels.cpu().numpy()) | (predictions == REJECTED)
 
         return {"full_range_right": right.astype(np.float32)}
 

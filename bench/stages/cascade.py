@@ -25,6 +25,7 @@ from bench.stages.cascade_models import learned_model, model_through, stand_ins_
 from bench.stages.cascade_state import Cost, Kept
 from bench.stages.context import TaskContext
 from bench.stages.crafting import minimise, perturb
+from bench.stages.decisions import folded
 from bench.stages.learned_stand_in import FITTED_IMAGES
 from bench.stages.predict import guarded_pipeline
 from bench.stages.probe import margins
@@ -162,7 +163,7 @@ class CascadeStep(Task):
         """
         images, labels = context.images(self.split)
         if self.member is None or self.previous is None:
-            wrong, margin = self._judged(context, images, labels)
+            wrong, margin = self._judged(context, images, labels, is_clean=True)
             state = Kept.clean(images, wrong, margin)
             broken = int((wrong >= 1).sum())
             member = CascadeMember(self._name, "", len(labels), broken, 0, 0)
@@ -267,10 +268,14 @@ class CascadeStep(Task):
         return within(images, nearest, self.eps, plugin.ball())
 
     def _judged(
-        self, context: TaskContext, images: Tensor, labels: Tensor
+        self, context: TaskContext, images: Tensor, labels: Tensor, *, is_clean: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """The share of fresh draws in which each image is wrong, and its mean margin, (n,) each."""
+        """The share of fresh draws in which each image is wrong, and its mean margin, (n,) each.
+
+        A clean image that is rejected is wrong, an adversarial one is not.
+        """
         pipeline = guarded_pipeline(context, self.classifier, self.purifier)
+        is_folded = pipeline.rejects and not is_clean
         wrong = torch.zeros(len(images), device=images.device)
         margin = torch.zeros(len(images), device=images.device)
         everything = torch.arange(len(images), device=images.device)
@@ -280,6 +285,7 @@ class CascadeStep(Task):
                 for start, index in self._batches(everything):
                     with seeded(context.device, self.key, "judge", draw, start):
                         logits = pipeline(images[index])
+                    logits = folded(logits, labels[index], rejecting=is_folded)
                     wrong[index] += (logits.argmax(1) != labels[index]) / self._draws
                     margin[index] += margins(logits, labels[index]) / self._draws
 

@@ -11,6 +11,7 @@ from bench.errors import NotApplicable, PluginFault
 from bench.geometry import Norm
 from bench.plugins.faults import plugin_call
 from bench.stages.cascade_budgets import AttackedThrough
+from bench.stages.decisions import check_makes_images
 from bench.stages.learned_stand_in import FITTED_IMAGES, learned_stand_in
 from bench.stages.surrogates import (
     AttackedModel,
@@ -89,6 +90,7 @@ def learned_model(
         eps: budget of the attack, on the [0, 1] scale.
         norm: norm of the budget.
     """
+    check_makes_images(purifier, "a network fitted to it")
     learned = learned_stand_in(purifier, classifier, images, eps, norm)
     model = DefendedClassifier(backward_through(purifier, learned), classifier)
     model.forward_images = min(len(images), FITTED_IMAGES)  # those that it was fitted to

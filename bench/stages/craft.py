@@ -193,7 +193,7 @@ class Craft(Task):
 
         if self.substitute is None and not self._is_stochastic:
             with torch.no_grad(), plugin_call(self._description):
-                attacked = model(images).argmax(1) == labels
+                attacked = model(images).argmax(1) == labels  # a rejected image is not right
 
         if self.threat.kind.gradient:
             gradients = gradient_norms(self._description, model, images, labels)

@@ -13,6 +13,7 @@ from bench.errors import PluginFault
 from bench.geometry import Norm, distances, within
 from bench.plugins.configured import Configured
 from bench.plugins.faults import plugin_call
+from bench.stages.decisions import class_by_class, folded, rejects
 from bench.stages.guard import check_ball, checked_images
 from bench.text import one_line
 
@@ -46,11 +47,15 @@ def perturb(
         return images.clone()
 
     description = f"attack {attack.label}"
-    with plugin_call(description):
-        # Copies, because an attack that works in place must not change the test images.
-        output = attack.plugin.perturb(model, images.clone(), labels.clone(), eps)
-    adversarial = checked_images(description, output, images).detach()
 
+    def attacked(seen: nn.Module, index: Tensor) -> Tensor:
+        with plugin_call(description):
+            # Copies, because an attack that works in place must not change the test images.
+            given = images[index].clone()
+            output = attack.plugin.perturb(seen, given, labels[index].clone(), eps)
+        return checked_images(description, output, images[index]).detach()
+
+    adversarial = class_by_class(model, images, labels, attacked)
     with plugin_call(description):
         norm = attack.plugin.ball()
     if norm is not None:
@@ -81,10 +86,12 @@ def minimise(
     if len(images) == 0:
         return images.clone()
 
-    with plugin_call(description):
-        output = plugin.minimise(model, images.clone(), labels.clone())
+    def attacked(seen: nn.Module, index: Tensor) -> Tensor:
+        with plugin_call(description):
+            output = plugin.minimise(seen, images[index].clone(), labels[index].clone())
+        return checked_images(description, output, images[index]).detach()
 
-    return checked_images(description, output, images).detach()
+    return class_by_class(model, images, labels, attacked)
 
 
 def target_classes(
@@ -107,7 +114,7 @@ def target_classes(
 
     description = f"attack {attack.label}"
     with plugin_call(description), torch.no_grad():
-        logits = model(images)
+        logits = folded(model(images), labels, rejecting=rejects(model))
         aim = plugin.targets(logits, labels.clone())
         if aim is None:
             return None
@@ -170,7 +177,8 @@ def gradient_norms(description: str, model: nn.Module, images: Tensor, labels: T
     for _ in range(draws):
         with torch.enable_grad(), plugin_call(description):
             inputs = images.clone().requires_grad_(True)
-            loss = cross_entropy(model(inputs), labels, reduction="sum")
+            logits = folded(model(inputs), labels, rejecting=rejects(model))
+            loss = cross_entropy(logits, labels, reduction="sum")
             gradient = (
                 torch.autograd.grad(loss, inputs, allow_unused=True)[0]
                 if loss.requires_grad

@@ -7,9 +7,13 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from bench.contracts import Decision
 from bench.errors import PluginFault
 from bench.geometry import Norm, distances
 from bench.plugins.faults import plugin_call
+from bench.records.outcome import EXTRA_NAME, MOST_EXTRAS
+from bench.stages.decisions import decides, decision_of, makes_images, rejects
+from bench.text import LONGEST_NAME, one_line
 
 TOLERANCE = 1e-6
 """Float32 rounding error that is allowed beyond [0, 1] and beyond the epsilon ball."""
@@ -54,6 +58,50 @@ def checked_logits(description: str, output: object, images: Tensor, classes: in
             that are NaN or infinite.
     """
     return _checked_tensor(description, output, (len(images), classes), images)
+
+
+def checked_decision(description: str, output: object, images: Tensor, columns: int) -> Decision:
+    """The output of `classify` as finite logits and further numbers for each image.
+
+    Args:
+        description: name of the plugin in messages.
+        output: return value of the plugin, logits or a `Decision`.
+        images: images (n, c, h, w) that were classified.
+        columns: number of logits, that of a rejection included.
+
+    Raises:
+        PluginFault: logits as in `checked_logits`; further numbers that are too many, of a name
+            that is none, of another shape, or infinite.
+    """
+    given, extras = decision_of(output)
+    logits = checked_logits(description, given, images, columns)
+    with plugin_call(description):
+        named = dict(extras)
+        if len(named) > MOST_EXTRAS:
+            raise PluginFault(f"{description} returned {len(named)} extras (at most {MOST_EXTRAS})")
+        checked = {name: _checked_extra(description, name, named[name], images) for name in named}
+
+    return Decision(logits, checked)
+
+
+def _checked_extra(description: str, name: object, values: object, images: Tensor) -> Tensor:
+    """One number for each image, float32 (n,); NaN stands for none."""
+    if not isinstance(name, str) or not EXTRA_NAME.fullmatch(name):
+        shown = one_line(repr(name), LONGEST_NAME)
+        raise PluginFault(
+            f"{description} returned an extra of the name {shown}: use small letters, digits and "
+            "'_', a letter first"
+        )
+    if not isinstance(values, Tensor) or tuple(values.shape) != (len(images),):
+        kind = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise PluginFault(
+            f"{description} returned the extra '{name}' as {kind} instead of ({len(images)},)"
+        )
+    numbers = values.as_subclass(Tensor).detach().to(images)
+    if bool(torch.isinf(numbers).any()):
+        raise PluginFault(f"{description} returned an infinite extra '{name}': use NaN for none")
+
+    return numbers
 
 
 def _checked_tensor(
@@ -142,17 +190,17 @@ class Guarded(nn.Module):
 
         return checked_logits(self.description, output, images, self.classes)
 
-    @property
-    def decides(self) -> bool:
-        """Whether the module is a purifier that gives the logits of a pipeline by itself."""
-        return callable(getattr(self.module, "classify", None))
+    def classify(self, images: Tensor, classifier: Guarded) -> Decision:
+        """What a purifier decides by itself, checked: logits (n, classes), and further numbers.
 
-    def classify(self, images: Tensor, classifier: Guarded) -> Tensor:
-        """The logits (n, classes) that a purifier gives by itself, checked."""
+        There is one more logit where the module rejects.
+        """
         with plugin_call(self.description):
             output = self.module.classify(images.clone(), classifier)  # type: ignore[operator]
 
-        return checked_logits(self.description, output, images, classifier.classes or 0)
+        return checked_decision(
+            self.description, output, images, (classifier.classes or 0) + rejects(self.module)
+        )
 
 
 class GuardedPipeline(nn.Module):
@@ -170,17 +218,26 @@ class GuardedPipeline(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of the images."""
-        logits, _ = self.decided(images, 0)
-        return logits
+        return self.decided(images, 0)[0].logits
 
-    def decided(self, images: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-        """Logits (n, classes) of the images, and the first `samples` images after the purifier."""
+    @property
+    def rejects(self) -> bool:
+        """Whether the last logit is that of a rejection."""
+        module = self.purifier.module if self.purifier else None
+        return decides(module) and rejects(module)
+
+    def decided(self, images: Tensor, samples: int) -> tuple[Decision, Tensor]:
+        """The decision on the images, and the first `samples` images after the purifier.
+
+        A purifier that makes no images leaves them as they are.
+        """
         if self.purifier is None:
-            return self.classifier(images), images[:samples]
-        if not self.purifier.decides:
+            return Decision(self.classifier(images), {}), images[:samples]
+        if not decides(self.purifier.module):
             purified: Tensor = self.purifier(images)
-            return self.classifier(purified), purified[:samples]
+            return Decision(self.classifier(purified), {}), purified[:samples]
 
-        logits = self.purifier.classify(images, self.classifier)
+        decision = self.purifier.classify(images, self.classifier)
         shown = images[:samples]
-        return logits, self.purifier(shown) if len(shown) else shown
+        is_made = len(shown) and makes_images(self.purifier.module)
+        return decision, self.purifier(shown) if is_made else shown

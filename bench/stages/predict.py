@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.errors import PluginFault
 from bench.stages.context import TaskContext
+from bench.stages.decisions import decisions
 from bench.stages.guard import GuardedPipeline
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
 from bench.stages.seeding import seeded
@@ -20,6 +21,9 @@ from bench.store.artifacts import Meta, Tensors
 
 SAMPLES = 10
 """Number of purified images that are stored for pictures and checked for collapse."""
+
+EXTRA = "extra_"
+"""Start of the names of arrays with what a defense tells of each image."""
 
 _COLLAPSED = 0.05
 """Ratio of output to input variation below which a purifier counts as collapsed."""
@@ -72,33 +76,50 @@ class Predict(Task):
     def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
         """Classify the images batch by batch.
 
-        Tensors: `predictions` int64 (n,); `purified` (m, c, h, w), the first `SAMPLES` images after
-        the purifier (the unchanged images if there is none).
+        Tensors: `predictions` int64 (n,), `REJECTED` for a rejected image; `purified` (m, c, h, w),
+        the first `SAMPLES` images after the purifier (the unchanged images if there is none, or it
+        makes none); `extra_` and a name, float32 (n,), for what a defense tells of each image.
 
         Raises:
             PluginFault: the purifier collapsed, or a network broke its contract.
         """
         images = self._images(context)
         pipeline = guarded_pipeline(context, self.classifier, self.purifier)
-        predictions: list[Tensor] = []
-        samples: list[Tensor] = []
+        parts: dict[str, list[Tensor]] = {"predictions": [], "purified": []}
 
         with context.progress.step(self.title, len(images)) as step, torch.no_grad():
             for start in range(0, len(images), self.batch_size):
                 batch = images[start : start + self.batch_size]
                 with seeded(context.device, *self._seeds(start)):
-                    logits, purified = pipeline.decided(batch, max(0, SAMPLES - start))
-                predictions.append(logits.argmax(1))
-                samples.append(purified)
+                    decision, purified = pipeline.decided(batch, max(0, SAMPLES - start))
+                classes = decisions(decision.logits, rejecting=pipeline.rejects)
+                parts["predictions"].append(classes)
+                parts["purified"].append(purified)
+                for name, values in decision.extras.items():
+                    parts.setdefault(EXTRA + name, []).append(values)
                 step.advance(len(batch))
 
         # Only on clean images: a strong attack may drive a sound purifier to similar outputs.
         if self.purifier is not None and self.adversarial_set is None:
-            check_not_collapsed(self.purifier.description, images[:SAMPLES], torch.cat(samples))
+            description = self.purifier.description
+            check_not_collapsed(description, images[:SAMPLES], torch.cat(parts["purified"]))
 
-        tensors = {"predictions": predictions, "purified": samples}
-        meta = {"title": self.title, "identity": self.identity()}
-        return {name: torch.cat(parts).cpu().numpy() for name, parts in tensors.items()}, meta
+        tensors = {name: torch.cat(values).cpu().numpy() for name, values in parts.items()}
+        self._check_extras(tensors, len(images))
+        return tensors, {"title": self.title, "identity": self.identity()}
+
+    def _check_extras(self, tensors: Tensors, n: int) -> None:
+        """Check that every batch has the same extras.
+
+        Raises:
+            PluginFault: a batch lacks one.
+        """
+        for name, values in tensors.items():
+            if name.startswith(EXTRA) and len(values) != n and self.purifier is not None:
+                raise PluginFault(
+                    f"{self.purifier.description} returned the extra '{name.removeprefix(EXTRA)}' "
+                    f"for {len(values)} of {n} images"
+                )
 
     def _seeds(self, start: int) -> tuple[object, ...]:
         """The parts from which the random numbers of a batch are seeded."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.plugins.faults import plugin_call
 from bench.stages.attacked import AttackedRef
 from bench.stages.context import TaskContext
+from bench.stages.decisions import folded, rejects
 from bench.stages.references import SplitRef
 from bench.stages.seeding import seeded
 from bench.stages.task import Task
@@ -66,7 +67,7 @@ class Batch:
             PluginFault: the model raised an exception.
         """
         with self.common_draw():
-            return margins(self.logits(images), self.labels[: len(images)])
+            return self.margins_of(self.logits(images))
 
     def mean_margins(self, images: Tensor, draws: int) -> Tensor:
         """Margins (n,) of images, each the mean over so many draws; the draws of all calls alike.
@@ -77,8 +78,27 @@ class Batch:
         total = torch.zeros(len(images), device=images.device)
         for draw in range(draws):
             with seeded(images.device, *self.draw, draw):
-                total += margins(self.logits(images), self.labels[: len(images)])
+                total += self.margins_of(self.logits(images))
         return total / draws
+
+    @property
+    def rejects(self) -> bool:
+        """Whether the last logit of the model is that of a rejection."""
+        return rejects(self.model)
+
+    def right(self, logits: Tensor) -> Tensor:
+        """Whether no attack succeeded on each image, bool (n,), by its logits."""
+        return folded(logits, self.labels, rejecting=self.rejects).argmax(1) == self.labels
+
+    def margins_of(self, logits: Tensor, index: Tensor | None = None) -> Tensor:
+        """Margins (m,) of logits; a rejection counts with the true class.
+
+        Args:
+            logits: logits of the first m images, or of those at the positions `index`.
+            index: positions of the images, (m,).
+        """
+        labels = self.labels[: len(logits)] if index is None else self.labels[index]
+        return margins(folded(logits, labels, rejecting=self.rejects), labels)
 
 
 @dataclass(frozen=True)

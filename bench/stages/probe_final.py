@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.plugins.faults import plugin_call
 from bench.stages.context import TaskContext
+from bench.stages.decisions import decisions
 from bench.stages.probe import Batch, Probe, shifts
 from bench.stages.references import AdversarialRef
 
@@ -42,7 +43,7 @@ class FinalImagesProbe(Probe):
             evaluated = batch.logits(images)
 
         return {
-            "seen": followed.argmax(dim=1).to(torch.int16),
+            "seen": decisions(followed, rejecting=batch.rejects).to(torch.int16),
             "shift": shifts(evaluated, followed),
             "margin": batch.mean_margins(images, self.draws),
         }

@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.plugins.faults import plugin_call
 from bench.records.probes import RIVALS, STEPS
 from bench.stages.context import TaskContext
-from bench.stages.probe import Batch, Probe, margins, starting_points
+from bench.stages.probe import Batch, Probe, starting_points
 
 _NEIGHBORHOOD = 0.05
 """Size of the noise that moves every other image before its gradient is taken."""
@@ -64,7 +64,7 @@ def _gradient(batch: Batch, points: Tensor) -> Tensor:
     """The gradient of the margin at the points, as an attacker takes it, (n, c, h, w)."""
     with torch.enable_grad(), batch.common_draw(), plugin_call(batch.description):
         inputs = points.clone().requires_grad_(True)
-        total = margins(batch.model(inputs), batch.labels).sum()
+        total = batch.margins_of(batch.model(inputs)).sum()
         (gradient,) = torch.autograd.grad(total, inputs, allow_unused=True)
 
     return torch.zeros_like(points) if gradient is None else gradient.detach()

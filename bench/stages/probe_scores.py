@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.geometry import Norm, within
 from bench.stages.context import TaskContext
-from bench.stages.probe import Batch, Probe, margins
+from bench.stages.probe import Batch, Probe
 
 _QUERIES = 200
 """Number of calls of the model, at most."""
@@ -61,14 +61,14 @@ class ScoreProbe(Probe):
         """Tensor `right` (n,), the share of fresh draws that are right on what was found."""
         found = self._search(batch)
         draws = _CONFIRMATIONS if self.attacked.stochastic else 1
-        right = [batch.logits(found).argmax(dim=1) == batch.labels for _ in range(draws)]
+        right = [batch.right(batch.logits(found)) for _ in range(draws)]
 
         return {"right": torch.stack(right).float().mean(dim=0)}
 
     def _search(self, batch: Batch) -> Tensor:
         """The worst image found for each image, (n, c, h, w)."""
         best = batch.images.clone()
-        start = margins(batch.logits(best), batch.labels)
+        start = batch.margins_of(batch.logits(best))
         margin = start.clone()
         standing = torch.arange(len(best), device=best.device)[margin <= 0]
 
@@ -82,7 +82,7 @@ class ScoreProbe(Probe):
             again = margin[standing] > 0
             proposed = self._proposed(clean, best[standing], query)
             proposed = torch.where(again[:, None, None, None], best[standing], proposed)
-            reached = margins(batch.logits(proposed), batch.labels[standing])
+            reached = batch.margins_of(batch.logits(proposed), standing)
 
             better = again | (reached > margin[standing])
             best[standing[better]] = proposed[better]

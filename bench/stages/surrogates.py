@@ -13,6 +13,7 @@ from torch.nn.functional import log_softmax
 from bench.contracts import Mixture
 from bench.contracts.stand_in import StandInFunction
 from bench.errors import NotApplicable
+from bench.stages.decisions import check_makes_images, decides, decision_of, rejects
 from bench.stages.generators import CountedGenerator, Generator, generates
 from bench.stages.seeding import seeded
 
@@ -35,11 +36,13 @@ class AttackedModel(nn.Module):
         calls: number of calls so far, shown as progress.
         forward_images: number of images that were classified so far.
         backward_images: number of images through which a gradient was taken so far.
+        rejects: whether the last logit is that of a rejection, so that there is one more.
     """
 
     def __init__(self, purifier: nn.Module | None, classifier: nn.Module) -> None:
         super().__init__()
         self.classifier = classifier
+        self.rejects = False
         self.eot = 1
         self.evaluated = False
         self.start: Tensor | None = None
@@ -98,6 +101,7 @@ class DefendedClassifier(AttackedModel):
         inner = purifier.purifier if isinstance(purifier, BackwardThrough) else purifier
         super().__init__(inner, classifier)
         self.purifier = purifier
+        self.rejects = decides(inner) and rejects(inner)
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits of the purified images, or those that a purifier that decides gives."""
@@ -171,8 +175,9 @@ class DecidingBackwardThrough(BackwardThrough):
         with torch.no_grad():
             logits = defended_logits(self.purifier, classifier, images.detach().clone())
 
-        result: Tensor = _Replaced.apply(through, logits)
-        return result
+        classes = through.shape[1]  # a rejection, which may follow, has no gradient of its own
+        result: Tensor = _Replaced.apply(through, logits[:, :classes])
+        return torch.cat([result, logits[:, classes:]], dim=1)
 
 
 class NoGradient(nn.Module):
@@ -190,6 +195,11 @@ class NoGradient(nn.Module):
         self.eot = 1
         self.evaluated = False
         self.start: Tensor | None = None
+
+    @property
+    def rejects(self) -> bool:
+        """Whether the last logit is that of a rejection."""
+        return self.pipeline.rejects
 
     @property
     def draw(self) -> KnownDraw | None:
@@ -223,7 +233,7 @@ class NoGradient(nn.Module):
 
 
 def defended_logits(purifier: nn.Module | None, classifier: nn.Module, images: Tensor) -> Tensor:
-    """Logits (n, classes) of a pipeline.
+    """Logits (n, classes) of a pipeline, with one more of a purifier that rejects.
 
     Args:
         purifier: module in front of the classifier, which may decide by itself with `classify`;
@@ -232,7 +242,7 @@ def defended_logits(purifier: nn.Module | None, classifier: nn.Module, images: T
         images: float32 (n, c, h, w) in [0, 1].
     """
     if purifier is not None and decides(purifier):
-        decided: Tensor = purifier.classify(images, classifier)  # type: ignore[operator]
+        decided: Tensor = decision_of(purifier.classify(images, classifier))[0]  # type: ignore[operator]
         return decided
 
     logits: Tensor = classifier(purifier(images) if purifier else images)
@@ -243,13 +253,9 @@ def backward_through(
     purifier: nn.Module, function: StandInFunction | None = None
 ) -> BackwardThrough:
     """The purifier with the gradient of a function, see `BackwardThrough`."""
+    check_makes_images(purifier, "the gradient of a stand-in")
     kind = DecidingBackwardThrough if decides(purifier) else BackwardThrough
     return kind(purifier, function)
-
-
-def decides(purifier: nn.Module | None) -> bool:
-    """Whether a purifier gives the logits of a pipeline by itself, as one that votes."""
-    return callable(getattr(purifier, "classify", None))
 
 
 @dataclass(frozen=True)

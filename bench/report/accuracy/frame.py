@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.outcomes import EvaluatedCell
@@ -15,6 +17,9 @@ from bench.records.pipeline import Pipeline
 from bench.report.accuracy.metrics import METRICS
 from bench.report.columns import norm_name, training_columns
 from bench.report.latency.frame import at_smallest_batch, eager_float32
+
+EXTRA = "extra_"
+"""Start of the columns of numbers that a defense tells of each image."""
 
 RESULT_COLUMNS = (
     *LABELS,
@@ -37,7 +42,8 @@ def results_frame(
     in every draw. `latency_p50_ms` and `latency_p95_ms` are those of the whole pipeline at the
     smallest timed batch, in eager float32. `trained_for` and `trained_eps` are the attack and the
     epsilon that the defense was trained for, see `bench.report.columns.training_columns`.
-    `verdict` is the level of the verdict, `reasons` its reasons, separated by `; `.
+    `verdict` is the level of the verdict, `reasons` its reasons, separated by `; `. A column
+    `extra_NAME` is the mean of a number that a defense tells of each clean image.
 
     Args:
         records: records of all cells.
@@ -56,7 +62,8 @@ def results_frame(
             row.update(_numbers(outcomes[record.key], verdicts[record.key]))
         rows.append(row)
 
-    return pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
+    extras = sorted({name for row in rows for name in row if name.startswith(EXTRA)})
+    return pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *extras])
 
 
 def seeds_frame(results: pd.DataFrame) -> pd.DataFrame:
@@ -94,6 +101,9 @@ def _numbers(outcome: Outcome, verdict: Verdict) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for metric in METRICS:
         numbers.update(metric.numbers(outcome))
+    for name, values in outcome.clean_extras.items():
+        told = values[~np.isnan(values)]
+        numbers[EXTRA + name] = float(told.mean()) if len(told) else math.nan
 
     return {**numbers, "verdict": verdict.level, "reasons": "; ".join(verdict.reasons)}
 

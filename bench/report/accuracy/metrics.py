@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.metrics import (
     Accuracy,
+    accepted_accuracy,
+    adversarial_rejected,
     clean_accuracy,
+    clean_rejected,
     minimum_distance_median,
     robust_accuracy,
     undefended_clean_accuracy,
@@ -65,7 +69,7 @@ def _minimum_distance_median(outcome: Outcome) -> float | None:
     if outcome.minimum_distance is None:
         return None
 
-    clean = (outcome.clean_defended == outcome.labels).all(axis=0)
+    clean = np.asarray(outcome.clean_right.all(axis=0))
     return minimum_distance_median(outcome.minimum_distance, clean)
 
 
@@ -92,6 +96,9 @@ METRICS: tuple[Metric, ...] = (
         "undefended robust accuracy",
         interval=True,
     ),
+    Metric("clean_rejected", clean_rejected, "clean rejected", interval=True),
+    Metric("accepted_accuracy", accepted_accuracy, "accuracy on accepted"),
+    Metric("adversarial_rejected", adversarial_rejected, "adversarial rejected", interval=True),
     Metric("robust_accuracy_worst_draw", lambda outcome: robust_accuracy(outcome).worst),
     Metric("mean_linf", lambda outcome: float(outcome.linf.mean())),
     Metric("mean_l2", lambda outcome: float(outcome.l2.mean())),

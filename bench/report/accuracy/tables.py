@@ -6,9 +6,10 @@ from collections.abc import Hashable, Iterator, Mapping
 
 import pandas as pd
 
+from bench.report.accuracy.frame import EXTRA
 from bench.report.accuracy.metrics import METRICS
 from bench.report.columns import seed_column
-from bench.report.formats import LEVEL_MARKS, formatted, marked
+from bench.report.formats import LEVEL_MARKS, formatted, marked, three_digits
 from bench.report.report import Report
 from bench.report.writers import NamedTable
 
@@ -68,6 +69,9 @@ def accuracy_table(results: pd.DataFrame) -> pd.DataFrame:
     for metric in METRICS:
         if metric.title and results[metric.name].notna().any():
             table[metric.title] = metric.texts(results)
+    for name in (name for name in results if str(name).startswith(EXTRA)):
+        title = f"mean {str(name).removeprefix(EXTRA)}, clean"
+        table[title] = [three_digits(value) for value in results[name]]
 
     ok = results["status"] == "ok"
     table["verdict"] = results["verdict"].where(ok, results["status"])

@@ -1,0 +1,77 @@
+"""Runs with defenses that decide by themselves: rejections, abstentions, and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.records.folder import RunFolder
+from bench.records.outcome import REJECTED
+
+PLUGIN = Path(__file__).parents[2] / "plugins" / "deciding.py"
+NAMES = ["detector", "smoothing:samples=8", "anti_adversary", "squeezing"]
+
+
+@pytest.mark.slow
+def test_defenses_that_decide_run_report_time_and_export(
+    bench: Callable[..., Any], tiny: Path
+) -> None:
+    names = ",".join(["none", *NAMES])
+    run = ("run", "--config", tiny, "--plugin", PLUGIN, "--defenses", names, "--out", "out")
+    done = bench(*run, "--threats", "graybox,bpda,whitebox,adaptive:budget=quick", "--eps", "0.2",
+                 "--n", "20", "--draws", "2", "--convergence", "10")  # fmt: skip
+    assert done.code == 0, done.err
+
+    results = pd.read_csv("out/tables/results.csv").set_index(["defense", "threat"])
+    for name in ("smoothing:samples=8", "anti_adversary", "squeezing"):
+        assert results.loc[name, "bpda"]["status"] == "skipped"
+        assert "without making an image" in results.loc[name, "bpda"]["reason"]
+    assert results.loc["detector", "bpda"]["status"] == "ok"
+    assert (results["status"] != "failed").all()
+
+    folder = RunFolder.open(Path("out"))
+    rejecting = set()
+    for record in folder.records():
+        if record.status == "ok" and record.defense_name in ("detector", "smoothing"):
+            outcome = folder.outcome(record)
+            row = results.loc[record.labels["defense"], record.labels["threat"]]
+            clean, attacked = outcome.clean_defended, outcome.adversarial_defended
+            accepted = clean != REJECTED
+            is_caught = (attacked == REJECTED) & (clean == outcome.labels)
+            fails = (attacked == outcome.labels) | is_caught
+            assert row["robust_accuracy"] == pytest.approx(fails.mean())
+            if not outcome.rejections:
+                assert np.isnan(row["clean_rejected"])
+                continue
+            rejecting.add(record.defense_name)
+            assert row["clean_rejected"] == pytest.approx(1 - accepted.mean())
+            right = (clean == outcome.labels)[accepted]
+            assert row["accepted_accuracy"] == pytest.approx(right.mean())
+    assert rejecting == {"detector", "smoothing"}
+
+    radius = results.loc["smoothing:samples=8", "graybox"]["extra_radius"]
+    outcome = next(
+        folder.outcome(record) for record in folder.records() if record.defense_name == "smoothing"
+    )
+    assert radius == pytest.approx(np.nanmean(outcome.clean_extras["radius"]), rel=1e-6)
+    assert np.isnan(outcome.clean_extras["radius"][outcome.clean_defended == REJECTED]).all()
+    assert "mean radius, clean" in Path("out/tables/accuracy.md").read_text()
+
+    timed = bench("latency", "--config", tiny, "--plugin", PLUGIN, "--defenses", names)
+    assert timed.code == 0, timed.err
+    exported = bench("export", "out", "weights")
+    assert exported.code == 0, exported.err
+
+
+@pytest.mark.parametrize("name", ["detector", "smoothing", "anti_adversary", "squeezing"])
+def test_defenses_that_decide_pass_the_conformance_suite(
+    bench: Callable[..., Any], name: str
+) -> None:
+    done = bench("check", PLUGIN)
+    assert done.code == 0, done.out
+    assert f"defense {name}" in done.out
