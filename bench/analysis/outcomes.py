@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.records.cell import CellRecord
 from bench.records.folder import RunFolder
-from bench.records.outcome import CellImages, Outcome
+from bench.records.outcome import REJECTED, CellImages, Outcome
 from bench.records.pipeline import Pipeline
 
 Array = NDArray[Any]
@@ -26,16 +26,24 @@ class EvaluatedCell:
         record: the cell's labels, properties and status.
         outcome: raw predictions and distances, image by image.
         load_images: function that reads the first images of the cell, which only pictures need.
+        class_names: names of the classes; empty for numbers.
     """
 
     record: CellRecord
     outcome: Outcome
     load_images: Callable[[], CellImages | None] = lambda: None
+    class_names: tuple[str, ...] = ()
 
     @cached_property
     def images(self) -> CellImages | None:
         """First images of the cell; None where the run was kept without images."""
         return self.load_images()
+
+    def class_name(self, label: int) -> str:
+        """The name of a class, or its number where it has none; `rejected` for `REJECTED`."""
+        if label == REJECTED:
+            return "rejected"
+        return self.class_names[label] if label < len(self.class_names) else str(label)
 
     @property
     def eps(self) -> float:
@@ -87,9 +95,15 @@ def evaluated_cells(folder: RunFolder) -> list[EvaluatedCell]:
         RequestError: a raw file is damaged.
     """
     records = [record for record in folder.records() if record.status == "ok"]
+    class_names = folder.config().get("class_names", {})
 
     return [
-        EvaluatedCell(record, folder.outcome(record), partial(folder.images, record))
+        EvaluatedCell(
+            record,
+            folder.outcome(record),
+            partial(folder.images, record),
+            tuple(class_names.get(record.labels["dataset"], ())),
+        )
         for record in records
     ]
 

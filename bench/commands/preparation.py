@@ -189,10 +189,13 @@ def _resolved_configuration(
     grid: Grid, config: RunConfig, context: TaskContext, command: str
 ) -> dict[str, Any]:
     """Everything that distinguishes a run from others, as JSON."""
+    named = {name: list(context.dataset(name).class_names) for name in grid.datasets}
+    class_names = {name: names for name, names in named.items() if names}
     resolved = {
         "device": context.device.type,
         "plugins": grid.identities(),
         **config.model_dump(mode="json"),
+        **({"class_names": class_names} if class_names else {}),
     }
     return {**resolved, "command": command} if command else resolved
 

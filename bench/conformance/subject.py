@@ -152,7 +152,6 @@ class Subject:
 
         return result
 
-
     def decision(self, module: nn.Module, images: Tensor, draw: int = 0) -> Tensor:
         """The checked logits of a defense that decides by itself, under the seed of a draw."""
         classes = self.context().data.classes

@@ -26,7 +26,10 @@ _ELSEWHERE = "choose another folder with --out"
 
 
 class _Axes(BaseModel):
-    """The axes of a configuration, which order the tables; other keys may stand beside these."""
+    """The axes of a configuration, which order the tables, and the names of classes by data set.
+
+    Other keys may stand beside these.
+    """
 
     model_config = ConfigDict(strict=True)
 
@@ -37,6 +40,7 @@ class _Axes(BaseModel):
     eps: list[NonNegative] = []
     threats: list[Text] = []
     seeds: list[Count] = []
+    class_names: dict[Text, list[Text]] = {}
 
 
 _AXES = TypeAdapter(_Axes)
@@ -100,7 +104,7 @@ def _read(path: Path) -> dict[str, Any]:
     """
     content = CONFIGURATION.read(path)
     has_schema = content.pop("schema", None) is not None
-    if not has_schema and not set(_Axes.model_fields) <= set(content):
+    if not has_schema and not set(_Axes.model_fields) - {"class_names"} <= set(content):
         raise Unreadable("it is not the configuration of a run")
     validated(_AXES, content)
 

@@ -35,6 +35,7 @@ _FRAMES = (
     "worst_case",
     "pairs",
     "cascade",
+    "classes",
     "seeds",
     "cross_attack",
     "scaling",

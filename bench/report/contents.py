@@ -9,6 +9,7 @@ from dataclasses import replace
 from bench.report.accuracy.figures import accuracy_figures
 from bench.report.accuracy.tables import accuracy_tables
 from bench.report.cascade.tables import cascade_tables
+from bench.report.classes.tables import class_tables
 from bench.report.cross_attack.figures import cross_attack_figures
 from bench.report.cross_attack.tables import cross_attack_tables
 from bench.report.latency.accuracy_figures import accuracy_latency_figures
@@ -35,6 +36,7 @@ _TABLES: tuple[Callable[[Report], Iterator[NamedTable]], ...] = (
     cascade_tables,
     accuracy_tables,
     cross_attack_tables,
+    class_tables,
     pair_tables,
     scaling_tables,
     latency_tables,

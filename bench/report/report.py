@@ -11,6 +11,7 @@ from bench.analysis.outcomes import EvaluatedCell, evaluated_cells
 from bench.records.folder import RunFolder
 from bench.report.accuracy.frame import results_frame, seeds_frame
 from bench.report.cascade.frame import cascade_frame
+from bench.report.classes.frame import classes_frame
 from bench.report.cross_attack.frame import cross_attack_frame
 from bench.report.latency.engines import engines_frame
 from bench.report.latency.frame import latency_frame
@@ -32,6 +33,7 @@ class Report:
         worst_case: one row per defense and budget, all attacks together.
         pairs: one row per pair of defenses and budget.
         cascade: one row per member of each adaptive cell; may be empty.
+        classes: one row per defense, budget and class.
         seeds: one row per cell without its seed; empty for a single seed.
         cross_attack: defenses trained for one attack and tested on another; may be empty.
         scaling: trained defenses at several values of other parameters; may be empty.
@@ -46,6 +48,7 @@ class Report:
     worst_case: pd.DataFrame
     pairs: pd.DataFrame
     cascade: pd.DataFrame
+    classes: pd.DataFrame
     seeds: pd.DataFrame
     cross_attack: pd.DataFrame
     scaling: pd.DataFrame
@@ -78,6 +81,7 @@ class Report:
             worst_case=worst_case_frame(defenses, judged, rankings(defenses, pairs)),
             pairs=pairs_frame(pairs, judged),
             cascade=cascade_frame(cells),
+            classes=classes_frame(defenses),
             seeds=seeds_frame(results),
             cross_attack=cross_attack_frame(cells, judged),
             scaling=scaling_frame(cells, judged, latency),

@@ -14,12 +14,24 @@ from numpy.typing import NDArray
 
 from bench.analysis.outcomes import EvaluatedCell
 from bench.report.plotting import longest_line
+from bench.text import one_line
 
 _COLUMNS = 8
 """Largest number of images in a strip of a figure."""
 
 _LONGEST_SIDE = 256
 """Number of pixels from which the sides of an image are drawn with every second pixel or fewer."""
+
+_LONGEST_CAPTION = 14
+"""Number of characters at which the name of a class in an image is cut."""
+
+_CAPTION: dict[str, Any] = {
+    "fontsize": 6,
+    "color": "white",
+    "ha": "center",
+    "va": "bottom",
+    "bbox": {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1},
+}
 
 _FRAME: dict[str, Any] = {"fill": False, "edgecolor": "#D55E00", "linewidth": 1.8}
 
@@ -33,38 +45,51 @@ class Strip:
         images: pixels, (n, channels, height, width).
         scale: values drawn in black and white, or in two colors where the scale reaches below zero.
         wrong: whether an image is misclassified, and therefore framed, (n,); None for unknown.
+        captions: name of a class in each image, empty for none; () where classes have no names.
     """
 
     label: str
     images: NDArray[Any]
     scale: tuple[float, float] = (0.0, 1.0)
     wrong: NDArray[Any] | None = None
+    captions: tuple[str, ...] = ()
 
     def only(self, index: int) -> Self:
         """The strip of a single image."""
         chosen = slice(index, index + 1)
         wrong = None if self.wrong is None else self.wrong[chosen]
 
-        return replace(self, images=self.images[chosen], wrong=wrong)
+        return replace(
+            self, images=self.images[chosen], wrong=wrong, captions=self.captions[chosen]
+        )
 
 
 def original(cell: EvaluatedCell) -> Strip:
-    """The clean images; framed are those that the bare classifier gets wrong."""
-    wrong = cell.outcome.clean_undefended != cell.labels
+    """The clean images with their classes; framed are those that the bare classifier gets wrong."""
+    wrong = np.atleast_2d(cell.outcome.clean_undefended)[0] != cell.labels
+    captions = _names(cell, cell.labels)
 
-    return Strip("original", _pixels(cell, "clean"), wrong=wrong)
+    return Strip("original", _pixels(cell, "clean"), wrong=wrong, captions=captions)
 
 
 def adversarial(cell: EvaluatedCell, label: str) -> Strip:
-    """The adversarial images; framed are those that the bare classifier gets wrong."""
-    wrong = cell.outcome.adversarial_undefended != cell.labels
+    """The adversarial images; framed are those that the bare classifier gets wrong.
 
-    return Strip(label, _pixels(cell, "adversarial"), wrong=wrong)
+    They bear the class that they are taken for.
+    """
+    predictions = np.atleast_2d(cell.outcome.adversarial_undefended)[0]
+    wrong = predictions != cell.labels
+    captions = _names(cell, predictions, wrong)
+
+    return Strip(label, _pixels(cell, "adversarial"), wrong=wrong, captions=captions)
 
 
 def purified(cell: EvaluatedCell, label: str) -> Strip:
     """The adversarial images after purification in the first draw, with its misclassifications."""
-    return Strip(label, _pixels(cell, "purified"), wrong=~cell.right[0])
+    predictions = cell.outcome.adversarial_defended[0]
+    captions = _names(cell, predictions, predictions != cell.labels)
+
+    return Strip(label, _pixels(cell, "purified"), wrong=~cell.right[0], captions=captions)
 
 
 def perturbation(cell: EvaluatedCell) -> Strip:
@@ -136,6 +161,22 @@ def draw_strip(axes: Axes, strip: Strip, columns: int) -> None:
     for index in wrong:
         corner = (index * (width + 1), 0)
         axes.add_patch(Rectangle(corner, width - 1, height - 1, **_FRAME))
+    for place, caption in enumerate(strip.captions[: len(images)]):
+        middle = place * (width + 1) + (width - 1) / 2
+        axes.text(middle, height - 1, caption, **_CAPTION)
+
+
+def _names(
+    cell: EvaluatedCell, classes: NDArray[Any], shown: NDArray[Any] | None = None
+) -> tuple[str, ...]:
+    """The names of classes, (n,); empty where one is not shown, and () where there are none."""
+    if not cell.class_names:
+        return ()
+    are_shown = np.ones(len(classes), bool) if shown is None else shown
+    return tuple(
+        one_line(cell.class_name(int(label)), _LONGEST_CAPTION) if is_shown else ""
+        for label, is_shown in zip(classes, are_shown, strict=True)
+    )
 
 
 def _pixels(cell: EvaluatedCell, name: str) -> NDArray[Any]:

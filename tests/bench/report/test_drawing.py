@@ -158,7 +158,7 @@ def _report(cells: list[Any]) -> Report:
     frames = dict.fromkeys(
         (
             *("results", "latency", "engines", "worst_case", "pairs", "cascade", "seeds"),
-            *("cross_attack", "scaling"),
+            *("classes", "cross_attack", "scaling"),
         )
     )
     return Report(cells=tuple(cells), invalid=0, machines=(), **frames)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Runs with defenses that decide by themselves: rejections, abstentions, and what they are worth."""
+"""Runs with defenses that decide by themselves: what rejections and abstentions are worth."""
 
 from __future__ import annotations
 

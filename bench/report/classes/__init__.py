@@ -1,0 +1,1 @@
+"""Accuracy class by class: the frame and its table."""
