@@ -39,7 +39,7 @@ class Registry(Generic[T]):
                     "digits, '-' and '_', a letter first"
                 )
             taken = self._members.get(name)
-            if taken is not None:
+            if taken is not None and not _is_defined_again(taken, cls):
                 raise RequestError(
                     f"two plugins are called {self.family} '{name}': "
                     f"{_origin(taken)} and {_origin(cls)}; rename one of them"
@@ -69,6 +69,15 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._members)
+
+
+def _is_defined_again(earlier: type, cls: type) -> bool:
+    """Whether a class is a new version of an earlier one, as in a notebook's cell that runs again.
+
+    A file is imported once, so that two classes of one name are two plugins there.
+    """
+    same = (earlier.__module__, earlier.__qualname__) == (cls.__module__, cls.__qualname__)
+    return same and getattr(sys.modules.get(cls.__module__), "__file__", None) is None
 
 
 def _origin(cls: type) -> str:

@@ -19,7 +19,7 @@ from bench.errors import RequestError
 from bench.machine.devices import choose_device, device_name
 from bench.machine.environment import describe_environment
 from bench.plugins.discovery import discover
-from bench.progress import reporter
+from bench.progress import Reporter, reporter
 from bench.records.folder import RunFolder
 from bench.run.cell_tasks import CellTasks
 from bench.run.changes import changed_code
@@ -59,6 +59,32 @@ class PreparedRun:
         return self.runner.folder
 
 
+@dataclass(frozen=True)
+class Destination:
+    """The name and the folder of a run.
+
+    Attributes:
+        name: name of the preset or of the configuration.
+        path: folder of the run, or of all runs.
+        is_parent: whether the path is that of all runs.
+        command: name of the command; empty for `bench run`.
+    """
+
+    name: str
+    path: Path
+    is_parent: bool
+    command: str = ""
+
+    @property
+    def title(self) -> str:
+        """Start of the names of the folders of such runs."""
+        return f"{self.command}-{self.name}" if self.command else self.name
+
+    def folder(self, key: str) -> Path:
+        """The folder of a run of this content key."""
+        return self.path / f"{self.title}-{key[:8]}" if self.is_parent else self.path
+
+
 def prepare(request: Request, messages: Console, command: str = "") -> PreparedRun:
     """Check every part of a request and open its folder.
 
@@ -73,9 +99,58 @@ def prepare(request: Request, messages: Console, command: str = "") -> PreparedR
     """
     discover(request.plugins)
     name, config = configuration(request)
+
+    return prepare_run(name, config, request.resources, reporter(messages), command)
+
+
+def prepare_run(
+    name: str, config: RunConfig, resources: Resources, progress: Reporter, command: str = ""
+) -> PreparedRun:
+    """Check a configuration and open its folder; all plugins must be imported.
+
+    Args:
+        name: name of the preset or of the configuration, which begins the folder's name.
+        config: configuration of the run.
+        resources: device and folders.
+        progress: reporter that shows the progress of long steps.
+        command: as in `prepare`.
+
+    Raises:
+        RequestError: the configuration is wrong; nothing was computed.
+    """
     grid = Grid.of(config)
-    weights = Weights.open(request.resources.weights) if request.resources.weights else None
-    context = _context(request.resources, weights, messages)
+    weights = Weights.open(resources.weights) if resources.weights else None
+    context = _context(resources, weights, progress)
+    path = resources.out or checked_folder("--out", RUNS)
+
+    return prepare_grid(
+        grid,
+        config,
+        context,
+        Destination(name, path, is_parent=resources.out is None, command=command),
+        weights,
+    )
+
+
+def prepare_grid(
+    grid: Grid,
+    config: RunConfig,
+    context: TaskContext,
+    destination: Destination,
+    weights: Weights | None = None,
+) -> PreparedRun:
+    """Check that a grid can be run and open its folder.
+
+    Args:
+        grid: cells of the run.
+        config: settings of the evaluation.
+        context: device, data sets and cache.
+        destination: name and folder of the run.
+        weights: trained networks that replace training; None for none.
+
+    Raises:
+        RequestError: the grid cannot be run; nothing was computed.
+    """
     for dataset in grid.datasets:
         context.dataset(dataset).test_images(config.n)
     observer = Observer()
@@ -83,16 +158,14 @@ def prepare(request: Request, messages: Console, command: str = "") -> PreparedR
         lambda plugin, dataset: observer.observed(plugin, context.dataset(dataset).info)
     )
 
-    resolved = _resolved_configuration(grid, config, context, command)
+    resolved = _resolved_configuration(grid, config, context, destination.command)
     if weights:
         # Other weights give other numbers, which must not be mixed in one folder.
-        used = requested_weights(weights, _whole_plan(grid, config, context), name)
+        used = requested_weights(weights, _whole_plan(grid, config, context), destination.name)
         resolved["weights"] = content_key(used)
 
-    title = f"{command}-{name}" if command else name
-    default = RUNS / f"{title}-{content_key(resolved)[:8]}"
-    path = request.resources.out or checked_folder("--out", default)
-    folder = open_folder(path, {"preset": name, **resolved}, title)
+    path = destination.folder(content_key(resolved))
+    folder = open_folder(path, {"preset": destination.name, **resolved}, destination.title)
     runner = Runner(grid, config, context, LocalExecutor(context), folder)
     environment = folder.save_environment(describe_environment(context.device))
     device = f"{context.device} ({device_name(context.device)})"
@@ -177,12 +250,12 @@ def requested_weights(weights: Weights, plan: Plan, name: str) -> dict[str, str]
     return used
 
 
-def _context(resources: Resources, weights: Weights | None, messages: Console) -> TaskContext:
+def _context(resources: Resources, weights: Weights | None, progress: Reporter) -> TaskContext:
     device = choose_device(resources.device)
     given = {KIND: weights.paths} if weights else None
     store = ArtifactStore(cache_folder(resources.cache), given)
 
-    return TaskContext(device, store, data_folder(resources.data), reporter(messages))
+    return TaskContext(device, store, data_folder(resources.data), progress)
 
 
 def _resolved_configuration(

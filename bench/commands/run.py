@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from bench.commands.clean_text import clean_text
 from bench.commands.plan_text import plan_text
 from bench.commands.preparation import PreparedRun, prepare
 from bench.commands.printed_tables import PrintedTables
@@ -38,6 +39,9 @@ def run(request: Request, strict: bool = False, latency: bool = True) -> int:
     prepared = prepare(request, messages)
     folder = prepared.folder.path
     say(messages, plan_text(prepared.runner.plan(), prepared))
+
+    for line in clean_text(prepared.runner.clean_accuracies(), prepared.runner.config.n):
+        say(messages, line)
 
     records = _run_cells(prepared, messages)
     failed_timings = _measure_latency(prepared, tables) if latency else 0

@@ -40,22 +40,35 @@ def save_figures(tree: Tree, figures: Iterable[NamedFigure]) -> None:
 
 def save_figure(tree: Tree, named: NamedFigure) -> None:
     """Save a figure as PNG and SVG."""
-    figure = named.figure
+    stem = file_stem(named.name)
+    tree.write_bytes("plots", f"{stem}.png", data=_png(named.figure))
+
+    svg = io.BytesIO()
+    canvas = FigureCanvasSVG(named.figure)
+    canvas.print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    tree.write_bytes("plots", f"{stem}.svg", data=svg.getvalue())
+
+
+def drawn(figures: Iterable[NamedFigure]) -> Iterator[bytes]:
+    """Draw figures as PNG, for a notebook; its settings are as before when this ends."""
+    with _default_settings():
+        for named in figures:
+            yield _png(named.figure)
+
+
+def _png(figure: Figure) -> bytes:
+    """A figure laid out and drawn as PNG; afterwards it has a fixed layout."""
     _bound_size(figure)
     _escape_text(figure)
     png = io.BytesIO()
-    svg = io.BytesIO()
 
     canvas = FigureCanvasAgg(figure)
     figure.set_dpi(_DPI)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # a second layout would differ between the formats
     canvas.print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
 
-    stem = file_stem(named.name)
-    tree.write_bytes("plots", f"{stem}.png", data=png.getvalue())
-    tree.write_bytes("plots", f"{stem}.svg", data=svg.getvalue())
+    return png.getvalue()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.analysis.metrics import accuracy
 from bench.contracts import MinimumNorm
 from bench.geometry import Norm, distances
 from bench.records.cell import CascadeMember
@@ -16,6 +17,7 @@ from bench.records.outcome import REJECTED, CellImages, CellResult, Outcome, as_
 from bench.run.cascade_tasks import CascadeTasks
 from bench.run.cell import Cell
 from bench.run.cell_predictions import CLASS, CellPredictions
+from bench.run.clean import CleanAccuracy
 from bench.run.config import RunConfig
 from bench.run.evaluated import Evaluated
 from bench.run.probes import CellProbes
@@ -153,6 +155,22 @@ class CellTasks:
     def network(self, task: Train) -> NetworkRef:
         """One network, trained now where the cache lacks it."""
         return NetworkRef(task.plugin, task.split.info, task.key, self._executor.digest(task))
+
+    def clean_accuracy(self, cell: Cell, networks: CellNetworks) -> CleanAccuracy:
+        """The accuracy of the cell's pipeline on the clean test images.
+
+        Raises:
+            PluginFault: a plugin raised or broke its contract.
+        """
+        split = self._test_split(cell)
+        labels = self._context.images(split)[1].cpu().numpy()
+
+        return CleanAccuracy(
+            cell.pipeline,
+            accuracy(self._predictions.undefended(cell, networks, None), labels),
+            accuracy(self._predictions.defended(cell, networks, None).predictions, labels),
+            chance=1 / split.info.classes,
+        )
 
     def result(self, cell: Cell, networks: CellNetworks) -> CellResult:
         """The raw outcome of the cell, with its first images.

@@ -67,6 +67,25 @@ class Grid:
                 restrictions leave no cell.
         """
         check_names(config)
+
+        return cls.of_networks(
+            config,
+            _configured(CLASSIFIERS, config.classifiers, config),
+            _configured(DEFENSES, config.defenses, config),
+        )
+
+    @classmethod
+    def of_networks(
+        cls,
+        config: RunConfig,
+        classifiers: tuple[Configured[Classifier], ...],
+        defenses: tuple[Configured[Defense], ...],
+    ) -> Grid:
+        """The grid of a configuration whose classifiers and defenses are made already.
+
+        Raises:
+            RequestError: as in `of`, but data sets, classifiers and defenses are not looked up.
+        """
         attacks = _configured(ATTACKS, config.attacks, config)
         check_attack_specs(config, attacks)
         budgets = tuple((attack, _budgets(attack, config)) for attack in attacks)
@@ -74,8 +93,8 @@ class Grid:
 
         grid = cls(
             datasets=_unique(config.datasets),
-            classifiers=_configured(CLASSIFIERS, config.classifiers, config),
-            defenses=_configured(DEFENSES, config.defenses, config),
+            classifiers=classifiers,
+            defenses=defenses,
             attacks=budgets,
             threats=threats,
             seeds=_unique(config.seeds),

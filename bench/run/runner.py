@@ -5,15 +5,17 @@ A cell that fails is recorded with its reason, and the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bench.errors import NotApplicable, PluginFault
 from bench.records.cell import CellRecord, Status
 from bench.records.folder import RunFolder
 from bench.records.outcome import CellResult
+from bench.records.pipeline import Pipeline
 from bench.run.cell import Cell
 from bench.run.cell_tasks import CellTasks
+from bench.run.clean import CleanAccuracy
 from bench.run.config import RunConfig
 from bench.run.grid import Grid
 from bench.run.latency_sweep import LatencySweep
@@ -23,6 +25,13 @@ from bench.stages.crafting import parameters_at_budget
 from bench.stages.executor import Executor
 from bench.stages.references import CellNetworks
 from bench.text import LONGEST_LINE, one_line
+
+OnFault = Callable[[Cell, PluginFault], None]
+"""A function that is told of the fault of a cell."""
+
+
+def _recorded_only(_cell: Cell, _fault: PluginFault) -> None:
+    """The default: a fault is recorded, and the other cells go on."""
 
 
 class Runner:
@@ -62,17 +71,34 @@ class Runner:
         planner = Planner(self.grid, self._tasks, self.context)
         return planner.plan(lambda cell: self._recorded(cell) is not None)
 
-    def run(self, environment: str) -> Iterator[CellRecord]:
+    def clean_accuracies(self) -> Iterator[CleanAccuracy]:
+        """The clean accuracy of each pipeline that is still to be attacked; it is trained now.
+
+        A pipeline that fails is left out: its cells say why.
+        """
+        seen: set[Pipeline] = set()
+        for cell in self.grid.cells():
+            if cell.pipeline in seen or self._recorded(cell) is not None:
+                continue
+            seen.add(cell.pipeline)
+            try:
+                yield self._tasks.clean_accuracy(cell, self._tasks.networks(cell))
+            except (PluginFault, NotApplicable):
+                continue
+
+    def run(self, environment: str, on_fault: OnFault = _recorded_only) -> Iterator[CellRecord]:
         """Run every cell and yield its record as soon as it is written.
 
         Args:
             environment: id of this machine's environment in the folder.
+            on_fault: function that is called with the cell and its fault after a failed cell was
+                recorded; it may raise.
 
         Raises:
             StorageError: the disk is full or the folder not writable; earlier results are intact.
         """
         for cell in self.grid.cells():
-            yield self._recorded(cell) or self._evaluate(cell, environment)
+            yield self._recorded(cell) or self._evaluate(cell, environment, on_fault)
 
     def measure_latency(self, environment: str) -> int:
         """Time every pipeline of the grid, see `LatencySweep.run`.
@@ -88,8 +114,9 @@ class Runner:
 
         return sweep.run(environment)
 
-    def _evaluate(self, cell: Cell, environment: str) -> CellRecord:
+    def _evaluate(self, cell: Cell, environment: str, on_fault: OnFault) -> CellRecord:
         """Run one cell and write its record, whether it succeeds or fails."""
+        failure: PluginFault | None = None
         networks: CellNetworks | None = None
         result: CellResult | None = None
         details: dict[str, Any] = {}
@@ -105,6 +132,7 @@ class Runner:
             status, reason = "skipped", str(error)
         except PluginFault as fault:
             status, reason = "failed", one_line(str(fault), LONGEST_LINE)
+            failure = fault
 
         record = CellRecord(
             key=self._tasks.cell_key(cell),
@@ -123,6 +151,8 @@ class Runner:
         self.folder.save(
             record, result.outcome if result else None, result.images if result else None
         )
+        if failure is not None:
+            on_fault(cell, failure)
 
         return record
 

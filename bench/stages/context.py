@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +46,22 @@ class TaskContext:
         store: artifact cache.
         data: folder of the data sets.
         progress: reporter that shows the progress of long steps.
+        given: data sets in memory by name, beside those that plugins load.
     """
 
     def __init__(
-        self, device: torch.device, store: ArtifactStore, data: Path, progress: Reporter
+        self,
+        device: torch.device,
+        store: ArtifactStore,
+        data: Path,
+        progress: Reporter,
+        given: Mapping[str, LoadedDataset] | None = None,
     ) -> None:
         self.device = device
         self.store = store
         self.data = data
         self.progress = progress
+        self.given = given or {}
         self._images: dict[SplitRef, tuple[Tensor, Tensor]] = {}
         self._training: dict[SplitRef, Split] = {}
         self._networks: dict[tuple[str, Spec, DataInfo], _Loaded] = {}
@@ -67,6 +74,8 @@ class TaskContext:
         Raises:
             RequestError: the name is unknown, or the data set cannot be downloaded.
         """
+        if name in self.given:
+            return self.given[name]
         return load_dataset(name, self.data, self.progress)
 
     def split(self, name: str, n: int | None) -> SplitRef:

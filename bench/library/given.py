@@ -1,0 +1,221 @@
+"""Networks that a program gives as they are, as plugins of a run."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from bench.contracts import Classifier, DataInfo, Defense, Network
+from bench.errors import RequestError
+from bench.failures import named
+from bench.plugins.configured import Configured
+from bench.plugins.faults import plugin_request
+from bench.plugins.live_code import live_digest
+from bench.plugins.parameters import Json
+from bench.spec import NAME, Spec
+from bench.stages.context import weights_of
+from bench.stages.decisions import decides
+from bench.stages.references import NetworkRef
+from bench.stages.seeding import seeded
+from bench.stages.surrogates import defended_logits
+from bench.store.artifacts import digest_of
+from bench.text import LONGEST_NAME, one_line
+
+N = TypeVar("N", bound=Network)
+
+GivenModule = nn.Module | Callable[[Tensor], Tensor]
+"""A module or a function of images."""
+
+_CPU = torch.device("cpu")
+
+_LOADED: weakref.WeakKeyDictionary[nn.Module, NetworkRef] = weakref.WeakKeyDictionary()
+"""The trained networks that `bench.load` returned."""
+
+
+def remember(module: nn.Module, reference: NetworkRef) -> None:
+    """Note that a module is a trained network, so that results of it are shared with runs."""
+    _LOADED[module] = reference
+
+
+@dataclass(frozen=True, eq=False)
+class _Traits:
+    """What a run must know of a network.
+
+    Attributes:
+        stochastic: whether two calls on the same images may differ.
+        independent_draws: whether copies of an image in one call get draws of their own.
+    """
+
+    stochastic: bool
+    independent_draws: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class GivenDefense(Defense):
+    """A purifier that a program gives."""
+
+    module: nn.Module
+    traits: _Traits
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether two calls on the same images may differ."""
+        return self.traits.stochastic
+
+    @property
+    def independent_draws(self) -> bool:  # type: ignore[override]
+        """Whether copies of an image in one call get draws of their own."""
+        return self.traits.independent_draws
+
+    def build(self, data: DataInfo) -> nn.Module:  # noqa: ARG002 - it is built already
+        """A copy of the module."""
+        return _copied(self.module)
+
+
+@dataclass(frozen=True, eq=False)
+class GivenClassifier(Classifier):
+    """A classifier that a program gives."""
+
+    module: nn.Module
+    traits: _Traits
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether two calls on the same images may differ."""
+        return self.traits.stochastic
+
+    def build(self, data: DataInfo) -> nn.Module:  # noqa: ARG002 - it is built already
+        """A copy of the module."""
+        return _copied(self.module)
+
+
+@dataclass(frozen=True)
+class GivenNetwork(Configured[N]):
+    """A given network in the place of a plugin that was made from a spec.
+
+    Attributes:
+        digest: digest of the network's weights, state and code.
+    """
+
+    digest: str = ""
+
+    @property
+    def training_identity(self) -> Mapping[str, Json]:
+        """The network itself: it is not trained, whatever plugin it comes from."""
+        return {"given": self.digest}
+
+    def __hash__(self) -> int:
+        return hash((self.spec, self.digest))
+
+
+class _Function(nn.Module):
+    """A function of images as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The value of the function."""
+        return self.function(images)
+
+
+def given_network(
+    family: str,
+    name: str,
+    network: GivenModule,
+    probe: Callable[[nn.Module], Tensor],
+    stochastic: bool | None,
+) -> GivenNetwork[Any]:
+    """A module or function as the plugin of a run.
+
+    Args:
+        family: `defense` or `classifier`.
+        name: name in tables.
+        network: module, in any mode, or function.
+        probe: function that calls a module on a few images.
+        stochastic: whether two calls on the same images may differ; None to find out.
+
+    Raises:
+        RequestError: the name cannot be one, or the network cannot be called or copied.
+    """
+    description = f"{family} '{one_line(name, LONGEST_NAME)}'"
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise RequestError(
+            f"{description}: a name has letters, digits, '-' and '_', a letter first"
+        )
+    if not callable(network):
+        kind = type(network).__name__
+        raise RequestError(
+            f"{description} is a {kind}: give a torch module or a function of images"
+        )
+
+    module = network if isinstance(network, nn.Module) else _Function(network)
+    loaded = _LOADED.get(module)
+    with plugin_request(description):
+        if loaded is not None and digest_of(weights_of(module)) == loaded.digest:
+            return _loaded(name, module, loaded)
+        is_random = _differs(module, probe) if stochastic is None else stochastic
+        digest = live_digest(module)
+
+    make = GivenDefense if family == "defense" else GivenClassifier
+    plugin = make(module, _Traits(is_random))
+    identity = {"given": digest, **({"stochastic": True} if is_random else {})}
+    return GivenNetwork(Spec(name, ()), plugin, {}, identity, digest=digest)
+
+
+def _loaded(name: str, module: nn.Module, reference: NetworkRef) -> GivenNetwork[Any]:
+    """A network of `bench.load`, which keeps the identity of its plugin."""
+    plugin = reference.plugin.plugin
+    traits = _Traits(plugin.stochastic, plugin.independent_draws)
+    make = GivenDefense if isinstance(plugin, Defense) else GivenClassifier
+    identity = reference.plugin.identity
+
+    return GivenNetwork(
+        Spec(name, ()),
+        make(module, traits),
+        reference.plugin.parameters,
+        identity,
+        digest=digest_of({}) + reference.digest,
+    )
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        raise ValueError(f"the module cannot be copied: {named(error)}") from error
+
+
+def _differs(module: nn.Module, probe: Callable[[nn.Module], Tensor]) -> bool:
+    """Whether a module gives something else under another seed, in evaluation mode."""
+    copied = _copied(module).eval()
+    outputs = []
+    for seed in (0, 1):
+        with seeded(_CPU, "given", seed), torch.no_grad():
+            outputs.append(probe(copied))
+
+    return not torch.equal(*outputs)
+
+
+def logits_probe(images: Tensor) -> Callable[[nn.Module], Tensor]:
+    """A function that classifies images."""
+    return lambda module: module(images.clone())
+
+
+def purifier_probe(images: Tensor, classifier: nn.Module) -> Callable[[nn.Module], Tensor]:
+    """A function that purifies images, or has a defense that decides by itself classify them."""
+
+    def probe(module: nn.Module) -> Tensor:
+        if decides(module):
+            return defended_logits(module, classifier, images.clone())
+        purified: Tensor = module(images.clone())
+        return purified
+
+    return probe
