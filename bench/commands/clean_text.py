@@ -35,12 +35,19 @@ def clean_text(accuracies: Iterable[CleanAccuracy], n: int) -> Iterator[str]:
         )
         bare = f"  {dataset}, {classifier}, seed {seed}: undefended {group[0].undefended.value:.3f}"
         yield f"{bare}; {defended}" if defended else bare
-    for group in groups.values():
-        if group[0].guesses:
-            first = group[0]
+    yield from guessing_text(group[0] for group in groups.values())
+
+
+def guessing_text(accuracies: Iterable[CleanAccuracy]) -> Iterator[str]:
+    """A warning for each classifier that is no better than guessing."""
+    warned = set()
+    for found in accuracies:
+        named = (found.pipeline.classifier, found.pipeline.dataset)
+        if found.guesses and named not in warned:
+            warned.add(named)
             yield _GUESSING.format(
-                classifier=first.pipeline.classifier,
-                dataset=first.pipeline.dataset,
-                value=first.undefended.value,
-                chance=first.chance,
+                classifier=found.pipeline.classifier,
+                dataset=found.pipeline.dataset,
+                value=found.undefended.value,
+                chance=found.chance,
             )

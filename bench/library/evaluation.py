@@ -17,7 +17,13 @@ from bench.commands.preparation import Destination, PreparedRun, prepare_grid
 from bench.contracts import DataInfo, ImageSets, LabelledImages
 from bench.errors import PluginFault, RequestError
 from bench.failures import message_line
-from bench.library.given import GivenModule, given_network, logits_probe, purifier_probe
+from bench.library.given import (
+    GivenModule,
+    given_network,
+    loaded_name,
+    logits_probe,
+    purifier_probe,
+)
 from bench.library.results import Results
 from bench.library.runs import AnyPath, finished, path, reporter_of
 from bench.machine.devices import choose_device
@@ -148,8 +154,9 @@ class _Networks:
         bare = given_network(
             "classifier", _name_of(classifier, "classifier"), classifier, logits_probe(images), None
         )
-        _check_logits(bare.plugin.module, images, data.info)
-        probe = purifier_probe(images, bare.plugin.module)
+        copied = bare.plugin.build(data.info).eval()
+        _check_logits(copied, images, data.info)
+        probe = purifier_probe(images, copied)
         named = purifier if isinstance(purifier, Mapping) else {_name_of(purifier): purifier}
         if not named:
             raise RequestError("evaluate() needs a purifier; None stands for no defense")
@@ -240,6 +247,8 @@ def _name_of(network: object, default: str = "purifier") -> str:
     """The name of a network in tables: that of its class or function."""
     if network is None:
         return "none"
+    if (name := loaded_name(network)) is not None:
+        return name
     name = getattr(network, "__name__", type(network).__name__).strip("_<>")
     return name if name.isidentifier() else default
 
@@ -251,7 +260,7 @@ def _check_logits(classifier: nn.Module, images: Tensor, info: DataInfo) -> None
         RequestError: there are fewer logits than classes, or more.
     """
     with torch.no_grad():
-        logits = classifier.eval()(images.clone())
+        logits = classifier(images.clone())
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != (len(images), info.classes):
         raise RequestError(

@@ -43,6 +43,12 @@ def remember(module: nn.Module, reference: NetworkRef) -> None:
     _LOADED[module] = reference
 
 
+def loaded_name(module: object) -> str | None:
+    """The name of the plugin of a network that `bench.load` returned; None for any other."""
+    reference = _LOADED.get(module) if isinstance(module, nn.Module) else None
+    return None if reference is None else reference.plugin.name
+
+
 @dataclass(frozen=True, eq=False)
 class _Traits:
     """What a run must know of a network.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bench.commands.clean_text import guessing_text
 from bench.commands.folders import weights_folder
 from bench.commands.preparation import PreparedRun, prepare_run
 from bench.commands.request import DEFAULT_PRESET, Resources
@@ -21,6 +23,8 @@ from bench.run.config import read_file, resolve
 from bench.run.presets import read_preset
 from bench.run.runner import OnFault
 from bench.text import one_line
+
+logger = logging.getLogger("bench")
 
 AnyPath = str | os.PathLike[str]
 
@@ -93,6 +97,8 @@ def read(folder: AnyPath) -> Results:
 
 def finished(prepared: PreparedRun, *, latency: bool, on_fault: OnFault | None = None) -> Results:
     """Run all cells of a prepared run, time its pipelines and write its tables."""
+    for line in guessing_text(prepared.runner.clean_accuracies()):
+        logger.warning(line)
     options = {} if on_fault is None else {"on_fault": on_fault}
     for _ in prepared.runner.run(prepared.environment, **options):
         pass

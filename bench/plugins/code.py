@@ -16,7 +16,7 @@ from bench.plugins.distributions import (
     name_of,
 )
 from bench.plugins.imports import imported_files, module_name
-from bench.plugins.origins import is_builtin_plugin, is_installed, is_outside
+from bench.plugins.origins import is_builtin_plugin, is_installed, is_no_file, is_outside
 from bench.plugins.reads import Reads
 from bench.plugins.released import is_all_released, is_released
 
@@ -142,7 +142,8 @@ def _class_files(cls: type) -> list[Path]:
     """
     modules = (sys.modules.get(base.__module__) for base in cls.__mro__)
     names = [getattr(module, "__file__", None) for module in modules]
-    paths = dict.fromkeys(Path(name) for name in (*names, REGISTERED_BY.get(cls)) if name)
+    given = (name for name in (*names, REGISTERED_BY.get(cls)) if name)
+    paths = dict.fromkeys(Path(name) for name in given if not is_no_file(str(name)))
 
     return [path for path in map(_on_disk, paths) if _may_count(path)]
 

@@ -20,11 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from bench.plugins.code import code_identity
+from bench.plugins.origins import is_no_file
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range)
 
-_OWN = frozenset(vars(nn.Module())) - {"training"}
-"""Attributes that PyTorch keeps in every module; parts, weights and hooks are looked at apart."""
+_OWN = frozenset(vars(nn.Module()))
+"""Attributes that PyTorch keeps in every module; parts, weights and hooks are looked at apart.
+
+The mode is no state of a network that is evaluated.
+"""
 
 _SKIPPED = frozenset({"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__"})
 
@@ -183,8 +187,8 @@ class _Digest:
 
 def _has_file(module: str) -> bool:
     """Whether a module comes from a file, or is part of Python."""
-    found = sys.modules.get(module)
-    return module == "builtins" or getattr(found, "__file__", None) is not None
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return module == "builtins" or (file is not None and not is_no_file(file))
 
 
 def _content(cell: types.CellType) -> Any:

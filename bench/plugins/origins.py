@@ -26,6 +26,11 @@ def installation_folder(path: Path) -> Path | None:
     return next((folder for folder in path.parents if folder.name in _INSTALLED), None)
 
 
+def is_no_file(name: str) -> bool:
+    """Whether the name of a module's file stands for none, such as `<stdin>`."""
+    return name.startswith("<")
+
+
 def is_builtin_plugin(path: Path) -> bool:
     """Whether a file lies in one of the packages of built-in plugins."""
     return any(_is_below(path, ROOT / package) for package in FAMILIES.values())
