@@ -81,8 +81,14 @@ class Destination:
         return f"{self.command}-{self.name}" if self.command else self.name
 
     def folder(self, key: str) -> Path:
-        """The folder of a run of this content key."""
-        return self.path / f"{self.title}-{key[:8]}" if self.is_parent else self.path
+        """The folder of a run of this content key.
+
+        Raises:
+            RequestError: it cannot be made.
+        """
+        if not self.is_parent:
+            return self.path
+        return checked_folder("--out", self.path / f"{self.title}-{key[:8]}")
 
 
 def prepare(request: Request, messages: Console, command: str = "") -> PreparedRun:
@@ -121,15 +127,11 @@ def prepare_run(
     grid = Grid.of(config)
     weights = Weights.open(resources.weights) if resources.weights else None
     context = _context(resources, weights, progress)
-    path = resources.out or checked_folder("--out", RUNS)
-
-    return prepare_grid(
-        grid,
-        config,
-        context,
-        Destination(name, path, is_parent=resources.out is None, command=command),
-        weights,
+    destination = Destination(
+        name, resources.out or RUNS, is_parent=resources.out is None, command=command
     )
+
+    return prepare_grid(grid, config, context, destination, weights)
 
 
 def prepare_grid(

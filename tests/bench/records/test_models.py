@@ -202,7 +202,7 @@ def test_a_sound_outcome_is_read() -> None:
         lambda array: array.sum(),
         lambda array: array[..., :0] if array.shape[-1] == N else array[:0].T[None, None],
         lambda array: np.full(array.shape, "x", "S1").view(np.uint8).astype(np.complex64),
-        lambda array: np.full(array.shape, -1, np.int8).astype(
+        lambda array: np.full(array.shape, -2, np.int8).astype(
             np.float32 if array.dtype.kind == "f" else np.int16
         ),
         lambda array: np.full(array.shape, 0.5 if array.dtype.kind in "biu" else -0.5),

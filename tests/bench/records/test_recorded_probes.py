@@ -68,7 +68,7 @@ def test_another_shape_or_type_is_refused(made: Any, name: str, change: str) -> 
     ("name", "value"),
     [
         ("classifier_rise", np.inf), ("noise_margin", -np.inf), ("repeat_shift", -1.0),
-        ("score_right", 1.5), ("full_range_right", np.nan), ("seen", -1),
+        ("score_right", 1.5), ("full_range_right", np.nan), ("seen", -2),
         ("purified_distance", np.nan), ("eot_calls", -1),
     ],
 )  # fmt: skip
