@@ -100,9 +100,7 @@ class Bars:
             TextColumn("{task.fields[note]}", markup=False),
         )
         # What plugins print goes to standard error already, see `bench.plugins.process_state`.
-        self._progress = Progress(
-            *columns, console=console, transient=True, redirect_stdout=False
-        )
+        self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)
 
     @contextmanager
     def step(self, title: str, total: int) -> Iterator[Step]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TextIO, TypeAlias, cast
 
 import numpy as np
 
@@ -90,39 +90,14 @@ def first_process_state() -> Iterator[None]:
         yield
 
 
-class _StandardError(io.TextIOBase):
+class _StandardError:
     """Standard error as it is at each call; a progress bar puts another stream in its place."""
 
-    def write(self, text: str) -> int:
-        """Write text; the number of characters."""
-        return sys.stderr.write(text) if sys.stderr is not None else len(text)
-
-    def flush(self) -> None:
-        """Write what the stream still holds."""
-        if sys.stderr is not None:
-            sys.stderr.flush()
-
-    def isatty(self) -> bool:
-        """Whether standard error is a terminal."""
-        return sys.stderr is not None and sys.stderr.isatty()
-
-    def fileno(self) -> int:
-        """The descriptor of standard error."""
-        if sys.stderr is None:
-            raise io.UnsupportedOperation("there is no standard error")
-        return sys.stderr.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """The encoding of standard error."""
-        return getattr(sys.stderr, "encoding", None) or "utf-8"
-
-    def writable(self) -> bool:
-        """True."""
-        return True
+    def __getattr__(self, name: str) -> Any:
+        return getattr(io.StringIO() if sys.stderr is None else sys.stderr, name)
 
 
-_STANDARD_ERROR = _StandardError()
+_STANDARD_ERROR = cast("TextIO", _StandardError())
 
 
 def _state() -> _State:
