@@ -32,8 +32,8 @@ _MOST_MEMBERS = 100
 _SMALLER = "; try a smaller --batch-size, or in training a smaller batch_size of the plugin"
 
 _ENABLE_GRAD = (
-    "; a module is called under torch.no_grad() and with frozen weights, so gradient steps in it need "
-    "`with torch.enable_grad():` and a tensor with requires_grad_()"
+    "; a module is called under torch.no_grad() and with frozen weights, so gradient steps in it "
+    "need `with torch.enable_grad():` and a tensor with requires_grad_()"
 )
 
 
