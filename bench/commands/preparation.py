@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench.commands.folders import RUNS, cache_folder, data_folder
 from bench.commands.paths import checked_folder
-from bench.commands.request import Request, Resources, configuration
+from bench.commands.request import Request, Resources, configuration, requested_plugins
 from bench.errors import RequestError
 from bench.machine.devices import choose_device, device_name
 from bench.machine.environment import describe_environment
@@ -71,8 +71,8 @@ def prepare(request: Request, messages: Console, command: str = "") -> PreparedR
     Raises:
         RequestError: the request is wrong; nothing was computed.
     """
-    discover(request.plugins)
     name, config = configuration(request)
+    discover(requested_plugins(request, config))
     grid = Grid.of(config)
     weights = Weights.open(request.resources.weights) if request.resources.weights else None
     context = _context(request.resources, weights, messages)
