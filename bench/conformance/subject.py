@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from bench.errors import PluginFault
 from bench.plugins.configured import Configured
+from bench.plugins.process_state import first_process_state
 from bench.progress import Silent
 from bench.stages.datasets import LoadedDataset, load_dataset, loaded_dataset
 from bench.stages.guard import Guarded
 from bench.stages.loading import LoadingContext
 from bench.stages.pixels import Split
 from bench.stages.seeding import seeded
-from bench.stages.train import fitted
+from bench.stages.train import fitted, network_member
 from bench.stages.training import TrainingContext
 
 CPU = torch.device("cpu")
@@ -138,9 +139,14 @@ class Subject:
         """A frozen classifier to train against and to attack."""
         return Linear(*self.split, self.given.info.classes).eval()
 
-    def context(self) -> TrainingContext:
-        """A training context that is cut to a few steps."""
-        uses_classifier = getattr(self.configured.plugin, "uses_classifier", False)
+    def context(self, plugin: Configured[Any] | None = None) -> TrainingContext:
+        """A training context that is cut to a few steps.
+
+        Args:
+            plugin: plugin that is trained; None for the one under test.
+        """
+        trained = (plugin or self.configured).trained
+        uses_classifier = getattr(trained.plugin, "uses_classifier", False)
 
         return TrainingContext(
             title=self.description,
@@ -149,16 +155,25 @@ class Subject:
             seed="conformance",
             progress=Silent(),
             classifier=self.classifier if uses_classifier else None,
+            member=lambda spec: self.fit(
+                network_member(trained, spec, has_classifier=uses_classifier)
+            ),
             max_steps=_STEPS,
         )
 
-    def fit(self) -> nn.Module:
-        """A newly built and briefly fitted module, under the same seed every time."""
-        plugin = self.configured.trained.plugin
-        with seeded(CPU, "conformance", "fit"):
-            module = fitted(plugin, self.description, self.context(), CPU)
+    def fit(self, plugin: Configured[Any] | None = None) -> nn.Module:
+        """A newly built and briefly fitted module, under the same seed every time.
 
-        return self.configured.around(module)
+        Args:
+            plugin: plugin that a parameter names; None for the one under test.
+        """
+        configured = plugin or self.configured
+        description = f"{self.description}: {plugin.label}" if plugin else self.description
+        with first_process_state(), seeded(CPU, "conformance", "fit"):
+            context = self.context(configured)
+            module = fitted(configured.trained.plugin, description, context, CPU)
+
+        return configured.around(module)
 
     @cached_property
     def module(self) -> nn.Module:
