@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,16 +97,22 @@ def test_an_attack_with_a_generator_of_its_own_is_one_line() -> None:
 
 
 def test_a_check_that_is_not_judged_names_the_cause() -> None:
-    findings = {
-        finding.check: finding for finding in conformance("defense", "test-cause:fault=build")
-    }
+    findings = list(conformance("defense", "test-cause:fault=build"))
     cause = "Output has the right shape, type and range, for several images and for one."
-    assert findings[
-        "Output is the same after the weights are loaded into a new module."
-    ] == Finding(
-        "Output is the same after the weights are loaded into a new module.",
-        remark=f"not judged, since this fails: {cause}",
-    )
+    reloads = "Output is the same after the weights are loaded into a new module."
+    assert Finding(reloads, cause=cause) in findings
+    assert {finding.cause for finding in findings} == {"", cause}
+
+
+def test_the_command_counts_the_checks_that_are_not_judged(
+    bench: Callable[..., Any], plugins: Path
+) -> None:
+    done = bench("check", f"{plugins / 'faulty.py'}:broken:how=raises")
+    assert done.code == 1
+    lines = done.out.splitlines()
+    assert re.match(r"  -    \d+ checks not judged, because of the failure of: Output", lines[-2])
+    assert lines[-1] == "1 check failed"
+    assert sum("no such luck" in line for line in lines) == 1
 
 
 @pytest.mark.parametrize("family", CHECKS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
@@ -37,18 +38,30 @@ def check(plugin: str, dataset: str, data: Path | None) -> int:
 
     for family, spec in _plugins(plugin):
         console.print(visible(f"{family} {spec}"), style="bold", markup=False, emoji=False)
+        causes: Counter[str] = Counter()
         for finding in conformance(family, spec, data_folder(data), dataset):
             failed += bool(finding.reason)
-            say(console, f"  {_line(finding)}")
+            if finding.cause:
+                causes[finding.cause] += 1
+            else:
+                say(console, f"  {_line(finding)}")
+        for cause, count in causes.items():
+            say(console, f"  -    {_counted(count)} not judged, because of the failure of: {cause}")
 
-    say(console, f"{failed} checks failed" if failed else "all checks passed")
+    say(console, f"{_counted(failed)} failed" if failed else "all checks passed")
     return 1 if failed else 0
 
 
 def _line(finding: Finding) -> str:
     if finding.reason:
         return f"FAIL {finding.check}  {finding.reason}"
-    return f"-    {finding.check} ({finding.remark})" if finding.remark else f"ok   {finding.check}"
+    if finding.not_applicable:
+        return f"-    {finding.check} (not applicable: {finding.not_applicable})"
+    return f"ok   {finding.check}"
+
+
+def _counted(checks: int) -> str:
+    return f"{checks} check" if checks == 1 else f"{checks} checks"
 
 
 def _plugins(plugin: str) -> list[tuple[str, str]]:

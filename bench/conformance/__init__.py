@@ -31,12 +31,14 @@ class Finding(NamedTuple):
     Attributes:
         check: description of the check.
         reason: reason why the plugin fails it; empty if it does not.
-        remark: reason why the check was not judged; empty if it was.
+        not_applicable: reason why it does not apply to the plugin; empty if it does.
+        cause: description of the failed check because of which it was not judged; empty if it was.
     """
 
     check: str
     reason: str = ""
-    remark: str = ""
+    not_applicable: str = ""
+    cause: str = ""
 
 
 def _documented(subject: Subject) -> None:
@@ -119,13 +121,13 @@ def _finding(check: Check, subject: Subject, cause: str) -> Finding:
     """What a check says; nothing where it presupposes a check that failed, the cause."""
     description = inspect.getdoc(check) or check.__name__
     if cause:
-        return Finding(description, remark=f"not judged, since this fails: {cause}")
+        return Finding(description, cause=cause)
 
     try:
         with plugin_call(subject.description):
             check(subject)
     except NotApplicable as error:
-        return Finding(description, remark=f"not applicable: {error}")
+        return Finding(description, not_applicable=str(error))
     except (PluginFault, StorageError) as error:
         return Finding(description, reason=str(error))
 
