@@ -23,6 +23,12 @@ _OUT_OF_MEMORY = re.compile(
 )
 """Messages of a `RuntimeError` with which PyTorch and its libraries report used-up memory."""
 
+_WITHOUT_GRADIENT = re.compile(
+    r"does not require grad and does not have a grad_fn"
+    r"|differentiated Tensors does not require grad"
+)
+"""Messages of a `RuntimeError` with which PyTorch refuses a tensor that is not in the graph."""
+
 tracebacks = logging.getLogger("bench.traceback")
 """Log of the exceptions that are shown as one line, with their tracebacks, for `--traceback`."""
 
@@ -86,3 +92,8 @@ def is_out_of_memory(error: BaseException) -> bool:
         return is_named or bool(_OUT_OF_MEMORY.search(message_of(error)))
 
     return isinstance(error, MemoryError)
+
+
+def is_without_gradient(error: BaseException) -> bool:
+    """Whether an exception reports that a gradient was asked of a tensor that has none."""
+    return isinstance(error, RuntimeError) and bool(_WITHOUT_GRADIENT.search(message_of(error)))

@@ -99,7 +99,8 @@ class Bars:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )
-        self._progress = Progress(*columns, console=console, transient=True)
+        # What plugins print goes to standard error already, see `bench.plugins.process_state`.
+        self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)
 
     @contextmanager
     def step(self, title: str, total: int) -> Iterator[Step]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.conformance import CHECKS, Subject, conformance
+from bench.conformance import CHECKS, Finding, Subject, conformance
 from bench.conformance.attacks import ATTACK_CHECKS, _within_ball
 from bench.contracts import Access, Attack
 from bench.errors import PluginFault
@@ -84,7 +84,7 @@ def test_attacks_conform_in_every_norm_and_targeted(spec: str) -> None:
 
 
 def failures(family: str, spec: str) -> list[str]:
-    return [reason for _, reason in conformance(family, spec) if reason]
+    return [finding.reason for finding in conformance(family, spec) if finding.reason]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_whatever_a_check_raises_is_a_reason_in_one_line(monkeypatch: pytest.Mon
         """Check raises."""
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setitem(CHECKS, "defense", (check,))  # type: ignore[arg-type]
+    monkeypatch.setitem(CHECKS, "defense", {check: ()})  # type: ignore[arg-type]
     assert list(conformance("defense", "none")) == [
-        ("Check raises.", "defense none raised RuntimeError: two lines")
+        Finding("Check raises.", "defense none raised RuntimeError: two lines")
     ]

@@ -23,7 +23,7 @@ from bench.spec import Spec
 def reasons(plugin: Defense) -> list[str]:
     """The reasons for which a defense fails the suite."""
     subject = Subject("defense", Configured(Spec("tried"), plugin, {}, {}))
-    return [reason for check in CHECKS["defense"][3:] if (reason := _reason(check, subject))]
+    return [reason for check in list(CHECKS["defense"])[3:] if (reason := _reason(check, subject))]
 
 
 def _reason(check: Callable[[Subject], None], subject: Subject) -> str:

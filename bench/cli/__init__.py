@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 import bench
+from bench.cli.python_warnings import show_warnings_once
 from bench.cli.tracebacks import show_tracebacks
 from bench.errors import EXIT_FAILED, EXIT_REQUEST, BenchError, RequestError
 from bench.failures import tracebacks
@@ -113,6 +114,7 @@ def run_command() -> int:
     logger.setLevel(logging.INFO)
     logger.handlers = [_LogLines()]
     tracebacks.setLevel(logging.NOTSET)
+    show_warnings_once()
     try_loading_first()
 
     try:

@@ -123,7 +123,8 @@ Plugins = Annotated[
     option(
         "--plugin",
         "FILE_OR_MODULE",
-        "Python file or module with plugins from outside the package; may be repeated.",
+        "Python file or module with plugins from outside the package; may be repeated. A --config "
+        "file names more under the key plugins.",
         paths_of_plugins,
     ),
 ]

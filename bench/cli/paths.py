@@ -43,6 +43,14 @@ def path_of_plugin(parameter: typer.CallbackParam, value: str) -> str:
     return _text_of_file(parameter, value) if is_file_name(value) else value
 
 
+def path_of_checked_plugin(parameter: typer.CallbackParam, value: str) -> str:
+    """As `path_of_plugin`, where the spec of one of the plugins may follow the file."""
+    from bench.plugins.catalog import split_source
+
+    file, spec = split_source(value)
+    return f"{_text_of_file(parameter, file)}:{spec}" if spec else path_of_plugin(parameter, value)
+
+
 def paths_of_plugins(parameter: typer.CallbackParam, values: list[str] | None) -> list[str]:
     """Files or modules with plugins, each as in `path_of_plugin`."""
     return [path_of_plugin(parameter, value) for value in values or ()]

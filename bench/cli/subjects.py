@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import option
-from bench.cli.paths import path_of_figures, path_of_folder, path_of_plugin
+from bench.cli.paths import path_of_checked_plugin, path_of_figures, path_of_folder
 
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a run.", callback=path_of_folder)
@@ -52,8 +52,18 @@ CheckedPlugin = Annotated[
     str,
     typer.Argument(
         metavar="PLUGIN",
-        help="Python file or module with plugins, or a plugin's name or spec.",
-        callback=path_of_plugin,
+        help="Python file or module with plugins, a plugin's name or spec such as "
+        "median:radius=2, or FILE.py:NAME:PARAMETER=VALUE for one plugin of a file.",
+        callback=path_of_checked_plugin,
+    ),
+]
+CheckedOn = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        metavar="SPEC",
+        help="Data set whose images the plugin is checked on, such as digits:colors=rgb:size=32; "
+        "it decides shape and number of classes.",
     ),
 ]
 NewFamily = Annotated[

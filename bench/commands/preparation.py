@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench.commands.folders import RUNS, cache_folder, data_folder
 from bench.commands.paths import checked_folder
-from bench.commands.request import Request, Resources, configuration
+from bench.commands.request import Request, Resources, configuration, requested_plugins
 from bench.errors import RequestError
 from bench.machine.devices import choose_device, device_name
 from bench.machine.environment import describe_environment
@@ -103,8 +103,8 @@ def prepare(request: Request, messages: Console, command: str = "") -> PreparedR
     Raises:
         RequestError: the request is wrong; nothing was computed.
     """
-    discover(request.plugins)
     name, config = configuration(request)
+    discover(requested_plugins(request, config))
 
     return prepare_run(name, config, request.resources, reporter(messages), command)
 

@@ -8,9 +8,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from bench.commands.paths import checked_file
 from bench.errors import RequestError
 from bench.machine.device_names import parse_device
-from bench.plugins.catalog import ENTRY_POINT_GROUP, list_plugins, plugin_source
+from bench.plugins.catalog import ENTRY_POINT_GROUP, is_file_name, list_plugins, plugin_source
 from bench.plugins.packages import PACKAGES
 from bench.run.config import RunConfig, read_file, resolve
 from bench.run.config_checks import check_fixed_names, check_plugin_names
@@ -59,7 +60,8 @@ class Request:
         latency: settings of the latency measurement, by name; lists are comma-separated.
         preset: name of the preset; None for `quick`.
         config_file: TOML file in place of a preset.
-        plugins: files or modules with plugins from outside the package.
+        plugins: files or modules with plugins from outside the package, besides those that the
+            configuration file names.
         resources: device and folders.
     """
 
@@ -90,9 +92,10 @@ def check_request(request: Request) -> None:
     _, config = configuration(request)
     check_fixed_names(config)
 
-    for plugin in request.plugins:
+    plugins = requested_plugins(request, config)
+    for plugin in plugins:
         plugin_source(plugin)
-    if not request.plugins and not entry_points(group=ENTRY_POINT_GROUP):
+    if not plugins and not entry_points(group=ENTRY_POINT_GROUP):
         check_plugin_names(config, _own_plugins())
 
 
@@ -115,6 +118,32 @@ def configuration(request: Request) -> tuple[str, RunConfig]:
 
     name = request.preset or DEFAULT_PRESET
     return name, resolve(read_preset(name), overrides, f"preset {name}")
+
+
+def requested_plugins(request: Request, config: RunConfig) -> tuple[str, ...]:
+    """The files and modules with plugins that the options and the configuration file name.
+
+    Args:
+        request: options of the command.
+        config: configuration of the request; the files that it names are relative to its folder.
+
+    Raises:
+        RequestError: a path is wrong, see `bench.commands.paths.checked_file`.
+    """
+    if request.config_file is None:
+        return request.plugins
+
+    named = (_beside(request.config_file, plugin) for plugin in config.plugins)
+    return tuple(dict.fromkeys((*request.plugins, *named)))
+
+
+def _beside(file: Path, plugin: str) -> str:
+    """A plugin that a configuration file names; a path as it is seen from the working folder."""
+    if not is_file_name(plugin):
+        return plugin
+
+    path = Path(plugin) if plugin.startswith("~") else file.parent / plugin
+    return str(checked_file(f"{one_line(str(file))}: plugin", path).absolute())
 
 
 def budgets(items: Iterable[str] | None) -> dict[str, Any]:

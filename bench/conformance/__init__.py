@@ -10,18 +10,35 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.conformance.attacks import ATTACK_CHECKS
 from bench.conformance.datasets import DATASET_CHECKS
 from bench.conformance.networks import CLASSIFIER_CHECKS, DEFENSE_CHECKS
-from bench.conformance.subject import Check, Subject
+from bench.conformance.subject import DIGITS, Check, Checks, Subject
 from bench.errors import NotApplicable, PluginFault, RequestError, StorageError
 from bench.plugins.configured import configure
 from bench.plugins.faults import plugin_call
 from bench.registry import REGISTRIES
 from bench.spec import Spec
 
-__all__ = ["CHECKS", "Subject", "conformance"]
+__all__ = ["CHECKS", "Finding", "Subject", "conformance"]
+
+
+class Finding(NamedTuple):
+    """What a check says about a plugin.
+
+    Attributes:
+        check: description of the check.
+        reason: reason why the plugin fails it; empty if it does not.
+        not_applicable: reason why it does not apply to the plugin; empty if it does.
+        cause: description of the failed check because of which it was not judged; empty if it was.
+    """
+
+    check: str
+    reason: str = ""
+    not_applicable: str = ""
+    cause: str = ""
 
 
 def _documented(subject: Subject) -> None:
@@ -55,51 +72,63 @@ def _round_trip(subject: Subject) -> None:
         raise PluginFault(f"the spec with all parameters, {text}, gives another plugin")
 
 
-_ALL: tuple[Check, ...] = (_documented, _frozen, _round_trip)
+_ALL: Checks = {_documented: (), _frozen: (), _round_trip: ()}
 
-CHECKS: Mapping[str, tuple[Check, ...]] = {
-    "defense": (*_ALL, *DEFENSE_CHECKS),
-    "classifier": (*_ALL, *CLASSIFIER_CHECKS),
-    "attack": (*_ALL, *ATTACK_CHECKS),
-    "dataset": (*_ALL, *DATASET_CHECKS),
+CHECKS: Mapping[str, Checks] = {
+    "defense": {**_ALL, **DEFENSE_CHECKS},
+    "classifier": {**_ALL, **CLASSIFIER_CHECKS},
+    "attack": {**_ALL, **ATTACK_CHECKS},
+    "dataset": {**_ALL, **DATASET_CHECKS},
 }
 """The checks of each plugin family, in the order in which they run."""
 
 
-def conformance(family: str, spec: Spec | str, data: Path = Path()) -> Iterator[tuple[str, str]]:
+def conformance(
+    family: str, spec: Spec | str, data: Path = Path(), images_of: str = DIGITS
+) -> Iterator[Finding]:
     """Run the suite on one plugin.
+
+    A cause is reported once: a check is not judged where one that it presupposes has failed.
 
     Args:
         family: family of the plugin: `defense`, `attack`, `classifier` or `dataset`.
         spec: spec of the plugin.
-        data: folder of all data sets, for a data set.
+        data: folder of all data sets.
+        images_of: spec of the data set on whose images the plugin is checked, unless it is a data
+            set itself.
 
     Yields:
-        description of a check, and the reason why it failed; the reason is empty if the check
-        passed or does not apply.
+        what each check says.
 
     Raises:
-        RequestError: there is no such plugin, or a parameter is wrong.
+        RequestError: there is no such plugin, a parameter is wrong, or the data set cannot be
+            loaded.
     """
-    subject = Subject(family, configure(REGISTRIES[family], spec), data)
-    for check in CHECKS[family]:
-        description = inspect.getdoc(check) or check.__name__
-        try:
-            yield description, _reason(check, subject)
-        except NotApplicable as error:
-            yield f"{description} (not applicable: {error})", ""
+    subject = Subject(family, configure(REGISTRIES[family], spec), data, images_of)
+    if family != "dataset":
+        _ = subject.given
+
+    causes: dict[Check, str] = {}
+    for check, presupposed in CHECKS[family].items():
+        cause = next((causes[earlier] for earlier in presupposed if earlier in causes), "")
+        finding = _finding(check, subject, cause)
+        if finding.reason or cause:
+            causes[check] = cause or finding.check
+        yield finding
 
 
-def _reason(check: Check, subject: Subject) -> str:
-    """The reason why a plugin fails a check; empty if it passes.
+def _finding(check: Check, subject: Subject, cause: str) -> Finding:
+    """What a check says; nothing where it presupposes a check that failed, the cause."""
+    description = inspect.getdoc(check) or check.__name__
+    if cause:
+        return Finding(description, cause=cause)
 
-    Raises:
-        NotApplicable: the check does not apply to the plugin.
-    """
     try:
         with plugin_call(subject.description):
             check(subject)
+    except NotApplicable as error:
+        return Finding(description, not_applicable=str(error))
     except (PluginFault, StorageError) as error:
-        return str(error)
+        return Finding(description, reason=str(error))
 
-    return ""
+    return Finding(description)

@@ -15,7 +15,7 @@ from bench.conformance.attacked_models import (
     ScoresOnly,
     Unbreakable,
 )
-from bench.conformance.subject import CPU, GLOBAL_GENERATORS, Check, Subject
+from bench.conformance.subject import CPU, GLOBAL_GENERATORS, Checks, Subject
 from bench.contracts import Attack, Norm
 from bench.errors import PluginFault
 from bench.plugins.configured import Configured
@@ -55,7 +55,8 @@ def _within_ball(subject: Subject) -> None:
     """Adversarial images stay in [0, 1] and within a small and a large budget."""
     attack: Configured[Attack] = subject.configured
     for eps in (_small_budget(subject), _largest_budget(subject)):
-        adversarial = _attacked(subject, eps)
+        with subject.first_use():
+            adversarial = _attacked(subject, eps)
         norm = attack.plugin.ball()
         if norm is not None:
             check_ball(subject.description, _attacked_images(subject)[0], adversarial, eps, norm)
@@ -236,16 +237,16 @@ def _small_budget(subject: Subject) -> float:
     return 1.0 if subject.configured.plugin.ball() == "l0" else 0.1
 
 
-ATTACK_CHECKS: tuple[Check, ...] = (
-    _within_ball,
-    _moves,
-    _attack_repeatable,
-    _raises_loss,
-    _misclassified,
-    _flat,
-    _averages,
-    _decides,
-    _scores,
-    _steps_declared,
-    _unbroken,
-)
+ATTACK_CHECKS: Checks = {
+    _within_ball: (),
+    _moves: (_within_ball,),
+    _attack_repeatable: (_within_ball,),
+    _raises_loss: (_moves,),
+    _misclassified: (_within_ball,),
+    _flat: (_within_ball,),
+    _averages: (_within_ball,),
+    _decides: (_attack_repeatable,),
+    _scores: (_attack_repeatable,),
+    _steps_declared: (_within_ball,),
+    _unbroken: (_moves,),
+}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bench.conformance.subject import Check, Subject
-from bench.errors import NotApplicable, PluginFault, RequestError
-from bench.stages.datasets import LoadedDataset
+from bench.conformance.subject import Checks, Subject
+from bench.errors import PluginFault, RequestError
 
 
 def _sound(subject: Subject) -> None:
@@ -15,21 +14,9 @@ def _sound(subject: Subject) -> None:
         raise PluginFault(str(error)) from error
 
 
-def _loaded(subject: Subject) -> LoadedDataset:
-    """The data set.
-
-    Raises:
-        NotApplicable: it cannot be loaded, which the first check says.
-    """
-    try:
-        return subject.dataset
-    except RequestError as error:
-        raise NotApplicable(str(error)) from error
-
-
 def _all_classes(subject: Subject) -> None:
     """Every class has a training image, where there are any, else a test image."""
-    data = _loaded(subject)
+    data = subject.dataset
     part = data.test if data.train is None else data.train
     counts = part.labels.bincount(minlength=data.info.classes)
     missing = (counts == 0).nonzero().flatten().tolist()
@@ -40,7 +27,7 @@ def _all_classes(subject: Subject) -> None:
 
 def _repeatable(subject: Subject) -> None:
     """Two calls of `load` give the same images in the same order."""
-    first, second = _loaded(subject), subject.load()
+    first, second = subject.dataset, subject.load()
     pairs = [(first.test, second.test)]
     if first.train is not None and second.train is not None:
         pairs.append((first.train, second.train))
@@ -48,5 +35,5 @@ def _repeatable(subject: Subject) -> None:
         raise PluginFault("load() gives other images in the second call: seed what it draws")
 
 
-DATASET_CHECKS: tuple[Check, ...] = (_sound, _all_classes, _repeatable)
+DATASET_CHECKS: Checks = {_sound: (), _all_classes: (_sound,), _repeatable: (_sound,)}
 """The checks of a data set."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.conformance.stand_ins import STAND_IN_CHECKS
-from bench.conformance.subject import CPU, GLOBAL_GENERATORS, Check, Subject
+from bench.conformance.subject import CPU, GLOBAL_GENERATORS, Checks, Subject
 from bench.contracts import Eager
 from bench.errors import PluginFault
 from bench.plugins.faults import plugin_call
@@ -30,8 +30,9 @@ def _inference_parameters(subject: Subject) -> None:
 
 def _output(subject: Subject) -> None:
     """Output has the right shape, type and range, for several images and for one."""
-    subject.output(subject.module, subject.images)
-    subject.output(subject.module, subject.images[:1])
+    with subject.first_use():
+        subject.output(subject.module, subject.images)
+        subject.output(subject.module, subject.images[:1])
 
 
 def _extremes(subject: Subject) -> None:
@@ -84,8 +85,8 @@ def _reloads(subject: Subject) -> None:
 
 
 def _images_independent(subject: Subject) -> None:
-    """Output for an image does not depend on its batch, unless the defense is stochastic."""
-    if getattr(subject.configured.plugin, "stochastic", False):
+    """Output for an image does not depend on its batch, unless the plugin is stochastic."""
+    if subject.configured.plugin.stochastic:
         return
 
     together = subject.output(subject.module, subject.images)
@@ -163,30 +164,33 @@ def _differentiable(subject: Subject) -> None:
     """Logits have a finite gradient with respect to the images."""
     images = subject.images.clone().requires_grad_(True)
     with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(subject.module(images).sum(), images)
+        logits = subject.module(images)
+        if not logits.requires_grad:
+            raise PluginFault("the logits have no gradient with respect to the images")
+        (gradient,) = torch.autograd.grad(logits.sum(), images)
 
     if not bool(torch.isfinite(gradient).all()):
         raise PluginFault("the gradient with respect to the images is NaN or infinite")
 
 
-_NETWORK_CHECKS: tuple[Check, ...] = (
-    _inference_parameters,
-    _output,
-    _extremes,
-    _input_kept,
-    _repeatable,
-    _fit_repeatable,
-    _reloads,
-    _images_independent,
-)
+_NETWORK_CHECKS: Checks = {
+    _inference_parameters: (),
+    _output: (),
+    _extremes: (_output,),
+    _input_kept: (_output,),
+    _repeatable: (_output,),
+    _fit_repeatable: (_output,),
+    _reloads: (_repeatable,),
+    _stochastic_declared: (_repeatable,),
+    _images_independent: (_stochastic_declared,),
+}
 
-DEFENSE_CHECKS = (
-    *_NETWORK_CHECKS,
-    _stochastic_declared,
-    _independent,
-    _classifier_kept,
-    _accelerated,
-    _decides,
-    *STAND_IN_CHECKS,
-)
-CLASSIFIER_CHECKS = (*_NETWORK_CHECKS, _differentiable)
+DEFENSE_CHECKS: Checks = {
+    **_NETWORK_CHECKS,
+    _independent: (_stochastic_declared,),
+    _classifier_kept: (_fit_repeatable,),
+    _accelerated: (_repeatable,),
+    _decides: (_repeatable,),
+    **{check: (_output, *before) for check, before in STAND_IN_CHECKS.items()},
+}
+CLASSIFIER_CHECKS: Checks = {**_NETWORK_CHECKS, _differentiable: (_output,)}

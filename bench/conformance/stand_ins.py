@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.conformance.subject import CPU, Check, Subject
+from bench.conformance.subject import CPU, Checks, Subject
 from bench.contracts import HasStandIns, Mixture, StandIn
 from bench.errors import PluginFault
 from bench.spec import NAME
@@ -155,4 +155,10 @@ def _check_mixture(description: str, mixture: Mixture, images: Tensor) -> None:
         )
 
 
-STAND_IN_CHECKS: tuple[Check, ...] = (_declared, _valid, _alone, _near, _differentiable)
+STAND_IN_CHECKS: Checks = {
+    _declared: (),
+    _valid: (_declared,),
+    _alone: (_declared,),
+    _near: (_valid,),
+    _differentiable: (_valid,),
+}

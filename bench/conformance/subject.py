@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.errors import PluginFault
 from bench.plugins.configured import Configured
+from bench.plugins.process_state import first_process_state
 from bench.progress import Silent
 from bench.stages.datasets import LoadedDataset, load_dataset, loaded_dataset
 from bench.stages.decisions import makes_images
@@ -19,7 +22,7 @@ from bench.stages.guard import Guarded
 from bench.stages.loading import LoadingContext
 from bench.stages.pixels import Split
 from bench.stages.seeding import seeded
-from bench.stages.train import fitted
+from bench.stages.train import fitted, network_member
 from bench.stages.training import TrainingContext
 
 CPU = torch.device("cpu")
@@ -33,6 +36,15 @@ _STEPS = 2
 _IMAGES = 3
 """Number of images that the checks use."""
 
+_SAMPLE = 2_000
+"""Largest number of training images, of which each class has an equal share."""
+
+DIGITS = "digits"
+"""Data set on whose images a plugin is checked, unless another one is named."""
+
+_FAR = 2.0
+"""Value of the pixels of a mean image that no image is near."""
+
 
 class Linear(nn.Module):
     """A differentiable classifier without training: the nearest mean image of the classes.
@@ -40,13 +52,14 @@ class Linear(nn.Module):
     Args:
         images: training images, float32 (n, c, h, w).
         labels: int64 (n,), their classes.
+        classes: number of classes; one without an image is never predicted.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, classes: int) -> None:
         super().__init__()
-        means = torch.stack(
-            [images[labels == label].mean(dim=0).flatten() for label in labels.unique()]
-        )
+        means = images.new_full((classes, images[0].numel()), _FAR)
+        for label in labels.unique():
+            means[label] = images[labels == label].mean(dim=0).flatten()
         self.weight = nn.Parameter(means, requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -61,12 +74,14 @@ class Subject:
     Attributes:
         family: family of the plugin, such as `defense`.
         configured: plugin with its parameters.
-        data: folder of all data sets, for a data set.
+        data: folder of all data sets.
+        images_of: spec of the data set whose images any other plugin is checked on.
     """
 
     family: str
     configured: Configured[Any]
     data: Path = Path()
+    images_of: str = DIGITS
 
     @property
     def description(self) -> str:
@@ -87,13 +102,28 @@ class Subject:
         context = LoadingContext(self.description, self.data, Silent())
         return loaded_dataset(self.configured, context)
 
+    @property
+    def given(self) -> LoadedDataset:
+        """The data set whose images a plugin that is none itself is checked on.
+
+        Raises:
+            RequestError: there is none of this name, or it cannot be loaded.
+        """
+        return load_dataset(self.images_of, self.data)
+
     @cached_property
     def split(self) -> tuple[Tensor, Tensor]:
-        """Training images (n, c, h, w) and labels (n,) of the digits."""
-        train = load_dataset("digits", Path()).train
-        if train is None:
-            raise TypeError("the digits have training images")
-        return train.images, train.labels
+        """Images (n, c, h, w) and labels (n,): the first of each class, in their order.
+
+        They are training images, unless the data set has none.
+        """
+        given = self.given
+        part = given.test if given.train is None else given.train
+        share = max(1, _SAMPLE // given.info.classes)
+        of_class = [(part.labels == label).nonzero()[:share] for label in range(given.info.classes)]
+        sample = part.chosen(torch.cat(of_class).flatten().sort().values)
+
+        return sample.images, sample.labels
 
     @cached_property
     def images(self) -> Tensor:
@@ -108,34 +138,66 @@ class Subject:
     @cached_property
     def classifier(self) -> nn.Module:
         """A frozen classifier to train against and to attack."""
-        return Linear(*self.split).eval()
+        return Linear(*self.split, self.given.info.classes).eval()
 
-    def context(self) -> TrainingContext:
-        """A training context that is cut to a few steps."""
-        uses_classifier = getattr(self.configured.plugin, "uses_classifier", False)
+    def context(self, plugin: Configured[Any] | None = None) -> TrainingContext:
+        """A training context that is cut to a few steps.
+
+        Args:
+            plugin: plugin that is trained; None for the one under test.
+        """
+        trained = (plugin or self.configured).trained
+        uses_classifier = getattr(trained.plugin, "uses_classifier", False)
 
         return TrainingContext(
             title=self.description,
-            data=load_dataset("digits", Path()).info,
+            data=self.given.info,
             split=Split.of(*self.split),
             seed="conformance",
             progress=Silent(),
             classifier=self.classifier if uses_classifier else None,
+            member=lambda spec: self.fit(
+                network_member(trained, spec, has_classifier=uses_classifier)
+            ),
             max_steps=_STEPS,
         )
 
-    def fit(self) -> nn.Module:
-        """A newly built and briefly fitted module, under the same seed every time."""
-        plugin = self.configured.trained.plugin
-        with seeded(CPU, "conformance", "fit"):
-            module = fitted(plugin, self.description, self.context(), CPU)
+    def fit(self, plugin: Configured[Any] | None = None) -> nn.Module:
+        """A newly built and briefly fitted module, under the same seed every time.
 
-        return self.configured.around(module)
+        Args:
+            plugin: plugin that a parameter names; None for the one under test.
+        """
+        configured = plugin or self.configured
+        description = f"{self.description}: {plugin.label}" if plugin else self.description
+        with first_process_state(), seeded(CPU, "conformance", "fit"):
+            context = self.context(configured)
+            module = fitted(configured.trained.plugin, description, context, CPU)
+
+        return configured.around(module)
 
     @cached_property
     def module(self) -> nn.Module:
         """The briefly fitted module that the checks share."""
         return self.fit()
+
+    @contextmanager
+    def first_use(self) -> Iterator[None]:
+        """Name the images in the fault of a plugin that raises in the block: it may be for others.
+
+        Raises:
+            PluginFault: the plugin raises, or breaks its contract.
+        """
+        try:
+            yield
+        except PluginFault as fault:
+            if fault.__cause__ is None:  # it took the images, and what it made of them is wrong
+                raise
+            shape = "x".join(map(str, self.given.info.shape))
+            raise PluginFault(
+                f"{fault} (on {shape} images of {self.images_of}; if the plugin is for others, "
+                "name a data set of them with --dataset, such as digits:colors=rgb:size=32)"
+            ) from fault.__cause__
 
     def output(self, module: nn.Module, images: Tensor, draw: int = 0) -> Tensor:
         """The module's checked output under the seed of a draw.
@@ -162,3 +224,6 @@ class Subject:
 
 Check = Callable[[Subject], None]
 """A check: its docstring describes it, and it raises `PluginFault` with the reason if it fails."""
+
+Checks = Mapping[Check, Sequence[Check]]
+"""Checks in their order, each with those before it without whose success it says nothing new."""

@@ -31,15 +31,17 @@ The harness guarantees:
   from the global generators of torch, NumPy or `random` only.
 - `fit` gets its module in training mode, with gradients enabled. Afterwards the module is in
   evaluation mode and its weights are frozen: no parameter requires a gradient.
-- Accuracy and latency are measured under `torch.no_grad`. A white-box attack differentiates the
-  same module, so a gradient should be exact, or zero where none exists.
+- Accuracy and latency are measured under `torch.no_grad`, so a module that takes gradient steps
+  does so under `torch.enable_grad`. A white-box attack differentiates the same module, so a
+  gradient should be exact, or zero where none exists.
 - Every output that enters a result is checked: shape, type, device, NaN, the range [0, 1], the
   distance to the original image. A plugin that fails a check, or raises, fails its own cells with a
   message that names the plugin; the other cells are computed. Whatever it raises is such a failure,
   `SystemExit` included.
 - Settings of the process hold during a call of a plugin only, and are restored after it: the
   working folder, signal handlers, NumPy's error handling, and torch's default type and device,
-  gradient mode, threads, TF32, cuDNN flags and deterministic algorithms.
+  gradient mode, threads, TF32, cuDNN flags and deterministic algorithms. What a plugin prints goes
+  to standard error.
 
 So a plugin contains the mathematics only, and leaves its inputs unchanged. The harness moves
 tensors to the device, seeds, saves, loads, times, and shows progress.

@@ -85,6 +85,23 @@ class FitContext(Protocol):
                 during the attack. None for the bare classifier.
         """
 
+    def build(self, spec: Spec) -> nn.Module:
+        """The trained module of a defense or classifier that a parameter names.
+
+        It is frozen and in evaluation mode, and trained on the same images and with the same seed
+        as for a run that names it alone: a network that is stored is used, one that is trained here
+        is stored. The same spec twice gives the same network.
+
+        Other plugins may use the module too, so it must be left as it is. To train on, or to store
+        the weights with those of this plugin, load its state dict into a module of the plugin's
+        own, see `Network.member`.
+
+        Args:
+            spec: value of a parameter of type `DefenseSpec` or `ClassifierSpec`, or one of several.
+                A defense that needs the classifier in training can be named only by one with
+                `uses_classifier`.
+        """
+
     def report(self, **losses: Tensor) -> None:
         """Hand over the losses of a training step, scalars by name.
 

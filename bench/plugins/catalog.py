@@ -80,6 +80,18 @@ def is_file_name(plugin: str) -> bool:
     return plugin.endswith(".py") or "/" in plugin
 
 
+def split_source(plugin: str) -> tuple[str, str]:
+    """File and spec of `FILE.py:SPEC`; the spec is empty for `FILE.py`, and both for other text.
+
+    Args:
+        plugin: plugin as given to `bench check`.
+    """
+    file, suffix, spec = plugin.partition(".py:")
+    if suffix:
+        return f"{file}.py", spec
+    return (plugin, "") if plugin.endswith(".py") else ("", "")
+
+
 def _source_files(plugins: tuple[str, ...]) -> Iterator[Path]:
     """The files of all built-in, installed and given plugins."""
     for package in PACKAGES.values():

@@ -15,6 +15,7 @@ from bench.plugins.distributions import (
     is_needed,
     name_of,
 )
+from bench.plugins.folders import without_folder
 from bench.plugins.imports import imported_files, module_name
 from bench.plugins.origins import is_builtin_plugin, is_installed, is_no_file, is_outside
 from bench.plugins.reads import Reads
@@ -93,15 +94,14 @@ def _collected(own: list[Path]) -> _Files:
     """Everything that files of classes import or read, directly or not, and these files."""
     files = _Files()
     seen = set(own)
-    waiting = list(own)
-    for path in own:
-        _add(path, module_name(path), files, whole=True)
+    waiting = [(path, module_name(path)) for path in own]
+    for path, name in waiting:
+        _add(path, name, files, whole=True)
 
     while waiting:
-        path = waiting.pop()
-        for used, name in _used_by(path).items():
+        for used, name in _used_by(*waiting.pop()).items():
             if used not in seen and _add(used, name, files, whole=False):
-                waiting.append(used)
+                waiting.append((used, name))
             seen.add(used)
 
     return files
@@ -128,9 +128,9 @@ def _add(path: Path, name: str | None, files: _Files, *, whole: bool) -> bool:
     return False
 
 
-def _used_by(path: Path) -> dict[Path, str | None]:
-    """The files that a file imports, and those that its code opened while it was imported."""
-    imported: dict[Path, str | None] = {**imported_files(path)}
+def _used_by(path: Path, module: str | None) -> dict[Path, str | None]:
+    """The files that a module imports, and those that its code opened while it was imported."""
+    imported: dict[Path, str | None] = {**imported_files(path, module)}
     used = {**dict.fromkeys(IMPORT_READS.by(path)), **imported}
     return {_on_disk(file): name for file, name in used.items()}
 
@@ -181,4 +181,4 @@ def _name(path: Path, module: str | None, source: Path) -> str:
     if path.is_relative_to(source.parent):
         return path.relative_to(source.parent).as_posix()
 
-    return module or path.name
+    return without_folder(module) if module else path.name

@@ -56,6 +56,7 @@ class Configured(Generic[P]):
             is not taken (its value is None or that of its marker `OmittedAt`) is left out, so that
             a new option leaves stored results valid.
         inner: defense that a `WrappedDefense` wraps; None for any other plugin.
+        members: plugins that parameters name, by the spec that the parameter holds.
     """
 
     spec: Spec
@@ -63,6 +64,7 @@ class Configured(Generic[P]):
     parameters: Mapping[str, Json]
     identity: Mapping[str, Json]
     inner: Configured[Defense] | None = None
+    members: Mapping[Spec, Configured[Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -133,8 +135,9 @@ def _configured(cls: type[P], description: str, spec: Spec, overrides: Overrides
     inner = _inner(plugin, description, nested)
     if isinstance(plugin, WrappedDefense) and inner:
         plugin = plugin.around(inner.plugin)
+    members = _members(nested)
     if isinstance(plugin, Network):
-        plugin = plugin.with_members(_members(nested))
+        plugin = plugin.with_members({named: each.plugin for named, each in members.items()})
     check_declarations(description, plugin)
 
     hints = parameter_hints(cls)
@@ -152,7 +155,7 @@ def _configured(cls: type[P], description: str, spec: Spec, overrides: Overrides
         **code_identity(cls),
     }
 
-    return Configured(spec, plugin, parameters, identity, inner)
+    return Configured(spec, plugin, parameters, identity, inner, members)
 
 
 def _instance(cls: type[Q], description: str, given: Mapping[str, Any]) -> Q:
@@ -210,10 +213,10 @@ def _identities(nested: _Nested) -> dict[str, Json]:
     return {name: given[0] if len(given) == 1 else given for name, given in identities.items()}
 
 
-def _members(nested: _Nested) -> dict[Spec, Plugin]:
+def _members(nested: _Nested) -> dict[Spec, Configured[Any]]:
     """The plugins that parameters name, by the spec that the parameter holds."""
     named = itertools.chain.from_iterable(nested.values())
-    return {configured.resolved: configured.plugin for configured in named}
+    return {configured.resolved: configured for configured in named}
 
 
 def _inner(plugin: Plugin, description: str, nested: _Nested) -> Configured[Defense] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import sys
@@ -21,6 +20,7 @@ from bench.plugins.catalog import (
 )
 from bench.plugins.code import IMPORT_READS, REGISTERED_BY, code_identity
 from bench.plugins.faults import plugin_request
+from bench.plugins.folders import module_name_in_folder, open_folder
 from bench.plugins.packages import PACKAGES, package_folder
 from bench.plugins.reads import recorded
 from bench.registry import REGISTRIES
@@ -68,8 +68,9 @@ def import_plugin(plugin: str) -> str:
         _import(plugin)
         return plugin
 
-    name = f"_bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    name = module_name_in_folder(path)
     if name not in sys.modules:
+        open_folder(path)
         _import_file(name, path)
 
     return name

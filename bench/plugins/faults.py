@@ -15,14 +15,26 @@ from bench.errors import (
     RequestError,
     StorageError,
 )
-from bench.failures import is_out_of_memory, message_line, message_of, named, tracebacks
+from bench.failures import (
+    is_out_of_memory,
+    is_without_gradient,
+    message_line,
+    message_of,
+    named,
+    tracebacks,
+)
 from bench.plugins.process_state import kept_process_state
 from bench.text import LONGEST_LINE, one_line
 
 _MOST_MEMBERS = 100
 """Number of exceptions of a group that are looked at."""
 
-_REMEDY = "; try a smaller --batch-size, or in training a smaller batch_size of the plugin"
+_SMALLER = "; try a smaller --batch-size, or in training a smaller batch_size of the plugin"
+
+_ENABLE_GRAD = (
+    "; a module is called under torch.no_grad() and with frozen weights, so gradient steps in it "
+    "need `with torch.enable_grad():` and a tensor with requires_grad_()"
+)
 
 
 @contextmanager
@@ -80,7 +92,7 @@ def plugin_request(description: str) -> Iterator[None]:
 
 
 def raised(error: BaseException) -> str:
-    """The text `raised TYPE: message` in one line, with the remedy where memory was used up.
+    """The text `raised TYPE: message` in one line, with the remedy where it is known.
 
     The exception is logged with its traceback. Where memory was used up, the variables of the
     frames that it left are released, since the exception would keep them.
@@ -90,11 +102,13 @@ def raised(error: BaseException) -> str:
     text = f"raised {named(error)}{first}"
     _log(error)
 
+    if any(map(is_without_gradient, members)):
+        return text + _ENABLE_GRAD
     if not any(map(is_out_of_memory, members)):
         return text
     for member in members:
         traceback.clear_frames(member.__traceback__)
-    return text + _REMEDY
+    return text + _SMALLER
 
 
 def _log(error: BaseException) -> None:

@@ -17,26 +17,42 @@ _IMPORTERS = ("import_module", "__import__")
 """Functions that import a module by its name."""
 
 
-def imported_files(path: Path) -> dict[Path, str]:
+def imported_files(path: Path, module: str | None) -> dict[Path, str]:
     """The files of the modules that a file may import, with the names of the modules.
 
     A file that is not Python imports nothing. The packages that a module lies in count as imported.
 
     Args:
         path: file to look into.
+        module: name of its module, which relative imports start from, whether it is loaded or not;
+            None if it has none.
     """
-    if path.suffix != ".py":
-        return {}
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # such a file cannot be imported either
-        return {}
-
     names = dict.fromkeys(
-        prefix for name in _imported_names(tree, _package(path)) for prefix in _prefixes(name)
+        prefix for name in _names_in(path, _package(path, module)) for prefix in _prefixes(name)
     )
-    located = ((_location(name), name) for name in names)
+    located = ((file_of_module(name), name) for name in names)
     return {location: name for location, name in located if location is not None}
+
+
+def imported_heads(path: Path) -> list[str]:
+    """The top-level modules and packages that a file may import by their names.
+
+    Args:
+        path: file to look into.
+    """
+    return list(dict.fromkeys(name.partition(".")[0] for name in _names_in(path, "")))
+
+
+def file_of_module(name: str) -> Path | None:
+    """The file of a module, without importing it; None where there is no such module or file."""
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if module is not None:
+        return Path(file).absolute() if file else None
+
+    spec = _spec(name)
+    has_file = spec is not None and spec.has_location and spec.origin is not None
+    return Path(str(spec.origin)).absolute() if spec is not None and has_file else None
 
 
 def module_name(path: Path) -> str | None:
@@ -47,11 +63,26 @@ def module_name(path: Path) -> str | None:
     return None
 
 
-def _package(path: Path) -> str:
-    """The package that relative imports of a file start from; empty for none."""
-    name = module_name(path)
-    module = sys.modules.get(name) if name else None
-    return getattr(module, "__package__", None) or ""
+def _names_in(path: Path, package: str) -> Iterator[str]:
+    """The absolute names that a file may import; none in a file that is not Python.
+
+    Without a package there are no relative imports.
+    """
+    if path.suffix != ".py":
+        return
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):  # such a file cannot be imported either
+        return
+
+    yield from filter(None, _imported_names(tree, package))
+
+
+def _package(path: Path, module: str | None) -> str:
+    """The package that relative imports of a module start from; empty for none."""
+    if module is None or path.name == "__init__.py":
+        return module or ""
+    return module.rpartition(".")[0]
 
 
 def _imported_names(tree: ast.Module, package: str) -> Iterator[str]:
@@ -86,19 +117,7 @@ def _absolute(name: str, package: str) -> str:
 def _prefixes(name: str) -> Iterator[str]:
     """The names `a`, `a.b` and `a.b.c` of a name `a.b.c`."""
     parts = name.split(".")
-    return (".".join(parts[: end + 1]) for end in range(len(parts)) if name)
-
-
-def _location(name: str) -> Path | None:
-    """The file of a module, without importing it; None where there is no such module or file."""
-    module = sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    if module is not None:
-        return Path(file).absolute() if file else None
-
-    spec = _spec(name)
-    has_file = spec is not None and spec.has_location and spec.origin is not None
-    return Path(str(spec.origin)).absolute() if spec is not None and has_file else None
+    return (".".join(parts[: end + 1]) for end in range(len(parts)))
 
 
 def _spec(name: str) -> ModuleSpec | None:

@@ -1,19 +1,21 @@
 """Settings of the process that plugin code may change, and that the numbers of others depend on.
 
 All plugins run in one process. A default type, a number of threads or a working folder that one of
-them leaves behind would silently change the results of the next.
+them leaves behind would silently change the results of the next, and what one prints would stand
+among the tables.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TextIO, TypeAlias, cast
 
 import numpy as np
 
@@ -50,6 +52,12 @@ class _Setting:
             self.write(value)
 
 
+_State: TypeAlias = "list[tuple[_Setting, Any]]"
+
+_outer: list[_State] = []
+"""The states at the entry of the plugin calls that are running, the outermost first."""
+
+
 @contextmanager
 def kept_process_state() -> Iterator[None]:
     """Restore the working folder, signal handlers, and settings of NumPy and PyTorch on exit.
@@ -57,13 +65,53 @@ def kept_process_state() -> Iterator[None]:
     Of PyTorch: default type and device, gradient mode, number of threads, deterministic algorithms,
     autocast, TF32 and the flags of cuDNN. Random generators are restored by
     `bench.stages.seeding.seeded`.
-    """
-    settings = (*_process_settings(), *(_torch_settings() if "torch" in sys.modules else ()))
-    before = [setting.value() for setting in settings]
 
+    Inside the block, Python code that prints to standard output prints to standard error; what code
+    in another language writes is not caught.
+    """
+    state = _state()
+    with _restored(state), redirect_stdout(_STANDARD_ERROR):
+        _outer.append(state)
+        try:
+            yield
+        finally:
+            _outer.pop()
+
+
+@contextmanager
+def first_process_state() -> Iterator[None]:
+    """Set the settings as they were before any plugin call that is running; restore them on exit.
+
+    For work of the harness that a plugin asks for, which must not depend on the plugin's settings.
+    """
+    with _restored(_state()):
+        for setting, value in _outer[0] if _outer else ():
+            setting.restore(value)
+        yield
+
+
+class _StandardError:
+    """Standard error as it is at each call; a progress bar puts another stream in its place."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(io.StringIO() if sys.stderr is None else sys.stderr, name)
+
+
+_STANDARD_ERROR = cast("TextIO", _StandardError())
+
+
+def _state() -> _State:
+    """The settings with their present values."""
+    settings = (*_process_settings(), *(_torch_settings() if "torch" in sys.modules else ()))
+    return [(setting, setting.value()) for setting in settings]
+
+
+@contextmanager
+def _restored(state: _State) -> Iterator[None]:
+    """Set settings to the values of a state on exit."""
     # The stack restores all of them, also where one cannot be restored and raises.
     with ExitStack() as stack:
-        for setting, value in zip(settings, before, strict=True):
+        for setting, value in state:
             stack.callback(setting.restore, value)
         yield
 

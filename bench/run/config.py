@@ -72,6 +72,9 @@ class RunConfig(BaseModel):
             with twice the steps and with a larger step, and for the probes; 0 turns all off.
         parameters: parameters that replace a plugin's defaults in this run, by the plugin's name.
         latency: settings of the latency measurement.
+        plugins: files and modules with plugins from outside the package, the files relative to the
+            folder of the configuration file. They are no part of the run's identity, which holds
+            the plugins themselves.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -93,6 +96,7 @@ class RunConfig(BaseModel):
     convergence: NonNegativeInt = 50
     parameters: dict[str, dict[str, Any]] = {}
     latency: LatencySettings = LatencySettings()
+    plugins: tuple[str, ...] = Field(default=(), exclude=True)
 
     def eps_of(self, label: str, name: str) -> tuple[float, ...]:
         """The budgets of an attack; those of its full spec take precedence over those of its name.

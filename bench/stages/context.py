@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,10 @@ from bench.stages.guard import Guarded
 from bench.stages.pixels import Split
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef
 from bench.store.artifacts import Artifact, ArtifactStore, Tensors, digest_of
+
+if TYPE_CHECKING:
+    from bench.stages.executor import Executor
+    from bench.stages.task import Task
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 """Attributes of a torch module that hold its hooks."""
@@ -67,6 +71,7 @@ class TaskContext:
         self._networks: dict[tuple[str, Spec, DataInfo], _Loaded] = {}
         self._used: set[tuple[str, Spec, DataInfo]] = set()
         self._references: dict[tuple[str, int | None], SplitRef] = {}
+        self._executor: Executor | None = None
 
     def dataset(self, name: str) -> LoadedDataset:
         """The data set of that name, on the CPU.
@@ -132,23 +137,45 @@ class TaskContext:
         return self._networks[key].module
 
     @contextmanager
+    def executed_by(self, executor: Executor) -> Iterator[None]:
+        """Let the tasks of the block have other tasks done by an executor."""
+        outer, self._executor = self._executor, executor
+        try:
+            yield
+        finally:
+            self._executor = outer
+
+    def digest(self, task: Task) -> str:
+        """The digest of the artifact of a task that a running task needs, made where none is there.
+
+        Raises:
+            PluginFault: the task failed.
+        """
+        if self._executor is None:
+            raise RuntimeError("no executor runs the task that asks for another one")
+        return self._executor.digest(task)
+
+    @contextmanager
     def networks_unchanged(self) -> Iterator[None]:
         """Check that the block leaves the networks that it uses as they are.
 
         Attacks and trainings are given networks that other cells use too. One that has changed is
-        loaded again for them.
+        loaded again for them. Blocks may be nested: each checks the networks of its own.
 
         Raises:
             PluginFault: the weights, the mode or the hooks of a network have changed.
         """
-        self._used.clear()
+        outer, self._used = self._used, set()
         try:
             yield
         except Exception:
             self._drop_changed()
             raise
+        else:
+            changed = self._drop_changed()
+        finally:
+            self._used = outer
 
-        changed = self._drop_changed()
         if changed:
             raise PluginFault(
                 f"a plugin changed the weights, the mode or the hooks of {' and '.join(changed)} "
@@ -159,14 +186,16 @@ class TaskContext:
         """Forget the networks in use that have changed; returns their descriptions."""
         changed = []
         for key in self._used:
-            loaded = self._networks[key]
+            loaded = self._networks.get(key)
+            if loaded is None:  # a nested block has dropped it
+                changed.append(str(key[1]))
+                continue
             with plugin_call(loaded.description):
                 unchanged = _state_of(loaded.module) == loaded.state
             if not unchanged:
                 del self._networks[key]
                 changed.append(loaded.description)
 
-        self._used.clear()
         return changed
 
     def checked_network(self, reference: NetworkRef) -> Guarded:

@@ -47,6 +47,8 @@ class Executor(Protocol):
 class LocalExecutor:
     """Runs tasks in this process, one at a time, unless the cache has their artifacts.
 
+    A task that runs may ask for the artifact of another one, which then runs inside it.
+
     Args:
         context: inputs of the tasks, with the cache.
     """
@@ -94,9 +96,10 @@ class LocalExecutor:
         """Run the task; inputs that turn out to be damaged are made again first."""
         while True:
             try:
-                unchanged = self._context.networks_unchanged()
-                with shared_use(self._context.device), recorded() as reads, unchanged:
-                    result = task.run(self._context)
+                context = self._context
+                unchanged, executed = context.networks_unchanged(), context.executed_by(self)
+                with shared_use(context.device), recorded() as reads, unchanged, executed:
+                    result = task.run(context)
             except DamagedArtifact as damage:
                 self.repair(damage)
             else:

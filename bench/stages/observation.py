@@ -52,7 +52,16 @@ class Observer:
         """The plugin with an identity that covers what it builds for data of this shape."""
         if plugin.inner is not None:
             plugin = replace(plugin, inner=self.observed(plugin.inner, info))
-        if not any(part in plugin.identity or part in plugin.trained.identity for part in CODE):
+        members = {
+            spec: self.observed(member, info)
+            for spec, member in plugin.members.items()
+            if isinstance(member.plugin, Network)
+        }
+        if members:
+            plugin = replace(plugin, members={**plugin.members, **members})
+
+        built = (plugin, plugin.trained, *members.values())
+        if not any(part in each.identity for each in built for part in CODE):
             return plugin
 
         key = (str(plugin.resolved), info)

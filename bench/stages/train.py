@@ -15,6 +15,8 @@ from bench.contracts import Classifier, Defense, Network
 from bench.errors import PluginFault
 from bench.plugins.configured import Configured
 from bench.plugins.faults import plugin_call
+from bench.plugins.process_state import first_process_state
+from bench.spec import Spec
 from bench.stages.context import TaskContext, weights_of
 from bench.stages.guard import Guarded
 from bench.stages.references import NetworkRef, SplitRef, network_description
@@ -22,6 +24,7 @@ from bench.stages.seeding import seeded
 from bench.stages.task import Task
 from bench.stages.training import TrainingContext
 from bench.store.artifacts import Meta, Tensors
+from bench.text import LONGEST_NAME, one_line
 
 _CHECKED_IMAGES = 500
 """Number of training images on which a trained classifier is checked."""
@@ -111,7 +114,63 @@ class Train(Task):
             seed=self.key,
             progress=context.progress,
             classifier=context.network(self.against) if self.against else None,
+            member=lambda spec: self._member(spec, context),
         )
+
+    def _member(self, spec: Spec, context: TaskContext) -> nn.Module:
+        """The trained module of a plugin that a parameter names.
+
+        The member of a substitute is that of a substitute too, whose randomness differs.
+        """
+        member = network_member(self.plugin.trained, spec, has_classifier=self.against is not None)
+        against = self.against if _uses_classifier(member) else None
+        task = Train(member, self.split, self.seed, against, self.role)
+
+        # Nothing depends on whether the member is trained now, in memory, or loaded.
+        with first_process_state(), seeded(context.device, self.key, "member"):
+            digest = context.digest(task)
+            return context.network(NetworkRef(member, self.split.info, task.key, digest))
+
+
+def network_member(
+    plugin: Configured[Network], spec: Spec, *, has_classifier: bool
+) -> Configured[Network]:
+    """The defense or classifier of a spec that a parameter of another one holds.
+
+    Args:
+        plugin: plugin with the parameter.
+        spec: value of the parameter, or one of several.
+        has_classifier: whether the plugin is trained with the classifier.
+
+    Raises:
+        PluginFault: no parameter holds the spec, it is that of an attack, or it needs the
+            classifier in training and the plugin does not.
+    """
+    description = network_description(plugin)
+    networks = {
+        named: member
+        for named, member in plugin.members.items()
+        if isinstance(member.plugin, Network)
+    }
+    if spec not in networks:
+        names = one_line(", ".join(map(str, networks)) or "none")
+        raise PluginFault(
+            f"{description}: fit() builds '{one_line(str(spec), LONGEST_NAME)}', which none of its "
+            f"parameters names as a defense or classifier (they name: {names})"
+        )
+
+    member = networks[spec]
+    if _uses_classifier(member) and not has_classifier:
+        raise PluginFault(
+            f"{description}: its {network_description(member)} is trained with the classifier: "
+            "set uses_classifier = True"
+        )
+    return member
+
+
+def _uses_classifier(plugin: Configured[Network]) -> bool:
+    """Whether a network is a defense that is trained with the classifier."""
+    return isinstance(plugin.plugin, Defense) and plugin.plugin.uses_classifier
 
 
 def fitted(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ class TrainingContext:
         seed: content key that the order of the images is derived from.
         progress: reporter that shows the steps.
         classifier: trained classifier, for a defense with `uses_classifier`; else None.
+        member: function that gives the trained module of a plugin that a parameter names; None
+            where no parameter does.
         max_steps: number of steps at which a training is cut; None for no limit.
 
     Attributes:
@@ -49,6 +51,7 @@ class TrainingContext:
         seed: str,
         progress: Reporter,
         classifier: nn.Module | None = None,
+        member: Callable[[Spec], nn.Module] | None = None,
         max_steps: int | None = None,
     ) -> None:
         self.data = data
@@ -58,6 +61,7 @@ class TrainingContext:
         self._seed = seed
         self._progress = progress
         self._classifier = classifier
+        self._member = member
         self._max_steps = max_steps
         self._orders_given = 0
         self._step = 0
@@ -131,6 +135,16 @@ class TrainingContext:
         finally:
             for layer, training in modes:
                 layer.training = training
+
+    def build(self, spec: Spec) -> nn.Module:
+        """See `FitContext.build`.
+
+        Raises:
+            PluginFault: no parameter names such a plugin, or its training fails.
+        """
+        if self._member is None:
+            raise PluginFault(f"{self._title}: no parameter names a defense or classifier to build")
+        return self._member(spec)
 
     def report(self, **losses: Tensor) -> None:
         """See `FitContext.report`."""

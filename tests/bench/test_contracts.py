@@ -71,4 +71,4 @@ def test_the_example_in_the_documentation_is_a_complete_plugin(tmp_path: Path) -
 
     results = list(conformance("defense", "blur"))
     assert len(results) > 10
-    assert [reason for _, reason in results if reason] == []
+    assert [finding.reason for finding in results if finding.reason] == []

@@ -21,7 +21,7 @@ import bench.commands.latency
 import bench.commands.run
 from bench.cli import app
 from bench.commands.new import new
-from bench.commands.request import Request, configuration
+from bench.commands.request import Request, configuration, requested_plugins
 from bench.errors import BenchError
 from bench.latency.engines import engines_of, precisions_of
 from bench.plugins.discovery import discover
@@ -65,8 +65,8 @@ def problem(arguments: Sequence[str]) -> str:
 def grid_problem(request: Request) -> str:
     """What keeps a request from being a grid, empty if nothing does."""
     try:
-        discover(request.plugins)
         _, config = configuration(request)
+        discover(requested_plugins(request, config))
         Grid.of(config)
         engines_of(config.latency.engines)
         precisions_of(config.latency.precisions)

@@ -31,6 +31,12 @@ LARGEST_README = 10_000
 STAND_INS = {"RUN": "run", "RUN_A": "a", "RUN_B": "b", "FOLDER": "data", "W": "w", "NAME": "mine"}
 """What the capitals in a command stand for."""
 
+EXAMPLES = ("my_median", "my_checkpoint", "my_chain", "my_ensemble", "my_descent")
+"""Plugins that the pages define and whose files their commands name."""
+
+TESTED = ("my_chain", "my_ensemble", "my_descent")
+"""Those that lie among the plugins for tests too, where they are run."""
+
 WRONG = (
     ["run", "--defences", "none"],
     ["run", "--defenses", "nonee"],
@@ -67,11 +73,12 @@ def bench_commands() -> list[tuple[str, list[str]]]:
 
 
 def example(name: str) -> str:
-    """The code of the defense that the pages define under a name."""
+    """The code of the plugin that the pages define under a name."""
     (code,) = [
         "\n".join(block.lines)
         for block in BLOCKS
-        if block.language == "python" and f'register_defense("{name}")' in "\n".join(block.lines)
+        if block.language == "python"
+        and re.search(rf'^@register_\w+\("{name}"\)', "\n".join(block.lines), re.M)
     ]
     return code
 
@@ -84,10 +91,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         input=json.dumps(
             {
                 "commands": [*(arguments for _, arguments in bench_commands()), *WRONG],
-                "files": {
-                    "my_median.py": example("my_median"),
-                    "my_checkpoint.py": example("my_checkpoint"),
-                },
+                "files": {f"{name}.py": example(name) for name in EXAMPLES},
             }
         ),
         capture_output=True,
@@ -109,6 +113,11 @@ def test_commands_resolve(answers: list[str]) -> None:
         if answer
     ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_a_plugin_that_is_shown_is_the_one_that_is_tested(name: str, plugins: Path) -> None:
+    assert f"{example(name)}\n" == (plugins / f"{name}.py").read_text()
 
 
 def test_wrong_commands_do_not_resolve(answers: list[str]) -> None:

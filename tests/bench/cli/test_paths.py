@@ -26,7 +26,7 @@ GIVEN = {
 FOLDERS = [
     *(f"{command} {option}" for command in ("run", "latency") for option in ("--data", "--cache")),
     *(f"{command} {option}" for command in ("run", "latency") for option in ("--weights", "--out")),
-    *("doctor --data", "doctor --cache", "export --cache", "export --weights"),
+    *("doctor --data", "doctor --cache", "check --data", "export --cache", "export --weights"),
     *("report RUN", "compare RUN_A", "compare RUN_B", "export RUN", "export FOLDER"),
 ]
 FILES = {

@@ -5,11 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.commands.request import Request, Resources, budgets, check_request, configuration
+from bench.commands.request import (
+    Request,
+    Resources,
+    budgets,
+    check_request,
+    configuration,
+    requested_plugins,
+)
 from bench.errors import RequestError
 from bench.run.config import RunConfig
 
@@ -65,6 +74,7 @@ for line in sys.stdin.read().splitlines():
 
 def test_a_wrong_request_is_answered_without_torch(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text("epsilon = 3")
+    (tmp_path / "plugins.toml").write_text("plugins = ['absent.py']")
     requests = [
         "run --preset foo",
         "run --config wrong.toml",
@@ -77,6 +87,7 @@ def test_a_wrong_request_is_answered_without_torch(tmp_path: Path) -> None:
         "run --weights wrong.toml",
         "run --device mps",
         "run --plugin absent.py",
+        "run --config plugins.toml",
         "run --out wrong.toml",
         "run --defenses convea",
         "run --attacks pdg:steps=3",
@@ -132,3 +143,70 @@ def test_a_plugin_from_outside_is_known_after_its_import(tmp_path: Path) -> None
     check_request(Request(axes, {}, {}, None, None, (str(path),), resources))
     with pytest.raises(RequestError, match="unknown defense 'hidden_name'"):
         check_request(Request(axes, {}, {}, None, None, (), resources))
+
+
+def requested(path: Path, plugins: str, *given: str) -> tuple[str, ...]:
+    """The plugins of a configuration file and of `--plugin`."""
+    path.write_text(f"plugins = {plugins}\n")
+    resources = Resources(device="cpu", data=None, cache=None, out=None)
+    request = Request({}, {}, {}, None, path, given, resources)
+    check_request(request)
+    return requested_plugins(request, configuration(request)[1])
+
+
+def test_plugins_of_a_file_lie_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugins: Path
+) -> None:
+    folder = tmp_path / "configs"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("one.py", "sub/two.py"):
+        (folder / name).touch()
+    monkeypatch.chdir(folder.parent)
+    other = str(plugins / "my_median.py")
+
+    file = Path("configs/my.toml")
+    found = requested(file, f"['one.py', './sub/two.py', '{folder / 'one.py'}', 'json']", other)
+    assert found == (other, str(folder / "one.py"), str(folder / "sub/two.py"), "json")
+
+
+def test_plugins_are_no_part_of_a_runs_identity(tmp_path: Path, plugins: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(f"plugins = ['{plugins / 'my_median.py'}']\n")
+    resources = Resources(device="cpu", data=None, cache=None, out=None)
+    named = configuration(Request({}, {}, {}, None, path, (), resources))[1]
+    path.write_text("")
+    plain = configuration(Request({}, {}, {}, None, path, (), resources))[1]
+    assert named.model_dump(mode="json") == plain.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("plugins", "reason"),
+    [
+        ("['absent.py']", "plugin file '.*absent.py' does not exist"),
+        ("['no_such_module']", "'no_such_module' is neither a file nor a module"),
+        ("'one.py'", "plugins = 'one.py': .* list"),
+        ("[3]", r"plugins\.0 = 3"),
+        ("['']", "is neither a file nor a module"),
+        ("['/']", "plugin /: it is a folder"),
+        (f"['{'x' * 300}.py']", "a name has 303 bytes"),
+        ("['~nobody-of-this-name/x.py']", "there is no such home folder"),
+    ],
+)
+def test_a_wrong_plugin_of_a_file_is_refused(tmp_path: Path, plugins: str, reason: str) -> None:
+    with pytest.raises(RequestError, match=reason):
+        requested(tmp_path / "my.toml", plugins)
+
+
+def test_a_run_has_the_plugins_of_its_file(
+    bench: Callable[..., Any], tiny: Path, plugins: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    (folder / "mine.py").write_text(
+        (plugins / "my_median.py").read_text().replace('"my_median"', '"beside_the_file"')
+    )
+    (folder / "my.toml").write_text(f"plugins = ['mine.py']\n{tiny.read_text()}")
+    options = ("--defenses", "beside_the_file", "--eps", "0.1", "--no-latency", "--out", "o")
+    done = bench("run", "--config", folder / "my.toml", *options)
+    assert done.code == 0, done.err
+    assert "beside_the_file" in done.out

@@ -41,7 +41,9 @@ class Checked(Dataset):
 )
 def test_one_line_for_each_fault(fault: str, reasons: list[str]) -> None:
     found = [
-        reason for _, reason in conformance("dataset", f"test-checked:fault={fault}") if reason
+        finding.reason
+        for finding in conformance("dataset", f"test-checked:fault={fault}")
+        if finding.reason
     ]
     assert len(found) == len(reasons)
     assert all(expected in line for expected, line in zip(reasons, found, strict=True))

@@ -28,8 +28,6 @@ from pathlib import Path
 
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from bench.contracts import DataInfo, Defense
 from bench.registry import register_defense
 {imports}
@@ -131,6 +129,23 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
         {"imports": 'import_module("to" + "ol")', "files": TOOL},
         "tool.py",
     ),
+    "a sibling": ({"imports": "from . import tool", "files": TOOL}, "tool.py"),
+    "a name from a sibling": ({"imports": "from .tool import A", "files": TOOL}, "tool.py"),
+    "a sibling that a function imports": (
+        {"build": "from . import tool", "files": TOOL},
+        "tool.py",
+    ),
+    "a sibling of a sibling": (
+        {
+            "build": "from .tool import inner",
+            "files": {"tool.py": "from . import inner\n", "inner.py": "A = 1\n"},
+        },
+        "inner.py",
+    ),
+    "a base class of a sibling": (
+        {"imports": "from . import bases", "base": "bases.Base", "files": {"bases.py": BASE}},
+        "bases.py",
+    ),
     "a module that is run": ({"imports": RUN, "files": TOOL}, "tool.py"),
     "data that is read at import": ({"imports": READ, "files": {"a.txt": "1\n"}}, "a.txt"),
     "data that a module reads at import": (
@@ -164,7 +179,6 @@ import dataclasses, sys
 from dataclasses import dataclass
 from pathlib import Path
 from torch import nn
-sys.path.insert(0, str(Path(__file__).parent))
 from bench.contracts import Defense
 from bench.registry import register_defense
 """
@@ -239,7 +253,7 @@ def test_a_file_that_another_plugin_imported_first_still_counts(tmp_path: Path) 
     alone = identity_of(str(plugin))
 
     other = tmp_path / "other.py"
-    other.write_text("import sys\nsys.path.insert(0, __file__[:-9])\nimport tool\n")
+    other.write_text("import tool\n")
     assert identity_of(str(other), str(plugin)) == alone
 
 

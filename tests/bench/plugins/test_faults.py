@@ -169,3 +169,22 @@ def test_a_plugin_that_raises_when_it_is_imported_is_a_wrong_request(
     with pytest.raises(RequestError, match=r"at_import\.py cannot be imported") as caught:
         import_plugin(str(path))
     assert_clean(str(caught.value).replace(str(path), "at_import.py"))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda weight: (weight**2).sum().backward(),
+        lambda weight: torch.autograd.grad(weight.sum(), weight),
+    ],
+)
+def test_a_gradient_step_at_inference_says_how_to_take_it(
+    step: Callable[[torch.Tensor], object],
+) -> None:
+    with (
+        pytest.raises(PluginFault, match=r"with torch\.enable_grad\(\):") as caught,
+        torch.no_grad(),
+        plugin_call("defense x"),
+    ):
+        step(torch.ones(2))
+    assert_clean(str(caught.value))

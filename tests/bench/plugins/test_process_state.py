@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from bench.errors import PluginFault, RequestError
 from bench.plugins.discovery import import_plugin
 from bench.plugins.faults import plugin_call, plugin_request
+from bench.plugins.process_state import first_process_state
+from bench.progress import Bars
 
 Value = Callable[[], object]
 
@@ -131,3 +135,45 @@ def test_what_a_plugin_changes_when_it_is_imported_is_restored(tmp_path: Path) -
     import_plugin(str(path))
     assert torch.get_default_dtype() == torch.float32
     assert torch.get_num_threads() == before != 3
+
+
+def test_what_a_plugin_prints_goes_to_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "talkative.py"
+    path.write_text("print('imported')\n")
+
+    def plugin_code() -> None:
+        sys.stdout.write("called\n")
+        with plugin_call("y"):
+            sys.stdout.write("inside\n")
+        sys.stdout.flush()
+        raise ValueError
+
+    import_plugin(str(path))
+    with pytest.raises(PluginFault), plugin_call("x"):
+        plugin_code()
+    sys.stdout.write("table\n")
+    assert capsys.readouterr() == ("table\n", "imported\ncalled\ninside\n")
+
+
+def test_a_bar_that_outlives_a_plugin_call_leaves_standard_output() -> None:
+    before = sys.stdout
+    bars = Bars(Console(stderr=True, force_terminal=True))
+    with plugin_call("x"):
+        step = bars.step("training", 2)
+        step.__enter__()
+    step.__exit__(None, None, None)
+    assert sys.stdout is before
+
+
+def test_work_of_the_harness_in_a_plugin_call_has_the_harness_settings() -> None:
+    with plugin_call("outer"):
+        torch.set_default_dtype(torch.float64)
+        with plugin_call("inner"):
+            torch.set_grad_enabled(False)
+            with first_process_state():
+                assert torch.get_default_dtype() == torch.float32
+                assert torch.is_grad_enabled()
+            assert torch.get_default_dtype() == torch.float64
+            assert not torch.is_grad_enabled()
