@@ -15,11 +15,13 @@ from bench.conformance.attacks import ATTACK_CHECKS
 from bench.conformance.datasets import DATASET_CHECKS
 from bench.conformance.networks import CLASSIFIER_CHECKS, DEFENSE_CHECKS
 from bench.conformance.subject import Check, Subject
+from bench.contracts import Network
 from bench.errors import NotApplicable, PluginFault, RequestError, StorageError
 from bench.plugins.configured import configure
 from bench.plugins.faults import plugin_call
 from bench.registry import REGISTRIES
 from bench.spec import Spec
+from bench.stages.suitability import check_network
 
 __all__ = ["CHECKS", "Subject", "conformance"]
 
@@ -79,9 +81,12 @@ def conformance(family: str, spec: Spec | str, data: Path = Path()) -> Iterator[
         passed or does not apply.
 
     Raises:
-        RequestError: there is no such plugin, or a parameter is wrong.
+        RequestError: there is no such plugin, a parameter is wrong, or the network does not suit
+            the images of the checks.
     """
     subject = Subject(family, configure(REGISTRIES[family], spec), data)
+    if isinstance(subject.configured.plugin, Network):
+        check_network(subject.configured, subject.context().data)
     for check in CHECKS[family]:
         description = inspect.getdoc(check) or check.__name__
         try:
