@@ -7,7 +7,7 @@ import logging
 import re
 
 from bench.errors import Interrupted
-from bench.text import LONGEST_NAME, one_line
+from bench.text import LONGEST_LINE, LONGEST_NAME, one_line
 
 _LONGEST_READ = 100_000
 """Number of characters of a message that are read."""
@@ -62,6 +62,17 @@ def named(error: BaseException) -> str:
     line = message_line(error)
 
     return f"{name}: {line}" if line else name
+
+
+def input_reason(error: ValueError | OSError) -> str:
+    """What is wrong with a file or an argument, in one line, from an error that was raised for it.
+
+    Args:
+        error: exception of a plugin that says by its contract what the user can mend.
+    """
+    if isinstance(error, OSError) and error.filename is not None:
+        return one_line(f"cannot read {error.filename}: {error.strerror}", LONGEST_LINE)
+    return one_line(message_of(error), LONGEST_LINE)
 
 
 def message_line(error: BaseException) -> str:

@@ -25,7 +25,8 @@ class Spec:
     """A plugin's name and the parameters given to it; `str` gives the text that `parse` reads.
 
     Attributes:
-        name: registered name of the plugin.
+        name: registered name of the plugin; `FILE.py:NAME` or `MODULE:NAME` for code that takes the
+            place of one, see `bench.contracts.parameters.SpecOf`.
         parameters: (name, value) pairs of text in the order given; the names are unique.
     """
 

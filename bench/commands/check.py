@@ -14,7 +14,7 @@ from bench.plugins.catalog import is_file_name, list_plugins, plugin_source, spl
 from bench.plugins.discovery import discover
 from bench.plugins.source import plugins_in
 from bench.progress import say
-from bench.spec import NAME, Spec
+from bench.spec import Spec
 from bench.text import visible
 
 
@@ -74,8 +74,7 @@ def _plugins(plugin: str) -> list[tuple[str, str]]:
 
 def _installed(plugin: str) -> list[tuple[str, str]]:
     """The installed plugins of a name or spec, of any family."""
-    is_spec = NAME.fullmatch(plugin.partition(":")[0]) is not None and ":" in plugin
-    name = Spec.parse(plugin).name if is_spec else plugin
+    name = plugin.partition(":")[0]  # of a spec; a path among its parameters makes it no file
     installed = [(info.family, plugin) for info in list_plugins() if info.name == name]
     if installed:
         discover()

@@ -155,6 +155,7 @@ def prepare_grid(
     """
     for dataset in grid.datasets:
         context.dataset(dataset).test_images(config.n)
+    grid.check_networks(lambda dataset: context.dataset(dataset).info)
     observer = Observer()
     grid = grid.observed(
         lambda plugin, dataset: observer.observed(plugin, context.dataset(dataset).info)

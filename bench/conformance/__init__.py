@@ -16,11 +16,13 @@ from bench.conformance.attacks import ATTACK_CHECKS
 from bench.conformance.datasets import DATASET_CHECKS
 from bench.conformance.networks import CLASSIFIER_CHECKS, DEFENSE_CHECKS
 from bench.conformance.subject import DIGITS, Check, Checks, Subject
+from bench.contracts import Network
 from bench.errors import NotApplicable, PluginFault, RequestError, StorageError
 from bench.plugins.configured import configure
 from bench.plugins.faults import plugin_call
 from bench.registry import REGISTRIES
 from bench.spec import Spec
+from bench.stages.suitability import check_network
 
 __all__ = ["CHECKS", "Finding", "Subject", "conformance"]
 
@@ -101,12 +103,14 @@ def conformance(
         what each check says.
 
     Raises:
-        RequestError: there is no such plugin, a parameter is wrong, or the data set cannot be
-            loaded.
+        RequestError: there is no such plugin, a parameter is wrong, the data set cannot be loaded,
+            or the network does not suit its images.
     """
     subject = Subject(family, configure(REGISTRIES[family], spec), data, images_of)
     if family != "dataset":
         _ = subject.given
+    if isinstance(subject.configured.plugin, Network):
+        check_network(subject.configured, subject.given.info)
 
     causes: dict[Check, str] = {}
     for check, presupposed in CHECKS[family].items():

@@ -64,14 +64,19 @@ from bench.contracts.network import (
     Network,
     WrappedDefense,
 )
+from bench.contracts.network_files import read_network, tried_output
 from bench.contracts.parameters import (
     AttackSpec,
     AttackSpecs,
+    ClassifierArchitecture,
     ClassifierSpec,
     ClassifierSpecs,
+    DefenseArchitecture,
     DefenseSpec,
     DefenseSpecs,
+    Floats,
     Fraction,
+    Indices,
     NonNegativeFloat,
     NonNegativeInt,
     OmittedAt,
@@ -81,7 +86,8 @@ from bench.contracts.parameters import (
 )
 from bench.contracts.plugin import Plugin
 from bench.contracts.stand_in import HasStandIns, Mixture, StandIn
-from bench.errors import NotApplicable
+from bench.contracts.weights import load_weights, read_weights
+from bench.errors import NotApplicable, nearest
 from bench.geometry import Norm, distances, within
 from bench.spec import Spec
 
@@ -92,19 +98,23 @@ __all__ = [
     "AttackSpec",
     "AttackSpecs",
     "Classifier",
+    "ClassifierArchitecture",
     "ClassifierSpec",
     "ClassifierSpecs",
     "DataInfo",
     "Dataset",
     "Decision",
     "Defense",
+    "DefenseArchitecture",
     "DefenseSpec",
     "DefenseSpecs",
     "Eager",
     "FitContext",
+    "Floats",
     "Fraction",
     "HasStandIns",
     "ImageSets",
+    "Indices",
     "LabelledImages",
     "LoadContext",
     "MinimumNorm",
@@ -124,5 +134,10 @@ __all__ = [
     "State",
     "WrappedDefense",
     "distances",
+    "load_weights",
+    "nearest",
+    "read_network",
+    "read_weights",
+    "tried_output",
     "within",
 ]

@@ -134,7 +134,8 @@ class Network(Plugin, ABC):
         Its `build` gives an untrained module; `FitContext.build` gives the trained one.
 
         Args:
-            spec: value of a parameter of type `DefenseSpec` or `ClassifierSpec`, or one of several.
+            spec: value of a parameter of type `DefenseSpec` or `ClassifierSpec`, or one of several;
+                or that of a `DefenseArchitecture` or `ClassifierArchitecture`, which may be code.
 
         Raises:
             KeyError: no parameter holds this spec, or the harness has not configured this plugin.
@@ -144,11 +145,30 @@ class Network(Plugin, ABC):
             raise KeyError(f"{spec} is neither a defense nor a classifier")
         return member
 
+    @property
+    def members(self) -> Sequence[Network]:
+        """The plugins of all defenses and classifiers that the parameters name."""
+        named = getattr(self, "_members", {}).values()
+        return [member for member in named if isinstance(member, Network)]
+
     def with_members(self, members: Mapping[Spec, Plugin]) -> Self:
         """A copy that knows the plugins that its parameters name; the harness makes it."""
         known = copy.copy(self)
         object.__setattr__(known, "_members", members)
         return known
+
+    def check_data(self, data: DataInfo) -> None:
+        """Check that the network can be built for these images, before anything is computed.
+
+        By default the plugins that the parameters name are asked. A network that does not suit
+        every shape of images and every number of classes, such as one from a file, says so here.
+
+        Raises:
+            ValueError: the network does not suit the images; the text says why in one line.
+            OSError: a file cannot be read.
+        """
+        for member in self.members:
+            member.check_data(data)
 
     @abstractmethod
     def build(self, data: DataInfo) -> nn.Module:

@@ -6,9 +6,9 @@ A plugin imports them from `bench.contracts`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from bench.spec import Spec
 
@@ -22,6 +22,20 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 """A number in [0, 1], such as an epsilon."""
 
 
+def _items(value: Any) -> Any:
+    """The items of a comma-separated text, or of a single number."""
+    if isinstance(value, str):
+        return value.split(",")
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+Floats = Annotated[tuple[float, ...], BeforeValidator(_items)]
+"""One or more numbers, such as `0.5` or `[0.49,0.48,0.45]`."""
+
+Indices = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_items)]
+"""One or more whole numbers from 0 on, such as `[3,5,8]`."""
+
+
 @dataclass(frozen=True)
 class SpecOf:
     """Marker of a parameter whose value is the spec of a plugin, or a tuple of specs.
@@ -31,9 +45,13 @@ class SpecOf:
 
     Attributes:
         family: family of the named plugin: `defense`, `attack` or `classifier`.
+        or_code: whether the value may also be the class or function of an untrained network,
+            written `FILE.py:NAME` or `MODULE:NAME` and called without arguments. It is then the
+            name of a spec without parameters, and `Network.member` gives a plugin that builds it.
     """
 
     family: str
+    or_code: bool = False
 
 
 AttackSpec = Annotated[Spec, SpecOf("attack")]
@@ -53,6 +71,12 @@ ClassifierSpec = Annotated[Spec, SpecOf("classifier")]
 
 ClassifierSpecs = Annotated[tuple[Spec, ...], SpecOf("classifier")]
 """One or more classifiers, such as `[cnn,vgg16]`; see `bench.contracts.network.Network.member`."""
+
+ClassifierArchitecture = Annotated[Spec, SpecOf("classifier", or_code=True)]
+"""An untrained classifier, such as `[cnn:width=16]` or `[lenet.py:LeNet]`."""
+
+DefenseArchitecture = Annotated[Spec, SpecOf("defense", or_code=True)]
+"""An untrained purifier, such as `[convae:width=8]` or `[unet.py:UNet]`."""
 
 
 @dataclass(frozen=True)

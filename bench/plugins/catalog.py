@@ -50,11 +50,12 @@ def builtin_files(package: str) -> list[Path]:
     return sorted(package_folder(package).glob("[!_]*.py"))
 
 
-def plugin_source(plugin: str) -> Path:
+def plugin_source(plugin: str, kind: str = "plugin") -> Path:
     """The file of a plugin, found without importing it.
 
     Args:
         plugin: file or module name, as given to `--plugin` or in an entry point.
+        kind: what the file has, in messages.
 
     Raises:
         RequestError: there is no such file or module.
@@ -62,7 +63,7 @@ def plugin_source(plugin: str) -> Path:
     if is_file_name(plugin):
         path = Path(plugin)
         if not path.is_file():
-            raise RequestError(f"plugin file '{plugin}' does not exist")
+            raise RequestError(f"{kind} file '{plugin}' does not exist")
         return path.resolve()
 
     try:
@@ -70,7 +71,7 @@ def plugin_source(plugin: str) -> Path:
     except (ImportError, ValueError):
         spec = None
     if spec is None or spec.origin is None:
-        raise RequestError(f"plugin '{plugin}' is neither a file nor a module that can be imported")
+        raise RequestError(f"{kind} '{plugin}' is neither a file nor a module that can be imported")
 
     return Path(spec.origin)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution
 from pathlib import Path
@@ -27,14 +28,20 @@ CODE = ("source", "code", "distributions")
 IMPORT_READS = Reads()
 """The files that were opened while plugins were imported."""
 
-REGISTERED_BY: dict[type, Path] = {}
-"""The plugin file whose import registered a class, which another file may define."""
+Code = Callable[..., Any]
+"""A class, or a function."""
 
-_identities: dict[type, dict[str, Any]] = {}
+REGISTERED_BY: dict[Code, Path] = {}
+"""The file whose import registered a class, or that a function was taken from.
+
+Another file may define it.
+"""
+
+_identities: dict[Code, dict[str, Any]] = {}
 """The identities that were asked for, so that they stay those of the code that was imported."""
 
 
-def code_identity(cls: type) -> dict[str, Any]:
+def code_identity(cls: Code) -> dict[str, Any]:
     """The part of a plugin's identity that describes its code, as JSON values.
 
     `source` is the digest of the file of the class. `code` holds names and digests of the other
@@ -47,14 +54,14 @@ def code_identity(cls: type) -> dict[str, Any]:
     The identity is that of the files at the first call, which follows the import of the class.
 
     Args:
-        cls: class of the plugin.
+        cls: class of the plugin, or a function that makes a network.
     """
     if cls not in _identities:
         _identities[cls] = _code_identity(cls)
     return _identities[cls]
 
 
-def _code_identity(cls: type) -> dict[str, Any]:
+def _code_identity(cls: Code) -> dict[str, Any]:
     own = _class_files(cls)
     # Without this, every command would look through the imports of all built-in plugins.
     if not own or (all(map(is_builtin_plugin, own)) and is_all_released()):
@@ -135,12 +142,13 @@ def _used_by(path: Path, module: str | None) -> dict[Path, str | None]:
     return {_on_disk(file): name for file, name in used.items()}
 
 
-def _class_files(cls: type) -> list[Path]:
+def _class_files(cls: Code) -> list[Path]:
     """The files of a class, of its base classes and of its registration.
 
     Those of Python and this package are left out.
     """
-    modules = (sys.modules.get(base.__module__) for base in cls.__mro__)
+    bases = cls.__mro__ if isinstance(cls, type) else (cls,)
+    modules = (sys.modules.get(base.__module__) for base in bases)
     names = [getattr(module, "__file__", None) for module in modules]
     given = (name for name in (*names, REGISTERED_BY.get(cls)) if name)
     paths = dict.fromkeys(Path(name) for name in given if not is_no_file(str(name)))

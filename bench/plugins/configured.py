@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from bench.contracts import Defense, Network, Plugin, WrappedDefense
 from bench.errors import RequestError, unknown
 from bench.failures import message_line
+from bench.plugins.architectures import imported_architecture
 from bench.plugins.code import code_identity
 from bench.plugins.counted import counted_digest
 from bench.plugins.declarations import check_declarations
 from bench.plugins.faults import plugin_request
 from bench.plugins.parameters import (
+    CODE_REFERENCE,
     Json,
     json_value,
     omitted_value,
     parameter_hints,
-    spec_family,
+    spec_of,
     typed_value,
 )
 from bench.registry import DEFENSES, REGISTRIES, Registry
@@ -190,19 +192,28 @@ def _with_configured_specs(plugin: Q, overrides: Overrides) -> tuple[Q, _Nested]
     nested: _Nested = {}
 
     for name, hint in parameter_hints(type(plugin)).items():
-        family = spec_family(hint)
+        marker = spec_of(hint)
         value = getattr(plugin, name)
-        if family is None or value is None:
+        if marker is None or value is None:
             continue
 
         specs = value if isinstance(value, tuple) else (value,)
-        nested[name] = [configure(REGISTRIES[family], spec, overrides) for spec in specs]
+        nested[name] = [_member(marker.family, spec, overrides) for spec in specs]
         resolved = tuple(configured.resolved for configured in nested[name])
         plugin = dataclasses.replace(
             plugin, **{name: resolved if isinstance(value, tuple) else resolved[0]}
         )  # type: ignore[type-var]
 
     return plugin, nested
+
+
+def _member(family: str, spec: Spec, overrides: Overrides) -> Configured[Any]:
+    """The configured plugin that a parameter names, or that of code in its place."""
+    if not CODE_REFERENCE.fullmatch(spec.name):
+        return configure(REGISTRIES[family], spec, overrides)
+
+    architecture = imported_architecture(spec.name)
+    return Configured(spec, architecture, {}, architecture.identity)
 
 
 def _identities(nested: _Nested) -> dict[str, Json]:
@@ -230,7 +241,10 @@ def _inner(plugin: Plugin, description: str, nested: _Nested) -> Configured[Defe
         return None
 
     hints = parameter_hints(type(plugin))
-    names = [name for name in hints if spec_family(hints[name]) == DEFENSES.family]
+    markers = {name: spec_of(hint) for name, hint in hints.items()}
+    names = [
+        name for name, marker in markers.items() if marker and marker.family == DEFENSES.family
+    ]
     if len(names) != 1 or len(nested.get(names[0], ())) != 1:
         raise RequestError(
             f"{description}: a WrappedDefense has exactly one parameter of type DefenseSpec "

@@ -49,54 +49,55 @@ def discover(plugins: Iterable[str] = ()) -> None:
         code_identity(cls)
 
 
-def import_plugin(plugin: str) -> str:
+def import_plugin(plugin: str, kind: str = "plugin") -> str:
     """Import a plugin and return the name of its module; a file is imported only once.
 
     Args:
         plugin: file or module name, as given to `--plugin`.
+        kind: what the file has, in messages.
 
     Raises:
         RequestError: the plugin cannot be found or imported, or its name is taken.
     """
-    path = plugin_source(plugin)
+    path = plugin_source(plugin, kind)
     package = path.parent.name
     if package in PACKAGES.values() and path.parent == package_folder(package):
         _import(f"{package}.{path.stem}")
         return f"{package}.{path.stem}"
 
     if not is_file_name(plugin):
-        _import(plugin)
+        _import(plugin, kind)
         return plugin
 
     name = module_name_in_folder(path)
     if name not in sys.modules:
         open_folder(path)
-        _import_file(name, path)
+        _import_file(name, path, kind)
 
     return name
 
 
-def _import_file(name: str, path: Path) -> None:
+def _import_file(name: str, path: Path, kind: str) -> None:
     """Import a file as the module `name`."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise RequestError(f"plugin {path} cannot be imported")
+        raise RequestError(f"{kind} {path} cannot be imported")
 
     module = importlib.util.module_from_spec(spec)
     # Before the code runs, because dataclasses look up their module while a class is made.
     sys.modules[name] = module
 
     try:
-        with _imported(f"plugin {path}", name):
+        with _imported(f"{kind} {path}", name):
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
 
 
-def _import(name: str) -> None:
+def _import(name: str, kind: str = "plugin") -> None:
     """Import a module by name."""
-    with _imported(f"plugin module {name}", name):
+    with _imported(f"{kind} module {name}", name):
         importlib.import_module(name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -15,6 +16,9 @@ from bench.spec import Spec, split_list
 from bench.text import LONGEST_NAME, one_line
 
 Json = Any
+
+CODE_REFERENCE = re.compile(r"(?P<source>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)", re.ASCII)
+"""A class or function of a file or module, `FILE.py:NAME` or `MODULE:NAME`."""
 
 
 def parameter_hints(cls: type) -> dict[str, Any]:
@@ -33,10 +37,9 @@ def parameter_hints(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
 
 
-def spec_family(hint: Any) -> str | None:
-    """The family of plugins that a parameter takes specs of; None for any other parameter."""
-    markers = _markers(hint)
-    return next((marker.family for marker in markers if isinstance(marker, SpecOf)), None)
+def spec_of(hint: Any) -> SpecOf | None:
+    """The marker of a parameter that takes specs of plugins; None for any other parameter."""
+    return next((marker for marker in _markers(hint) if isinstance(marker, SpecOf)), None)
 
 
 def omitted_value(hint: Any) -> bool | int | float | str | None:
@@ -64,7 +67,10 @@ def typed_value(description: str, name: str, hint: Any, value: Any) -> Any:
     omitted = omitted_value(hint)
     if value in (None, "none") and (optional or omitted is not None):
         return omitted
-    if spec_family(hint):
+    marker = spec_of(hint)
+    if marker is not None:
+        if marker.or_code and isinstance(value, str) and CODE_REFERENCE.fullmatch(value):
+            return Spec(value)
         return _specs(description, name, hint, value)
 
     try:

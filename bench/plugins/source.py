@@ -33,6 +33,11 @@ class PluginInfo:
     parameters: tuple[tuple[str, str], ...]
     origin: Path
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The parameters without a default, which a spec must give."""
+        return tuple(name for name, default in self.parameters if not default)
+
 
 def plugins_in(path: Path) -> list[PluginInfo]:
     """The plugins that a source file registers with a decorator `register_<family>("name")`.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from bench.contracts import Attack, Classifier, Defense, Plugin
+from bench.contracts import Attack, Classifier, DataInfo, Defense, Plugin
 from bench.errors import RequestError
 from bench.plugins.configured import Configured, configure
 from bench.plugins.faults import plugin_request
@@ -16,6 +16,7 @@ from bench.run.cell import CELL_FORMAT, Cell
 from bench.run.config import Restriction, RunConfig
 from bench.run.config_checks import check_attack_specs, check_budgets, check_names
 from bench.stages.cascade_budgets import CASCADE, CascadeNorm, cascade_attack
+from bench.stages.suitability import check_network
 from bench.stages.threats import ThreatModel, threat_model
 
 P = TypeVar("P", bound=Plugin)
@@ -127,6 +128,25 @@ class Grid:
                 checked.add(names)
                 with plugin_request(f"attack {cell.attack.label} or defense {cell.defense.label}"):
                     cell.properties()
+
+    def check_networks(self, info: Callable[[str], DataInfo]) -> None:
+        """Check that every network of the cells can be built for its data set.
+
+        Args:
+            info: function that gives shape and number of classes of the images of a data set.
+
+        Raises:
+            RequestError: a network does not suit the images, or its file cannot be read.
+        """
+        checked = set()
+        for cell in self.cells():
+            for plugin in (cell.classifier, cell.defense, cell.threat.substitute):
+                if plugin is None:
+                    continue
+                key = (cell.dataset, type(plugin.plugin), plugin.resolved)
+                if key not in checked:
+                    checked.add(key)
+                    check_network(plugin, info(cell.dataset))
 
     def identities(self) -> dict[str, Any]:
         """The identities of all plugins and threat models, and the version of a cell's outcome.

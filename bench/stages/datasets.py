@@ -14,7 +14,7 @@ import torch
 
 from bench.contracts import DataInfo, Dataset
 from bench.errors import RequestError
-from bench.failures import message_line
+from bench.failures import input_reason
 from bench.plugins.configured import Configured, configure
 from bench.plugins.faults import plugin_request
 from bench.progress import Reporter, Silent
@@ -23,7 +23,6 @@ from bench.spec import Spec
 from bench.stages.image_sets import checked_splits
 from bench.stages.loading import LoadingContext
 from bench.stages.pixels import Split
-from bench.text import LONGEST_LINE, one_line
 
 _SHUFFLE_SEED = 0
 """Seed of the shuffle of the test set; another value would make it another benchmark."""
@@ -99,17 +98,10 @@ def loaded_dataset(configured: Configured[Dataset], context: LoadingContext) -> 
         try:
             train, test, class_names = checked_splits(configured.plugin.load(context))
         except (ValueError, OSError) as error:
-            raise RequestError(f"dataset '{name}': {_reason(error)}") from error
+            raise RequestError(f"dataset '{name}': {input_reason(error)}") from error
 
     order = np.random.RandomState(_SHUFFLE_SEED).permutation(len(test))
     labels = (test if train is None else train).labels
     info = DataInfo(test.pixels.shape, max(1 + int(labels.max()), len(class_names)))
 
     return LoadedDataset(name, info, train, test.chosen(torch.from_numpy(order)), class_names)
-
-
-def _reason(error: ValueError | OSError) -> str:
-    """What is wrong with a file, in one line."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return one_line(f"cannot read {error.filename}: {error.strerror}", LONGEST_LINE)
-    return message_line(error)

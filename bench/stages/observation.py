@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench.contracts import DataInfo, Network
 from bench.errors import PluginFault
+from bench.plugins.architectures import Architecture
 from bench.plugins.code import CODE
 from bench.plugins.configured import Configured
 from bench.plugins.counted import counted_digest
@@ -60,8 +61,7 @@ class Observer:
         if members:
             plugin = replace(plugin, members={**plugin.members, **members})
 
-        built = (plugin, plugin.trained, *members.values())
-        if not any(part in each.identity for each in built for part in CODE):
+        if all(map(_is_released, (plugin, *members.values()))):
             return plugin
 
         key = (str(plugin.resolved), info)
@@ -102,6 +102,13 @@ class Observer:
                 description,
                 path,
             )
+
+
+def _is_released(plugin: Configured[Network]) -> bool:
+    """Whether a plugin's network is made by code of this package alone, as it is released."""
+    has_code = any(part in plugin.identity or part in plugin.trained.identity for part in CODE)
+    members = plugin.trained.plugin.members
+    return not has_code and not any(isinstance(member, Architecture) for member in members)
 
 
 def _built(plugin: Configured[Network], description: str, info: DataInfo, seed: int) -> nn.Module:

@@ -86,7 +86,8 @@ class Train(Task):
         quality = {}
         if isinstance(self.plugin.plugin, Classifier) and len(fit_context.split):
             with seeded(context.device, self.key, "check"):
-                quality = check_classifier(self.description, module, fit_context)
+                fits = type(plugin).fit is not Network.fit
+                quality = check_classifier(self.description, module, fit_context, fits=fits)
 
         with plugin_call(self.description):
             weights = weights_of(module)
@@ -210,9 +211,15 @@ def fitted(
 
 
 def check_classifier(
-    description: str, module: nn.Module, context: TrainingContext
+    description: str, module: nn.Module, context: TrainingContext, *, fits: bool
 ) -> dict[str, float]:
     """The classifier's accuracy on the first training images, by name, for the description.
+
+    Args:
+        description: name of the classifier in messages.
+        module: classifier in evaluation mode.
+        context: context of its fit.
+        fits: whether the classifier was trained here; one that came trained may be of other data.
 
     Raises:
         PluginFault: the accuracy is below twice the chance level (or, for few classes, below the
@@ -226,8 +233,9 @@ def check_classifier(
 
     chance = 1 / context.data.classes
     if accuracy < min(2 * chance, (1 + chance) / 2):
+        what = "did not train" if fits else "is no better than chance"
         raise PluginFault(
-            f"{description} did not train: accuracy {accuracy:.3f} on its training images "
+            f"{description} {what}: accuracy {accuracy:.3f} on its training images "
             f"(chance {chance:.3f})"
         )
 

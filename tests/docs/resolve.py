@@ -93,7 +93,9 @@ def write_examples(files: Mapping[str, str]) -> None:
         Path(name).write_text(text, encoding="utf-8")
     for family in ("defense", "attack", "classifier", "dataset"):
         new(family, f"my_{family}")
-    Path("weights.safetensors").touch()
+    for name in ("weights.safetensors", "net.pth", "net.pt2"):
+        Path(name).touch()
+    Path("lenet.py").write_text("from torch import nn\n\n\nclass LeNet(nn.Module): ...\n")
     shutil.copy(ROOT / "bench" / "run" / "presets" / "quick.toml", "my.toml")
 
 

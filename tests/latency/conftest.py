@@ -103,7 +103,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = [
         card.name
         for card in list_plugins(tuple(_option(metafunc.config, "plugin", ())))
-        if card.family == "defense"
+        if card.family == "defense" and not card.required
     ]
     metafunc.parametrize("defense", names)
     metafunc.parametrize("batch_size", BATCH_SIZES)
