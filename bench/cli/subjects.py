@@ -56,6 +56,15 @@ CheckedPlugin = Annotated[
         callback=path_of_plugin,
     ),
 ]
+CheckedOn = Annotated[
+    str | None,
+    option(
+        "--dataset",
+        "SPEC",
+        "Data set whose images a defense or a classifier is checked on, such as "
+        "images:path=FOLDER.  [default: digits]",
+    ),
+]
 NewFamily = Annotated[
     str, typer.Argument(metavar="FAMILY", help="Kind of plugin: defense, attack or classifier.")
 ]

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 
 from bench.commands.folders import data_folder
-from bench.conformance import conformance
+from bench.conformance import DIGITS, conformance
 from bench.errors import RequestError, unknown
 from bench.plugins.catalog import is_file_name, list_plugins, plugin_source
 from bench.plugins.discovery import discover
 from bench.plugins.source import plugins_in
-from bench.progress import say
+from bench.progress import reporter, say
 from bench.spec import Spec
+from bench.stages.datasets import load_dataset
 from bench.text import visible
 
 
-def check(plugin: str) -> int:
+def check(plugin: str, dataset: str | None, data: Path | None) -> int:
     """Run the suite on every plugin of a file or module, or on a registered name or spec.
+
+    Args:
+        plugin: file, module, name or spec.
+        dataset: spec of the data set whose images defenses and classifiers are given; None for the
+            digits.
+        data: folder of all data sets; None for the default.
 
     Returns:
         0 when every check passed, else 1.
 
     Raises:
-        RequestError: there is no such plugin, or the file registers none.
+        RequestError: there is no such plugin, the file registers none, or the data set cannot be
+            loaded.
     """
     console = Console(highlight=False, soft_wrap=True)
     failed = 0
+    plugins = _plugins(plugin)
+    folder, on = data_folder(data), dataset or DIGITS
+    load_dataset(on, folder, reporter(Console(stderr=True)))
 
-    for family, spec in _plugins(plugin):
+    for family, spec in plugins:
         console.print(visible(f"{family} {spec}"), style="bold", markup=False, emoji=False)
-        for description, reason in conformance(family, spec, data_folder(None)):
+        for description, reason in conformance(family, spec, folder, on):
             failed += bool(reason)
             result = f"FAIL {description}  {reason}" if reason else f"ok   {description}"
             say(console, f"  {result}")

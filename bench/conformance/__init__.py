@@ -14,14 +14,14 @@ from pathlib import Path
 from bench.conformance.attacks import ATTACK_CHECKS
 from bench.conformance.datasets import DATASET_CHECKS
 from bench.conformance.networks import CLASSIFIER_CHECKS, DEFENSE_CHECKS
-from bench.conformance.subject import Check, Subject
+from bench.conformance.subject import DIGITS, Check, Subject
 from bench.errors import NotApplicable, PluginFault, RequestError, StorageError
 from bench.plugins.configured import configure
 from bench.plugins.faults import plugin_call
 from bench.registry import REGISTRIES
 from bench.spec import Spec
 
-__all__ = ["CHECKS", "Subject", "conformance"]
+__all__ = ["CHECKS", "DIGITS", "Subject", "conformance"]
 
 
 def _documented(subject: Subject) -> None:
@@ -66,22 +66,28 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
 """The checks of each plugin family, in the order in which they run."""
 
 
-def conformance(family: str, spec: Spec | str, data: Path = Path()) -> Iterator[tuple[str, str]]:
+def conformance(
+    family: str, spec: Spec | str, data: Path = Path(), on: str = DIGITS
+) -> Iterator[tuple[str, str]]:
     """Run the suite on one plugin.
 
     Args:
         family: family of the plugin: `defense`, `attack`, `classifier` or `dataset`.
         spec: spec of the plugin.
-        data: folder of all data sets, for a data set.
+        data: folder of all data sets.
+        on: spec of the data set whose images a defense or classifier is given.
 
     Yields:
         description of a check, and the reason why it failed; the reason is empty if the check
         passed or does not apply.
 
     Raises:
-        RequestError: there is no such plugin, or a parameter is wrong.
+        RequestError: there is no such plugin or data set, or a parameter is wrong.
     """
-    subject = Subject(family, configure(REGISTRIES[family], spec), data)
+    is_network = family in ("defense", "classifier")
+    subject = Subject(
+        family, configure(REGISTRIES[family], spec), data, on if is_network else DIGITS
+    )
     for check in CHECKS[family]:
         description = inspect.getdoc(check) or check.__name__
         try:

@@ -68,7 +68,7 @@ def _fit_repeatable(subject: Subject) -> None:
 
 def _reloads(subject: Subject) -> None:
     """Output is the same after the weights are loaded into a new module."""
-    module = subject.configured.plugin.build(subject.context().data)
+    module = subject.configured.plugin.build(subject.info)
     module.load_state_dict(subject.module.state_dict())
     module = module.to(subject.images.device).eval().requires_grad_(False)
 
@@ -125,7 +125,7 @@ def _decides(subject: Subject) -> None:
 
 def _decided(subject: Subject) -> Tensor:
     """The checked logits (n, classes) that the defense gives for the subject's images."""
-    images, classes = subject.images.clone(), subject.context().data.classes
+    images, classes = subject.images.clone(), subject.info.classes
     with seeded(CPU, "conformance", 0), torch.no_grad():
         logits = subject.module.classify(images, subject.classifier)  # type: ignore[operator]
     if not torch.equal(images, subject.images):

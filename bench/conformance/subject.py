@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.contracts import DataInfo
 from bench.plugins.configured import Configured
 from bench.progress import Silent
 from bench.stages.datasets import LoadedDataset, load_dataset, loaded_dataset
@@ -26,6 +27,12 @@ CPU = torch.device("cpu")
 GLOBAL_GENERATORS = "draw randomness from the global generators of torch, NumPy or random only"
 """The remedy for a plugin that is not repeatable."""
 
+DIGITS = "digits"
+"""Spec of the data set that checks use by default, which comes with scikit-learn."""
+
+_MOST_IMAGES = 2000
+"""Largest number of images that the checks keep in memory; the digits are fewer."""
+
 _STEPS = 2
 """Number of steps to which a training is cut."""
 
@@ -39,13 +46,14 @@ class Linear(nn.Module):
     Args:
         images: training images, float32 (n, c, h, w).
         labels: int64 (n,), their classes.
+        classes: number of classes; one without an image counts as black.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, classes: int) -> None:
         super().__init__()
-        means = torch.stack(
-            [images[labels == label].mean(dim=0).flatten() for label in labels.unique()]
-        )
+        means = images.new_zeros(classes, images[0].numel())
+        for label in labels.unique():
+            means[label] = images[labels == label].mean(dim=0).flatten()
         self.weight = nn.Parameter(means, requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -60,12 +68,14 @@ class Subject:
     Attributes:
         family: family of the plugin, such as `defense`.
         configured: plugin with its parameters.
-        data: folder of all data sets, for a data set.
+        data: folder of all data sets.
+        on: spec of the data set whose images a network is given; `digits` needs no folder.
     """
 
     family: str
     configured: Configured[Any]
     data: Path = Path()
+    on: str = DIGITS
 
     @property
     def description(self) -> str:
@@ -86,13 +96,21 @@ class Subject:
         context = LoadingContext(self.description, self.data, Silent())
         return loaded_dataset(self.configured, context)
 
+    @property
+    def info(self) -> DataInfo:
+        """Image shape and number of classes of the images that the checks use."""
+        return load_dataset(self.on, self.data).info
+
     @cached_property
     def split(self) -> tuple[Tensor, Tensor]:
-        """Training images (n, c, h, w) and labels (n,) of the digits."""
-        train = load_dataset("digits", Path()).train
-        if train is None:
-            raise TypeError("the digits have training images")
-        return train.images, train.labels
+        """Images (n, c, h, w) and labels (n,), at most 2000, from all of the training set.
+
+        Of a data set without training images they are test images.
+        """
+        dataset = load_dataset(self.on, self.data)
+        whole = dataset.test if dataset.train is None else dataset.train
+        part = whole.chosen(torch.arange(0, len(whole), -(-len(whole) // _MOST_IMAGES)))
+        return part.images, part.labels
 
     @cached_property
     def images(self) -> Tensor:
@@ -107,7 +125,7 @@ class Subject:
     @cached_property
     def classifier(self) -> nn.Module:
         """A frozen classifier to train against and to attack."""
-        return Linear(*self.split).eval()
+        return Linear(*self.split, self.info.classes).eval()
 
     def context(self) -> TrainingContext:
         """A training context that is cut to a few steps."""
@@ -115,7 +133,7 @@ class Subject:
 
         return TrainingContext(
             title=self.description,
-            data=load_dataset("digits", Path()).info,
+            data=self.info,
             split=Split.of(*self.split),
             seed="conformance",
             progress=Silent(),
@@ -138,7 +156,7 @@ class Subject:
 
     def output(self, module: nn.Module, images: Tensor, draw: int = 0) -> Tensor:
         """The module's checked output under the seed of a draw."""
-        classes = self.context().data.classes if self.family == "classifier" else None
+        classes = self.info.classes if self.family == "classifier" else None
         guarded = Guarded(self.description, module, classes)
         with seeded(CPU, "conformance", draw), torch.no_grad():
             result: Tensor = guarded(images)
