@@ -248,3 +248,52 @@ def test_a_run_on_odd_colour_images_of_two_classes_is_whole(bench: Any, tmp_path
         assert done.code == 0, done.err
     card = Path("weights/README.md").read_text()
     assert "`npz` (3x10x15, 2 classes)" in card
+
+
+def test_a_network_that_there_is_not_for_a_size_skips_its_cells(bench: Any, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(WHOLE)
+    random = np.random.default_rng(0)
+    images, labels = random.random((40, 3, 9), np.float32), np.arange(40) % 2
+    np.savez("small.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    done = bench(
+        "run", "--config", "small.toml", "--datasets", "npz:file=small.npz",
+        "--defenses", "median", "--threats", "graybox", "--no-latency", "--out", "run",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    (cell,) = pd.read_csv("run/tables/results.csv").to_dict("records")
+    assert cell["status"] == "skipped"
+    assert "images of 3x9 pixels are too small" in cell["reasons"]
+
+
+def test_the_suite_runs_on_a_data_set_of_choice(bench: Any) -> None:
+    done = bench("check", "jpeg", "--dataset", noise((3, 9, 13), 2))
+    assert done.code == 0, done.out
+
+    unknown = bench("check", "jpeg", "--dataset", "test-nois")
+    assert (unknown.code, unknown.err.count("\n")) == (2, 1)
+    assert "did you mean 'test-noise'?" in unknown.err
+
+
+class Fixed(nn.Module):
+    """A model of two or three classes whose gradient is known."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1) @ self.weight.T
+
+
+@pytest.mark.parametrize("loss", ["ce", "dlr", "margin", "targeted"])
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_every_loss_of_few_classes_goes_the_only_way(loss: str, classes: int) -> None:
+    weight = torch.zeros(classes, 6)
+    weight[0], weight[1] = torch.tensor([1.0, -1, 1, -1, 1, -1]), 0
+    weight[2:] = -100.0  # out of reach
+    images = torch.full((1, 1, 2, 3), 0.5)
+    images[0, 0, 0, 0] = 0.6
+    attack = configure(ATTACKS, f"apgd:loss={loss}:steps=10")
+    with seeded(CPU, "loss"):
+        found = perturb(attack, Fixed(weight).eval(), images, torch.tensor([0]), 0.1)
+    assert int(Fixed(weight)(found).argmax()) == 1
