@@ -93,7 +93,8 @@ class Estimator(PyTorchClassifier):  # type: ignore[misc]  # ART has no types
             model=nn.Identity(),
             loss=None,
             input_shape=tuple(images.shape[1:]),
-            nb_classes=classes,
+            # ART's pixel attack takes two classes for a single output, and refuses them.
+            nb_classes=max(3, classes),
             clip_values=(0.0, 1.0),
             preprocessing=None,
             device_type="cpu",

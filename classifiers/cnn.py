@@ -1,4 +1,4 @@
-"""Small convolutional network, the usual classifier of purification papers on 28x28 images."""
+"""Small convolutional network, the usual classifier of purification papers on small images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from bench.contracts import (
     DataInfo,
     FitContext,
     Fraction,
+    NotApplicable,
     PositiveFloat,
     PositiveInt,
 )
 from bench.registry import register_classifier
 from classifiers._training import check_adversarial, train
+
+_LEAST_SIDE = 4
+"""Smallest height and width of an image."""
 
 
 @register_classifier("cnn")
@@ -53,9 +57,18 @@ class CNN(Classifier):
     def build(self, data: DataInfo) -> nn.Module:
         """Two blocks of convolution, ReLU and 2x2 max-pooling, then two linear layers.
 
-        The module maps images (n, channels, height, width) to logits (n, classes).
+        The module maps images (n, channels, height, width) to logits (n, classes). Where a side is
+        no multiple of 4, pooling leaves out its last rows or columns.
+
+        Raises:
+            NotApplicable: a side of the images is below 4 pixels, of which pooling leaves none.
         """
         channels, height, width = data.shape
+        if min(height, width) < _LEAST_SIDE:
+            raise NotApplicable(
+                f"the classifier cnn halves each side twice: images of {height}x{width} pixels are "
+                f"too small, and {_LEAST_SIDE}x{_LEAST_SIDE} the smallest"
+            )
         flat = 2 * self.width * (height // 4) * (width // 4)
 
         return nn.Sequential(

@@ -34,11 +34,14 @@ class Sizes:
 class ConditionalVAE(nn.Module):
     """Encoder and decoder of PuVAE, and its choice among the reconstructions under all classes.
 
-    Table 1 of the paper: dilated 7x7 convolutions down to z, transposed ones back.
+    Table 1 of the paper: dilated 7x7 convolutions down to z, transposed ones back. The decoder
+    doubles a quarter of the image twice. Where a side is no multiple of four, the quarter is
+    rounded up, and what exceeds the image is cropped before the last layer.
 
     Attributes:
         classes: number of classes.
         latent: dimension of the latent code z.
+        size: height and width of the images.
         noise: standard deviation of the latent noise, as a multiple of the posterior's.
     """
 
@@ -58,7 +61,8 @@ class ConditionalVAE(nn.Module):
         self.mean = nn.Linear(sizes.hidden, sizes.latent)
         self.log_variance = nn.Linear(sizes.hidden, sizes.latent)
 
-        self.start = (channels, height // 4, width // 4)
+        self.size = (height, width)
+        self.start = (channels, -(-height // 4), -(-width // 4))  # rounded up
         flat = self.start[0] * self.start[1] * self.start[2]
         self.expand = nn.Sequential(
             nn.Linear(sizes.latent + self.classes, 512),
@@ -103,14 +107,15 @@ class ConditionalVAE(nn.Module):
             z: latent codes (n, latent).
             condition: one-hot labels (n, classes).
         """
-        maps = self.decoder[:-1](self.expand(torch.cat([z, condition], dim=1)))
-        n, channels, height, width = maps.shape
-        pixels = maps.permute(0, 2, 3, 1).reshape(n, height * width, channels)
+        doubled = self.decoder[:-1](self.expand(torch.cat([z, condition], dim=1)))
+        height, width = self.size
+        maps = doubled[..., :height, :width]
+        pixels = maps.permute(0, 2, 3, 1).flatten(1, 2)
 
         last = self.decoder[-1]
         if not isinstance(last, nn.ConvTranspose2d):
             raise TypeError("the decoder must end in a transposed convolution")
-        return to_few_channels(pixels, last.weight, bias_of(last), (height, width), stride=1)
+        return to_few_channels(pixels, last.weight, bias_of(last), self.size, stride=1)
 
     def forward(self, images: Tensor) -> Tensor:
         """The reconstructions with the smallest error over all classes, same shape.

@@ -13,8 +13,9 @@ from bench.errors import RequestError, unknown
 from bench.plugins.catalog import is_file_name, list_plugins, plugin_source, split_source
 from bench.plugins.discovery import discover
 from bench.plugins.source import plugins_in
-from bench.progress import say
+from bench.progress import reporter, say
 from bench.spec import Spec
+from bench.stages.datasets import load_dataset
 from bench.text import visible
 
 
@@ -35,11 +36,14 @@ def check(plugin: str, dataset: str, data: Path | None) -> int:
     """
     console = Console(highlight=False, soft_wrap=True)
     failed = 0
+    plugins = _plugins(plugin)
+    folder = data_folder(data)
+    load_dataset(dataset, folder, reporter(Console(stderr=True)))  # once, with progress
 
-    for family, spec in _plugins(plugin):
+    for family, spec in plugins:
         console.print(visible(f"{family} {spec}"), style="bold", markup=False, emoji=False)
         causes: Counter[str] = Counter()
-        for finding in conformance(family, spec, data_folder(data), dataset):
+        for finding in conformance(family, spec, folder, dataset):
             failed += bool(finding.reason)
             if finding.cause:
                 causes[finding.cause] += 1

@@ -8,7 +8,17 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, model_validator
 
 from bench.spec import Spec
-from bench.store.strict import STRICT, Count, Digest, FilledText, NonNegative, Text, validated
+from bench.store.strict import (
+    STRICT,
+    Count,
+    Digest,
+    FilledText,
+    ImageShape,
+    NonNegative,
+    PositiveCount,
+    Text,
+    validated,
+)
 
 
 class _Facts(BaseModel):
@@ -73,11 +83,16 @@ class NetworkFacts(_Facts):
 
     Attributes:
         identity: what its content key is computed from.
+        shape: channels, height and width of the training images; None if it was trained by a
+            version that did not note them.
+        classes: number of classes; None likewise.
         device: device of the training.
         seconds: duration of the training.
     """
 
     identity: Identity
+    shape: ImageShape | None = None
+    classes: PositiveCount | None = None
     device: Text
     seconds: NonNegative
 

@@ -141,6 +141,8 @@ def _entry(network: _Network, dataset: str, role: Role, scores: list[Score]) -> 
         name=name,
         spec=identity.plugin.spec,
         dataset=kind,
+        shape=network.facts.shape,
+        classes=network.facts.classes,
         seed=identity.seed,
         against=identity.against.weights if identity.against else None,
         device=network.facts.device.partition(":")[0],

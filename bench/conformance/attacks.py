@@ -99,7 +99,7 @@ def _raises_loss(subject: Subject) -> None:
 def _misclassified(subject: Subject) -> None:
     """Images that the model misclassifies before the attack are accepted."""
     _, labels = _attacked_images(subject)
-    wrong = (labels + 1) % subject.context().data.classes
+    wrong = (labels + 1) % subject.info.classes
     _attacked(subject, _small_budget(subject), labels=wrong)
 
 

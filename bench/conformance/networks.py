@@ -71,7 +71,7 @@ def _fit_repeatable(subject: Subject) -> None:
 
 def _reloads(subject: Subject) -> None:
     """Output is the same after the weights are loaded into a new module."""
-    module = subject.configured.plugin.build(subject.context().data)
+    module = subject.configured.plugin.build(subject.info)
     module.load_state_dict(subject.module.state_dict())
     module = module.to(subject.images.device).eval().requires_grad_(False)
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.contracts import DataInfo
 from bench.errors import PluginFault
 from bench.plugins.configured import Configured
 from bench.plugins.process_state import first_process_state
@@ -111,6 +112,11 @@ class Subject:
         """
         return load_dataset(self.images_of, self.data)
 
+    @property
+    def info(self) -> DataInfo:
+        """Image shape and number of classes of these images."""
+        return self.given.info
+
     @cached_property
     def split(self) -> tuple[Tensor, Tensor]:
         """Images (n, c, h, w) and labels (n,): the first of each class, in their order.
@@ -138,7 +144,7 @@ class Subject:
     @cached_property
     def classifier(self) -> nn.Module:
         """A frozen classifier to train against and to attack."""
-        return Linear(*self.split, self.given.info.classes).eval()
+        return Linear(*self.split, self.info.classes).eval()
 
     def context(self, plugin: Configured[Any] | None = None) -> TrainingContext:
         """A training context that is cut to a few steps.
@@ -151,7 +157,7 @@ class Subject:
 
         return TrainingContext(
             title=self.description,
-            data=self.given.info,
+            data=self.info,
             split=Split.of(*self.split),
             seed="conformance",
             progress=Silent(),
@@ -193,7 +199,7 @@ class Subject:
         except PluginFault as fault:
             if fault.__cause__ is None:  # it took the images, and what it made of them is wrong
                 raise
-            shape = "x".join(map(str, self.given.info.shape))
+            shape = "x".join(map(str, self.info.shape))
             raise PluginFault(
                 f"{fault} (on {shape} images of {self.images_of}; if the plugin is for others, "
                 "name a data set of them with --dataset, such as digits:colors=rgb:size=32)"

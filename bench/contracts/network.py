@@ -176,6 +176,10 @@ class Network(Plugin, ABC):
 
         It is built again before trained weights are loaded, so its state dict must contain all that
         `fit` changes.
+
+        Raises:
+            NotApplicable: there is no such network for images of this shape, or for this number of
+                classes. The cells that need it are skipped, not failed.
         """
 
     def fit(self, module: nn.Module, context: FitContext) -> None:

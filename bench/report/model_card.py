@@ -28,6 +28,7 @@ def model_card(networks: Sequence[Entry]) -> str:
         "SCORES": _scores(networks),
         "REGISTRY": "DEFENSES" if first.family == "defense" else "CLASSIFIERS",
         "SPEC": python_text(first.spec),
+        "INFO": _info(first),
         "FILE": python_text(first.file),
     }
 
@@ -38,11 +39,25 @@ def model_card(networks: Sequence[Entry]) -> str:
 
 
 def _datasets(networks: Sequence[Entry]) -> Iterator[str]:
-    """A line for each data set."""
+    """A line for each data set, and for each size of its images."""
     summaries = {info.name: info.summary for info in list_plugins() if info.family == "dataset"}
-    for name in dict.fromkeys(entry.dataset for entry in networks):
+    for name, size in dict.fromkeys((entry.dataset, _size(entry)) for entry in networks):
         summary = summaries.get(name.partition(":")[0], "")
-        yield f"- {markdown_code(name)}: {summary}"
+        yield f"- {markdown_code(name)}{size}: {summary}"
+
+
+def _size(entry: Entry) -> str:
+    """Size of the images and number of classes, in brackets; empty where they are unknown."""
+    if entry.shape is None or entry.classes is None:
+        return ""
+    return f" ({'x'.join(map(str, entry.shape))}, {entry.classes} classes)"
+
+
+def _info(entry: Entry) -> str:
+    """The argument of `build` as Python; names for the reader to fill in where it is unknown."""
+    shape = "(CHANNELS, HEIGHT, WIDTH)" if entry.shape is None else str(entry.shape)
+    classes = "CLASSES" if entry.classes is None else str(entry.classes)
+    return f"DataInfo(shape={shape}, classes={classes})"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -16,6 +16,9 @@ from bench.text import LONGEST_NAME, one_line
 _LARGEST_CLASS = 99_999
 """Largest number of a class; a network has an output for each up to the largest."""
 
+_FEWEST_CLASSES = 2
+"""Smallest number of classes: among fewer there is nothing to choose, and no attack."""
+
 _CHANNELS = (1, 3)
 
 _CHUNK = 4096
@@ -47,6 +50,8 @@ def checked_splits(sets: object) -> tuple[Split | None, Split, tuple[str, ...]]:
     needed = 1 + int((test if train is None else train).labels.max())
     if names and len(names) < needed:
         raise ValueError(f"there are {needed} classes and {len(names)} names of classes")
+    if max(needed, len(names)) < _FEWEST_CLASSES:
+        raise ValueError(f"all labels are class 0: give {_FEWEST_CLASSES} classes or more")
 
     return train, test, names
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import DataInfo, Network
-from bench.errors import PluginFault
+from bench.errors import NotApplicable, PluginFault
 from bench.plugins.architectures import Architecture
 from bench.plugins.code import CODE
 from bench.plugins.configured import Configured
@@ -71,14 +71,14 @@ class Observer:
         return replace(plugin, identity={**plugin.identity, **self._observed[key]})
 
     def _observe(self, plugin: Configured[Network], info: DataInfo) -> dict[str, Any]:
-        """What shows while the plugin builds; nothing where it fails, as its training then does."""
+        """What shows while the plugin builds; nothing where it cannot; its training says so."""
         description = network_description(plugin)
         try:
             with recorded() as reads:
                 modules = [_built(plugin, description, info, seed) for seed in (0, 1)]
             with plugin_call(description):
                 built = _fixed_digest(*modules)
-        except PluginFault:
+        except (PluginFault, NotApplicable):
             return {}
 
         read = self._undeclared(plugin, description, reads)

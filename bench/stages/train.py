@@ -95,6 +95,8 @@ class Train(Task):
         meta = {
             "title": f"{self.description} on {self.split.dataset}, seed {self.seed}",
             "identity": self.identity(),
+            "shape": list(fit_context.data.shape),
+            "classes": fit_context.data.classes,
             "device": str(context.device),
             "seconds": round(time.perf_counter() - start, 3),
             "losses": fit_context.history,

@@ -21,6 +21,7 @@ from bench.store.strict import (
     Digest,
     FilledText,
     Fraction,
+    ImageShape,
     Name,
     NonNegative,
     PositiveCount,
@@ -92,6 +93,8 @@ class Entry(StrictModel):
         name: name of the plugin.
         spec: spec of the plugin with all parameters of the training.
         dataset: data set of the training images.
+        shape: channels, height and width of these images; None if the training did not note them.
+        classes: number of their classes; None likewise.
         seed: seed of the training.
         against: digest of the classifier that a defense was trained with; None for no classifier.
         device: kind of device of the training, `cpu` or `cuda`.
@@ -109,6 +112,8 @@ class Entry(StrictModel):
     name: PluginName
     spec: SpecText
     dataset: PluginName
+    shape: ImageShape | None = None
+    classes: PositiveCount | None = None
     seed: Count
     against: Digest | None
     device: Annotated[str, Field(pattern=r"^[a-z]{1,20}$")]

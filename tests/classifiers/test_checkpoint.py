@@ -118,7 +118,7 @@ def test_it_conforms(lenet: nn.Module, kind: str) -> None:
         torch.jit.save(torch.jit.trace(lenet, torch.rand(2, 1, 28, 28)), "net")
     else:
         saved(lenet, torch.rand(2, 1, 28, 28), "net")
-    assert [reason for _, reason in conformance("classifier", spec) if reason] == []
+    assert [found.reason for found in conformance("classifier", spec) if found.reason] == []
 
 
 def test_a_registered_classifier_is_an_architecture(lenet: nn.Module) -> None:

@@ -95,7 +95,7 @@ def test_a_file_of_weights_takes_the_place_of_the_hub(tmp_path: Path) -> None:
     assert torch.equal(module.network.fc.weight, network.fc.weight)
 
     spec = f"timm:name=tiny.of_test:weights={path}"
-    assert [reason for _, reason in conformance("classifier", spec) if reason] == []
+    assert [found.reason for found in conformance("classifier", spec) if found.reason] == []
     (digest,) = configure(CLASSIFIERS, spec).identity["files"]
     assert configure(CLASSIFIERS, spec).identity["parameters"]["weights"] == f"sha256-{digest}"
 

@@ -78,7 +78,7 @@ def test_the_networks_output_is_clamped_at_inference_only(network: nn.Module, ki
 @pytest.mark.parametrize("spec", ["path=net.pth:arch=[blur.py:Blur]", "path=net.pt2"])
 def test_it_conforms(network: nn.Module, spec: str) -> None:
     saved(network, "net.pt2", program=True)
-    reasons = [reason for _, reason in conformance("defense", f"purifier:{spec}") if reason]
+    reasons = [found.reason for found in conformance("defense", f"purifier:{spec}") if found.reason]
     assert reasons == []
 
 
@@ -91,9 +91,11 @@ def test_images_are_normalized_and_the_output_is_not(network: nn.Module) -> None
 
 def test_a_random_network_is_declared(network: nn.Module) -> None:
     spec = "purifier:path=net.pth:arch=[blur.py:Noise]"
-    reasons = [reason for _, reason in conformance("defense", spec) if reason]
+    reasons = [found.reason for found in conformance("defense", spec) if found.reason]
     assert any("set stochastic = True" in reason for reason in reasons)
-    assert [reason for _, reason in conformance("defense", f"{spec}:random=true") if reason] == []
+    assert [
+        found.reason for found in conformance("defense", f"{spec}:random=true") if found.reason
+    ] == []
 
 
 def test_a_registered_defense_keeps_what_it_offers(network: nn.Module) -> None:

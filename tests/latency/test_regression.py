@@ -14,6 +14,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,15 +22,16 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
 from bench.analysis.metrics import latency_summary
-from bench.contracts import DataInfo
 from bench.latency.clock import timer
 from bench.machine.devices import device_name
 from bench.plugins.configured import configure
 from bench.registry import CLASSIFIERS, DEFENSES
 from bench.run.presets import read_preset
+from bench.stages.datasets import load_dataset
 from tests.latency.ratios import References, judge, one_thread, paired_ratio
 
-DATA = DataInfo((1, 28, 28), 10)
+PRESET = read_preset("quick")
+DATA = load_dataset(PRESET["datasets"][0], Path()).info
 WARMUP = 5
 """Calls before the first that counts, unless they take longer than the measurement is to go on."""
 LEAST, MOST = 5, 1000
@@ -50,13 +52,13 @@ def _as_in_inference(seconds: float) -> Iterator[None]:
 
 def purifier_of(defense: str, device: torch.device) -> nn.Module:
     """The purifier as the preset sets it up, untrained."""
-    plugin = configure(DEFENSES, defense, read_preset("quick")["parameters"]).plugin
+    plugin = configure(DEFENSES, defense, PRESET["parameters"]).plugin
     return plugin.build(DATA).to(device).eval().requires_grad_(False)
 
 
 def pipeline_of(defense: str, device: torch.device) -> nn.Module:
     """Purifier and classifier."""
-    classifier = configure(CLASSIFIERS, "cnn", read_preset("quick")["parameters"]).plugin
+    classifier = configure(CLASSIFIERS, "cnn", PRESET["parameters"]).plugin
     return nn.Sequential(
         purifier_of(defense, device), classifier.build(DATA).to(device).eval().requires_grad_(False)
     )

@@ -97,7 +97,8 @@ def _over_eps(cells: Sequence[EvaluatedCell], title: str) -> Figure:
     originals = original(cells[0])
     images = min(_IMAGES, *(len(strip.images) for strip in (originals, *attacked)))
     width = max(0.9 * (len(cells) + 1) + 1.0, title_width(title))
-    figure = Figure(figsize=(width, 1.8 * images + 0.6), layout="compressed")
+    height = 1.8 * originals.aspect * images + 0.6
+    figure = Figure(figsize=(width, height), layout="compressed")
     grid = figure.subplots(2 * images, len(cells) + 1, squeeze=False)
 
     for index in range(images):

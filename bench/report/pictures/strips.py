@@ -33,6 +33,9 @@ _CAPTION: dict[str, Any] = {
     "bbox": {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1},
 }
 
+_ASPECTS = (0.4, 2.5)
+"""Least and largest height of a row over the width of a column; a label has two lines."""
+
 _FRAME: dict[str, Any] = {"fill": False, "edgecolor": "#D55E00", "linewidth": 1.8}
 
 
@@ -53,6 +56,14 @@ class Strip:
     scale: tuple[float, float] = (0.0, 1.0)
     wrong: NDArray[Any] | None = None
     captions: tuple[str, ...] = ()
+
+    @property
+    def aspect(self) -> float:
+        """Height of an image over its width, within the bounds of a row of a figure."""
+        height, width = self.images.shape[-2:]
+        low, high = _ASPECTS
+
+        return float(min(max(height / width, low), high))
 
     def only(self, index: int) -> Self:
         """The strip of a single image."""
@@ -124,7 +135,8 @@ def strips_figure(strips: Sequence[Strip], title: str) -> Figure:
     longest = longest_line(*(strip.label for strip in strips))
     margin = max(1.8, 0.4 + 0.085 * longest)
     width = max(1.0 * columns + margin, title_width(title))
-    figure = Figure(figsize=(width, 1.05 * len(strips) + 0.4), layout="compressed")
+    height = 1.05 * strips[0].aspect * len(strips) + 0.4
+    figure = Figure(figsize=(width, height), layout="compressed")
 
     for axes, strip in zip(np.atleast_1d(figure.subplots(len(strips), 1)), strips, strict=True):
         draw_strip(axes, strip, columns)

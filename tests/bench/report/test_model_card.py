@@ -77,6 +77,27 @@ def test_the_card_shows_foreign_names(name: str) -> None:
     assert {name.replace("\x1b[2J\u202e", "\ufffd")} <= {node.value for node in calls}
 
 
+@pytest.mark.parametrize(
+    ("shape", "classes", "argument", "line"),
+    [
+        ((3, 48, 64), 2, "DataInfo(shape=(3, 48, 64), classes=2)", "- `x` (3x48x64, 2 classes): "),
+        (
+            (1, 28, 28),
+            43,
+            "DataInfo(shape=(1, 28, 28), classes=43)",
+            "- `x` (1x28x28, 43 classes): ",
+        ),
+        (None, None, "DataInfo(shape=(CHANNELS, HEIGHT, WIDTH), classes=CLASSES)", "- `x`: "),
+    ],
+)
+def test_the_example_builds_a_network_for_the_images_of_its_training(
+    shape: tuple[int, int, int] | None, classes: int | None, argument: str, line: str
+) -> None:
+    card = model_card([entry("x", shape=shape, classes=classes)])
+    assert f"module = plugin.build({argument})" in card
+    assert line in card.splitlines()
+
+
 def test_a_list_of_many_defenses_is_whole_in_its_command() -> None:
     classifier = entry("cnn")
     defenses = [

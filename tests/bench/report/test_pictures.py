@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -39,6 +40,17 @@ def test_the_misclassified_are_framed_where_they_stand() -> None:
     first, second = (patch.get_x() for patch in figure.axes[0].patches[:2])
     assert (first, second) == (7, 21)  # a blank column between two images
     assert figure.axes[0].get_images()[0].get_array().shape == (4, 8 * 7 - 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((28, 28), 1.0), ((48, 64), 0.75), ((64, 48), 4 / 3), ((2, 90), 0.4), ((90, 2), 2.5)],
+)
+def test_a_figure_of_strips_is_as_high_as_its_images_are(
+    size: tuple[int, int], expected: float
+) -> None:
+    strips = [Strip(str(number), np.zeros((8, 3, *size))) for number in range(4)]
+    assert strips_figure(strips, "t").get_figheight() == pytest.approx(0.4 + 4 * 1.05 * expected)
 
 
 def test_each_strip_asks_the_model_that_sees_it(made: Any) -> None:

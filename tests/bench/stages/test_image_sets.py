@@ -58,6 +58,7 @@ def test_nothing_to_train_on_is_allowed() -> None:
         ({"images": np.where(IMAGES > 9, IMAGES / 255, np.nan)}, "numbers from nan to nan"),
         ({"images": IMAGES[..., :2]}, "the test images have shape (6, 8, 9, 2)"),
         ({"labels": LABELS - 1}, "the test labels have a negative class"),
+        ({"labels": 0 * LABELS, "train_labels": 0 * LABELS}, "all labels are class 0"),
         ({"labels": LABELS / 2}, "the test labels have type float64"),
         ({"labels": np.eye(6)}, "the test labels have type float64 and shape (6, 6)"),
         ({"labels": LABELS + 1}, "the test labels have class 3, which the training labels lack"),
