@@ -6,6 +6,7 @@ for a model under a threat model, in `DATASET/THREAT/NAME.json`, with accuracies
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ def _model_info(pipeline: MeasuredPipeline, budget: BudgetAccuracy) -> dict[str,
         "number_forward_passes": 1 if pipeline.undefended else None,
         "dataset": json_text(pipeline.pipeline.dataset),
         "architecture": json_text(pipeline.architecture),
-        "eps": f"{budget.eps:g}",
+        "eps": _budget(budget.eps),
         "clean_acc": _percent(budget.clean.value),
         "external": _percent(budget.worst.value),
         "footnote": json_text(_footnote(pipeline, budget)),
@@ -80,6 +81,14 @@ def _footnote(pipeline: MeasuredPipeline, budget: BudgetAccuracy) -> str:
     ]
 
     return "".join(f"{sentence}. " for sentence in sentences if sentence).rstrip()
+
+
+def _budget(eps: float) -> str:
+    """A budget as RobustBench writes it: a short decimal number, or so many of 255 gray levels."""
+    decimal, levels = f"{eps:g}", round(255 * eps)
+    is_rounded = float(decimal) != eps
+
+    return f"{levels}/255" if is_rounded and math.isclose(levels / 255, eps) else decimal
 
 
 def _percent(share: float) -> str:

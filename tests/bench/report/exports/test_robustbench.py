@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,26 @@ def test_a_second_export_gives_the_same_files(
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
     write(measured, tree)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
+
+
+@pytest.mark.parametrize(
+    ("eps", "text"),
+    [(8 / 255, "8/255"), (0.5, "0.5"), (0.2, "0.2"), (1.0, "1"), (1 / 3, "85/255"), (0.01, "0.01")],
+)
+def test_a_budget_is_written_as_robustbench_does(
+    eps: float, text: str, measured: list[MeasuredPipeline], tmp_path: Path
+) -> None:
+    (first, *_) = measured
+    budget = replace(first.budgets[0], eps=eps)
+    write([replace(first, budgets=(budget,))], Tree(tmp_path))
+    (path,) = tmp_path.glob("*/*/*.json")
+    assert json.loads(path.read_text())["eps"] == text
+
+
+def test_a_budget_that_no_norm_bounds_has_no_file(
+    measured: list[MeasuredPipeline], tmp_path: Path
+) -> None:
+    (first, *_) = measured
+    budget = replace(first.budgets[0], norm="no norm")
+    assert write([replace(first, budgets=(budget,))], Tree(tmp_path)).endswith(": 0")
+    assert [path.name for path in tmp_path.rglob("*")] == ["export.json"]
