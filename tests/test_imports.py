@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"torch", "torchvision", "foolbox", "pandas", "matplotlib", "sklearn", "scipy"}
+HEAVY = {
+    *("torch", "torchvision", "foolbox", "pandas", "pyarrow", "matplotlib", "sklearn", "scipy"),
+    *("mlflow", "wandb"),
+}
 """Packages that take seconds to import."""
 
 

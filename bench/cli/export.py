@@ -8,15 +8,17 @@ from bench.cli import options, subjects
 def command(
     run: subjects.Run,
     to: subjects.ExportFolder,
+    form: subjects.ExportFormat = "weights",
     cache: options.Cache = None,
     pretrained: subjects.ExportPretrained = False,
     weights: subjects.ExportWeights = None,
 ) -> None:
-    """Export the trained networks of a run for `bench run --weights`.
+    """Export a run's networks, or its results for other programs.
 
-    The folder holds safetensors files, a manifest with digests, and a model card.
+    A folder of networks, for `bench run --weights`, holds safetensors files, a manifest with
+    digests, and a model card. The other formats read the run's own files alone and take none of
+    the options about networks.
     """
     from bench.commands.export import export
-    from bench.commands.folders import weights_folder
 
-    export(run, to, cache, weights_folder(pretrained, weights))
+    export(run, to, form, cache=cache, pretrained=pretrained, weights=weights)

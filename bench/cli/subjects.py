@@ -72,6 +72,15 @@ NewFamily = Annotated[
 NewName = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of the plugin, such as my_defense.")
 ]
+ExportFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="Format of the export: weights, which are the trained networks, or the results as "
+        "robustbench, model-index, mlflow or wandb.",
+    ),
+]
 ExportPretrained = Annotated[
     bool,
     typer.Option(
@@ -93,7 +102,8 @@ ExportFolder = Annotated[
     Path,
     typer.Argument(
         metavar="FOLDER",
-        help="Folder of weights to write to; networks that it already holds are kept.",
+        help="Folder to write to, new or an earlier export in the same format; networks and runs "
+        "that it already holds are kept.",
         callback=path_of_folder,
     ),
 ]

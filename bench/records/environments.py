@@ -30,8 +30,13 @@ class _Device(BaseModel):
     name: Text = "unknown device"
 
 
-class _Environment(BaseModel):
-    """The parts of an environment that are shown; other keys may stand beside these."""
+class EnvironmentFacts(BaseModel):
+    """The parts of an environment that are shown; other keys may stand beside these.
+
+    Attributes:
+        device: the device, with its name.
+        packages: versions by name of the package; None for a package that is not installed.
+    """
 
     model_config = ConfigDict(strict=True)
 
@@ -44,7 +49,7 @@ class _Environment(BaseModel):
         return f"{self.device.name}, PyTorch {self.packages.get('torch') or 'unknown'}"
 
 
-_ENVIRONMENT = TypeAdapter(_Environment)
+_ENVIRONMENT = TypeAdapter(EnvironmentFacts)
 
 
 def save_environment(tree: Tree, environment: Mapping[str, Any]) -> str:
@@ -81,9 +86,9 @@ def read_environments(run: Path) -> dict[str, dict[str, Any]]:
     return environments
 
 
-def machine_of(environment: Mapping[str, Any]) -> str:
-    """Device and PyTorch version of an environment."""
-    return _Environment.model_validate(environment).machine
+def facts_of(environment: Mapping[str, Any]) -> EnvironmentFacts:
+    """The parts of an environment that are shown."""
+    return EnvironmentFacts.model_validate(environment)
 
 
 def _read(path: Path) -> dict[str, Any]:

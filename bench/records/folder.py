@@ -25,7 +25,7 @@ from bench.records.cell import CellRecord
 from bench.records.configuration import claim, is_sealed, read_configuration
 from bench.records.damage import damage_refused, reason_of, set_aside_damaged
 from bench.records.distinct import check_distinct, check_recordable
-from bench.records.environments import machine_of, read_environments, save_environment
+from bench.records.environments import facts_of, read_environments, save_environment
 from bench.records.images import ImageFiles
 from bench.records.layout import check_layout, check_writable, file_name, raw_files
 from bench.records.order import in_order, timings_in_order
@@ -101,7 +101,7 @@ class RunFolder:
 
     def machines(self) -> dict[str, str]:
         """Device and PyTorch version of each environment, as text by id."""
-        return {name: machine_of(content) for name, content in self.environments().items()}
+        return {name: facts_of(content).machine for name, content in self.environments().items()}
 
     def check_cells(self, cells: Mapping[str, Mapping[str, Any]]) -> None:
         """Check, before any cell is computed, that the records will stand beside those here.

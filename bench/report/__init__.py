@@ -15,6 +15,7 @@ import_matplotlib()  # the modules below import it too
 from bench.records.folder import RunFolder
 from bench.report.contents import figures, tables
 from bench.report.drawing import save_figures
+from bench.report.parquet import write_parquet
 from bench.report.report import Report
 from bench.report.writers import print_named_table, table_console, write_frame, write_table
 from bench.store.tree import Tree
@@ -67,6 +68,8 @@ def write_tables(run: RunFolder) -> Report:
 
     for name, frame in _frames(report):
         write_frame(tree, name, frame)
+    if not report.results.empty:
+        write_parquet(tree, report)
     for table in tables(report):
         write_table(tree, table)
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from bench.store.tree import file_stem
 from bench.text import one_line, visible
 
 LONGEST_CELL = 1_000
@@ -65,6 +66,14 @@ def csv_text(text: str) -> str:
         shown = shown.replace(character, sequence)
 
     return f"'{shown}" if is_formula and not _is_number(text) else shown
+
+
+def parquet_text(text: str) -> str:
+    """The text as it is, but for halves of a surrogate pair, which UTF-8 has not.
+
+    They become their escape sequences. No program takes a text of a typed file for anything else.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def markdown_text(text: str) -> str:
@@ -126,6 +135,30 @@ def shell_word(text: str) -> str:
 def python_text(text: str) -> str:
     """The uncut text as a string of Python code, in one line."""
     return json.dumps(visible(text), ensure_ascii=False)
+
+
+def json_text(text: str) -> str:
+    """The uncut text in one line, for a string of JSON; its writer quotes it."""
+    return one_line(text, len(text))
+
+
+def yaml_text(text: str) -> str:
+    """The uncut text in one line, for a quoted string of YAML, without what YAML may not hold."""
+    return _NOT_IN_XML.sub("�", json_text(text))
+
+
+def metric_name(*parts: str) -> str:
+    """The name of a metric or parameter of a tracker, its parts separated by slashes.
+
+    A part has letters, digits and `_ . : -` alone; an equals sign becomes a colon, any other
+    character `-`. A long part is cut, and ends in a digest.
+    """
+    return "/".join(file_stem(part).replace("=", ":") for part in parts)
+
+
+def tracker_text(text: str) -> str:
+    """The text in one line, cut to what a tracker keeps of a parameter."""
+    return _in_line(text)
 
 
 def escaped(frame: pd.DataFrame, escape: Callable[[str], str]) -> pd.DataFrame:

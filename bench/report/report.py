@@ -15,6 +15,7 @@ from bench.report.classes.frame import classes_frame
 from bench.report.cross_attack.frame import cross_attack_frame
 from bench.report.latency.engines import engines_frame
 from bench.report.latency.frame import latency_frame
+from bench.report.provenance import provenance_frame
 from bench.report.scaling.frame import scaling_frame
 from bench.report.worst_case.budgets import defenses_under_budgets
 from bench.report.worst_case.frame import worst_case_frame
@@ -28,6 +29,7 @@ class Report:
     Attributes:
         cells: ok cells with their raw outcomes.
         results: one row per cell.
+        provenance: one row per cell, in the order of `results`: what it was computed from.
         latency: one row per timed call, rounds pooled.
         engines: one row per timed call, beside eager float32; empty where only that was timed.
         worst_case: one row per defense and budget, all attacks together.
@@ -43,6 +45,7 @@ class Report:
 
     cells: tuple[EvaluatedCell, ...]
     results: pd.DataFrame
+    provenance: pd.DataFrame
     latency: pd.DataFrame
     engines: pd.DataFrame
     worst_case: pd.DataFrame
@@ -76,6 +79,7 @@ class Report:
         return cls(
             cells=tuple(cells),
             results=results,
+            provenance=provenance_frame(run, records),
             latency=latency,
             engines=engines_frame(latency),
             worst_case=worst_case_frame(defenses, judged, rankings(defenses, pairs)),

@@ -74,10 +74,13 @@ class NamedFigure:
 
 
 def write_frame(tree: Tree, name: str, frame: pd.DataFrame) -> None:
-    """Write a frame as CSV with every column, numbers with nine digits, into `tables`."""
-    text = escaped(frame, csv_text).to_csv(index=False, float_format="%.9g")
+    """Write a frame as CSV with every column into `tables`."""
+    tree.write_text("tables", f"{file_stem(name)}.csv", text=csv_of(frame))
 
-    tree.write_text("tables", f"{file_stem(name)}.csv", text=text)
+
+def csv_of(frame: pd.DataFrame) -> str:
+    """A frame as the text of a CSV file, numbers with nine digits."""
+    return str(escaped(frame, csv_text).to_csv(index=False, float_format="%.9g"))
 
 
 def write_table(tree: Tree, table: NamedTable) -> None:

@@ -106,7 +106,10 @@ REQUEST: dict[str, Callable[[random.Random], list[str]]] = {
     "list": lambda draw: ["--plugin", draw.choice(ODD_PATHS)],
     "report": lambda draw: [argument(draw), *draw.choice(([], ["--against", argument(draw)]))],
     "compare": lambda draw: [argument(draw), argument(draw)],
-    "export": lambda draw: [argument(draw), argument(draw)],
+    "export": lambda draw: [
+        *(argument(draw), argument(draw)),
+        *draw.choice(([], ["--format", draw.choice(("robustbench", argument(draw)))])),
+    ],
     "check": lambda draw: [draw.choice((*ODD_PATHS, *ODD_TEXT[:-1], "none:x=1"))],
     "new": lambda draw: [draw.choice(("defense", "x", "")), argument(draw)],
     "doctor": lambda draw: ["--cache", draw.choice(ODD_PATHS), "--data", draw.choice(ODD_PATHS)],
@@ -268,6 +271,7 @@ COMMANDS = (
     ("run", ["compare", "run", "run"]),
     ("run", ["compare", "run", "run"]),
     ("run", ["export", "run", "out"]),
+    ("run", ["export", "run", "out", "--format", "robustbench"]),
     ("weights", ["run", "--weights", "weights", "--n", "10", "--out", "out"]),
     ("tiny.toml", ["run", "--config", "tiny.toml", "--seeds", "x"]),
 )

@@ -157,8 +157,8 @@ def test_images_of_any_shape_are_drawn(channels: int, side: int, made: Any, tmp_
 def _report(cells: list[Any]) -> Report:
     frames = dict.fromkeys(
         (
-            *("results", "latency", "engines", "worst_case", "pairs", "cascade", "seeds"),
-            *("classes", "cross_attack", "scaling"),
+            *("results", "provenance", "latency", "engines", "worst_case", "pairs"),
+            *("cascade", "classes", "seeds", "cross_attack", "scaling"),
         )
     )
     return Report(cells=tuple(cells), invalid=0, machines=(), **frames)  # type: ignore[arg-type]

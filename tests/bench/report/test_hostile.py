@@ -94,7 +94,7 @@ def written(run: Path) -> Iterator[tuple[Path, str]]:
     """The text files that a report wrote."""
     for name in ("tables", "plots"):
         for path in (run / name).iterdir():
-            if path.suffix != ".png":
+            if path.suffix not in (".png", ".parquet"):
                 yield path, path.read_bytes().decode()
 
 
@@ -113,6 +113,8 @@ def test_a_report_stays_in_its_folder_and_shows_what_it_finds(
     assert len(list((run / "plots").glob("*.png"))) >= 5
     results = pd.read_csv(run / "tables" / "results.csv")
     assert {spec("d0", value) for value in values} <= set(results["defense"])
+    typed = pd.read_parquet(run / "tables" / "results.parquet")
+    assert {spec("d0", value) for value in values} <= set(typed["defense"])
 
 
 def test_codes_of_a_terminal_are_refused_or_not_shown(
@@ -141,7 +143,9 @@ def test_a_comparison_shows_hostile_labels_as_they_are(
     assert f"only in B: defense {spec('d1', value)}" in done.out
 
 
-@pytest.mark.parametrize("name", ["tables", "plots", "tables/results.csv", "plots/x.png"])
+@pytest.mark.parametrize(
+    "name", ["tables", "plots", "tables/results.csv", "tables/results.parquet", "plots/x.png"]
+)
 def test_nothing_is_written_through_a_link(
     name: str, made: Any, root: Path, bench: Callable[..., Any]
 ) -> None:

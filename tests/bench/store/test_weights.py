@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench.commands import export
+from bench.commands import export_weights
 from bench.commands.preparation import requested_weights
 from bench.contracts import Network
 from bench.errors import RequestError, StorageError
@@ -341,7 +341,7 @@ def test_an_export_that_was_killed_is_done_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(export, "_merged", killed)
+        patch.setattr(export_weights, "_merged", killed)
         assert bench("export", "out", "more").code == 130
     assert len(list(Path("more").glob("*.safetensors"))) == 1
     done = bench("export", "out", "more")
