@@ -17,9 +17,9 @@ import torch
 from bench import entry
 from bench.plugins.discovery import discover
 from bench.progress import Silent
-from bench.run.config import RunConfig
 from bench.stages.context import TaskContext
 from bench.store.artifacts import ArtifactStore
+from bench.sweep.config import RunConfig
 
 PLUGINS = Path(__file__).parent / "plugins"
 TINY = """
@@ -185,7 +185,7 @@ def context(session_cache: Path, tmp_path: Path) -> TaskContext:
 @pytest.fixture
 def tiny_config(tiny: Path) -> RunConfig:
     """The tiny configuration, resolved."""
-    from bench.run.config import read_file, resolve
+    from bench.sweep.config import read_file, resolve
 
     return resolve(read_file(tiny), {}, "tiny")
 

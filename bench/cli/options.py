@@ -10,7 +10,7 @@ import typer
 
 from bench.cli.paths import path_of_file, path_of_folder, paths_of_plugins
 from bench.cli.tracebacks import show_tracebacks
-from bench.run.presets import preset_names
+from bench.sweep.presets import preset_names
 
 
 def option(

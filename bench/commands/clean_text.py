@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from bench.run.clean import CleanAccuracy
+from bench.sweep.clean import CleanAccuracy
 
 _GUESSING = (
     "warning: classifier {classifier} is right on {value:.3f} of the clean images of {dataset}, "

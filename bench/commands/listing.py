@@ -12,8 +12,8 @@ from bench.latency.engines import ENGINES, PRECISIONS
 from bench.plugins.catalog import list_plugins
 from bench.plugins.packages import PACKAGES
 from bench.plugins.source import PluginInfo
-from bench.run.presets import preset_names, preset_summary
 from bench.stages.threats import PARAMETERS, THREATS, ThreatKind
+from bench.sweep.presets import preset_names, preset_summary
 from bench.text import one_line
 
 

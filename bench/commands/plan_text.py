@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.commands.preparation import PreparedRun
-from bench.run.plan import Plan
 from bench.store.weights import Weights
+from bench.sweep.plan import Plan
 
 
 def plan_text(plan: Plan, prepared: PreparedRun) -> str:

@@ -21,18 +21,18 @@ from bench.machine.environment import describe_environment
 from bench.plugins.discovery import discover
 from bench.progress import Reporter, reporter
 from bench.records.folder import RunFolder
-from bench.run.cell_tasks import CellTasks
-from bench.run.changes import changed_code
-from bench.run.config import RunConfig
-from bench.run.grid import Grid
-from bench.run.plan import Plan, Planner
-from bench.run.runner import Runner
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.observation import Observer
 from bench.store.artifacts import ArtifactStore
 from bench.store.keys import content_key
 from bench.store.weights import KIND, Weights
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.changes import changed_code
+from bench.sweep.config import RunConfig
+from bench.sweep.grid import Grid
+from bench.sweep.plan import Plan, Planner
+from bench.sweep.runner import Runner
 
 logger = logging.getLogger("bench")
 

@@ -13,10 +13,10 @@ from bench.errors import RequestError
 from bench.machine.device_names import parse_device
 from bench.plugins.catalog import ENTRY_POINT_GROUP, is_file_name, list_plugins, plugin_source
 from bench.plugins.packages import PACKAGES
-from bench.run.config import RunConfig, read_file, resolve
-from bench.run.config_checks import check_fixed_names, check_plugin_names
-from bench.run.presets import read_preset
 from bench.spec import split_list
+from bench.sweep.config import RunConfig, read_file, resolve
+from bench.sweep.config_checks import check_fixed_names, check_plugin_names
+from bench.sweep.presets import read_preset
 from bench.text import one_line
 
 DEFAULT_PRESET = "quick"

@@ -30,14 +30,14 @@ from bench.machine.devices import choose_device
 from bench.plugins.configured import Configured, configure
 from bench.plugins.discovery import discover
 from bench.registry import DEFENSES
-from bench.run.cell import Cell
-from bench.run.config import resolve
-from bench.run.config_checks import check_fixed_names
-from bench.run.grid import Grid
 from bench.stages.context import TaskContext
 from bench.stages.datasets import LoadedDataset
 from bench.stages.image_sets import checked_splits
 from bench.store.artifacts import ArtifactStore
+from bench.sweep.cell import Cell
+from bench.sweep.config import resolve
+from bench.sweep.config_checks import check_fixed_names
+from bench.sweep.grid import Grid
 
 Array = Tensor | NDArray[Any]
 

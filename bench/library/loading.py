@@ -14,15 +14,15 @@ from bench.machine.devices import choose_device
 from bench.plugins.configured import configure
 from bench.plugins.discovery import discover
 from bench.registry import ATTACKS, REGISTRIES
-from bench.run.cell_tasks import CellTasks
-from bench.run.config import resolve
-from bench.run.grid import Grid
-from bench.run.presets import preset_names, read_preset
 from bench.stages.context import TaskContext
 from bench.stages.datasets import LoadedDataset
 from bench.stages.executor import LocalExecutor
 from bench.store.artifacts import ArtifactStore
 from bench.store.weights import KIND, Weights
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.config import resolve
+from bench.sweep.grid import Grid
+from bench.sweep.presets import preset_names, read_preset
 
 Family = Literal["defense", "classifier", "attack", "dataset"]
 

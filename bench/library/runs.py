@@ -19,9 +19,9 @@ from bench.plugins.discovery import discover
 from bench.progress import Reporter, Silent, reporter
 from bench.records.folder import RunFolder
 from bench.report import write_tables
-from bench.run.config import read_file, resolve
-from bench.run.presets import read_preset
-from bench.run.runner import OnFault
+from bench.sweep.config import read_file, resolve
+from bench.sweep.presets import read_preset
+from bench.sweep.runner import OnFault
 from bench.text import one_line
 
 logger = logging.getLogger("bench")

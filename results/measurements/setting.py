@@ -17,14 +17,14 @@ import torch
 
 from bench.plugins.discovery import discover
 from bench.progress import Silent
-from bench.run.cell import Cell
-from bench.run.cell_tasks import CellTasks
-from bench.run.config import RunConfig, resolve
-from bench.run.grid import Grid
-from bench.run.presets import read_preset
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.store.artifacts import ArtifactStore
+from bench.sweep.cell import Cell
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.config import RunConfig, resolve
+from bench.sweep.grid import Grid
+from bench.sweep.presets import read_preset
 
 Clock = Callable[[], float]
 CLOCKS: Mapping[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -46,8 +46,6 @@ sys.path.append(str(Path(__file__).parents[2] / "tests" / "defenses"))
 
 import plain
 
-from bench.run.cell import Cell
-from bench.run.cell_tasks import CellTasks
 from bench.stages.context import TaskContext
 from bench.stages.craft import Craft
 from bench.stages.executor import LocalExecutor
@@ -56,6 +54,8 @@ from bench.stages.references import AdversarialRef
 from bench.stages.seeding import seeded
 from bench.stages.task import Task
 from bench.store.artifacts import Artifact
+from bench.sweep.cell import Cell
+from bench.sweep.cell_tasks import CellTasks
 
 Seconds = dict[str, float]
 """Seconds by part of the work, and `total`."""

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from bench.plugins.configured import configure
 from bench.registry import CLASSIFIERS
-from bench.run.config import RunConfig
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.references import NetworkRef
 from bench.stages.train import Train
+from bench.sweep.config import RunConfig
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from bench.commands.request import Request, configuration, requested_plugins
 from bench.errors import BenchError
 from bench.latency.engines import engines_of, precisions_of
 from bench.plugins.discovery import discover
-from bench.run.grid import Grid
+from bench.sweep.grid import Grid
 
 ROOT = Path(__file__).parents[2]
 USAGE_ERROR = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")

@@ -26,8 +26,8 @@ from bench.latency.clock import timer
 from bench.machine.devices import device_name
 from bench.plugins.configured import configure
 from bench.registry import CLASSIFIERS, DEFENSES
-from bench.run.presets import read_preset
 from bench.stages.datasets import load_dataset
+from bench.sweep.presets import read_preset
 from tests.latency.ratios import References, judge, one_thread, paired_ratio
 
 PRESET = read_preset("quick")

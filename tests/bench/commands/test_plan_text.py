@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands.plan_text import networks_text
-from bench.run.plan import Plan, PlannedNetwork
+from bench.sweep.plan import Plan, PlannedNetwork
 
 
 def test_networks_to_train_are_listed() -> None:

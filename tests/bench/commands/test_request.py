@@ -20,7 +20,7 @@ from bench.commands.request import (
     requested_plugins,
 )
 from bench.errors import RequestError
-from bench.run.config import RunConfig
+from bench.sweep.config import RunConfig
 
 
 def test_budgets_may_name_their_attack() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench.records.cell import CellRecord
-from bench.run.runner import Runner
+from bench.sweep.runner import Runner
 
 RUN = ("--defenses", "none", "--eps", "0.1", "--n", "20", "--out", "out")
 """Options of a run with one cell."""

@@ -19,12 +19,12 @@ from bench.plugins.configured import Configured, configure
 from bench.records.pipeline import Pipeline
 from bench.records.timing import Target, TimedCall, Timing
 from bench.registry import CLASSIFIERS, DEFENSES
-from bench.run.config import RunConfig
 from bench.spec import Spec
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.references import CellNetworks, NetworkRef
 from bench.stages.train import Train
+from bench.sweep.config import RunConfig
 
 DRAWS = 3
 SETTINGS = LatencySettings(

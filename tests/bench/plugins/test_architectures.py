@@ -19,8 +19,8 @@ from bench.errors import RequestError
 from bench.plugins.configured import configure
 from bench.plugins.counted import digest_of_file
 from bench.registry import CLASSIFIERS
-from bench.run.changes import changed_code
 from bench.stages.observation import Observer
+from bench.sweep.changes import changed_code
 
 CODE = """
 from torch import nn

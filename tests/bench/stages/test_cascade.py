@@ -15,14 +15,14 @@ from bench.contracts import DataInfo, Defense, StandIn
 from bench.errors import PluginFault, RequestError
 from bench.plugins.configured import configure
 from bench.registry import ATTACKS, DEFENSES, register_defense
-from bench.run.cell import Cell
-from bench.run.cell_tasks import CellTasks
-from bench.run.config import RunConfig
-from bench.run.grid import Grid
 from bench.stages.cascade_budgets import BUDGETS, Cascade, Member, cascade_attack
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.threats import threat_model
+from bench.sweep.cell import Cell
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.config import RunConfig
+from bench.sweep.grid import Grid
 
 EPS = 0.15
 

@@ -13,14 +13,14 @@ from bench.errors import NotApplicable, PluginFault
 from bench.plugins.configured import configure
 from bench.plugins.discovery import import_plugin
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES
-from bench.run.cell import Cell
-from bench.run.cell_tasks import CellTasks
-from bench.run.config import RunConfig
-from bench.run.grid import Grid
 from bench.stages.context import TaskContext
 from bench.stages.crafting import parameters_at_budget
 from bench.stages.executor import LocalExecutor
 from bench.stages.threats import threat_model
+from bench.sweep.cell import Cell
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.config import RunConfig
+from bench.sweep.grid import Grid
 from tests.plugins.kinds import KINDS, MEMORY, as_under_the_command_line, assert_clean
 
 FEW_KINDS = ("exit_0", "escapes", "unprintable")

@@ -14,13 +14,13 @@ from bench.plugins.configured import configure
 from bench.plugins.discovery import import_plugin
 from bench.progress import Silent
 from bench.registry import ATTACKS, DEFENSES
-from bench.run.cell_tasks import CellTasks
-from bench.run.config import RunConfig
-from bench.run.grid import Grid
 from bench.stages.context import TaskContext, weights_of
 from bench.stages.executor import LocalExecutor
 from bench.stages.seeding import seeded
 from bench.store.artifacts import ArtifactStore
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.config import RunConfig
+from bench.sweep.grid import Grid
 
 CPU = torch.device("cpu")
 

@@ -15,16 +15,16 @@ from bench.plugins.configured import Configured, configure
 from bench.plugins.discovery import import_plugin
 from bench.progress import Silent
 from bench.registry import ATTACKS, DEFENSES
-from bench.run.cell import Cell
-from bench.run.cell_tasks import CellTasks
-from bench.run.config import RunConfig
-from bench.run.grid import Grid
 from bench.stages.context import TaskContext
 from bench.stages.craft import Craft
 from bench.stages.executor import LocalExecutor
 from bench.stages.predict import check_not_collapsed
 from bench.stages.threats import threat_model
 from bench.store.artifacts import ArtifactStore
+from bench.sweep.cell import Cell
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.config import RunConfig
+from bench.sweep.grid import Grid
 
 
 @pytest.fixture

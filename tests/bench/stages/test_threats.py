@@ -16,14 +16,14 @@ from bench.analysis.metrics import accuracy
 from bench.errors import NotApplicable, RequestError
 from bench.plugins.configured import configure
 from bench.registry import ATTACKS, DEFENSES
-from bench.run.cell import Cell
-from bench.run.cell_tasks import CellTasks
-from bench.run.config import RunConfig
-from bench.run.grid import Grid
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.surrogates import BackwardThrough, DefendedClassifier, NoGradient
 from bench.stages.threats import THREATS, threat_model
+from bench.sweep.cell import Cell
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.config import RunConfig
+from bench.sweep.grid import Grid
 
 STEPS, RATE = 10, 0.25
 

@@ -23,13 +23,13 @@ from bench.contracts import Network
 from bench.errors import RequestError, StorageError
 from bench.records.folder import RunFolder
 from bench.report.model_card import model_card
-from bench.run.config import resolve
-from bench.run.grid import Grid
-from bench.run.plan import Plan
-from bench.run.presets import read_preset
 from bench.store.artifacts import ArtifactStore, read_artifact, write_artifact
 from bench.store.keys import artifact_key
 from bench.store.weights import MANIFEST, Manifest, Weights, pretrained
+from bench.sweep.config import resolve
+from bench.sweep.grid import Grid
+from bench.sweep.plan import Plan
+from bench.sweep.presets import read_preset
 
 COMMAND = ("--defenses", "none,convae,jpeg", "--eps", "0.1,0.3")
 

@@ -12,12 +12,12 @@ from bench.errors import RequestError
 from bench.plugins.configured import Configured, configure
 from bench.plugins.faults import plugin_request
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
-from bench.run.cell import CELL_FORMAT, Cell
-from bench.run.config import Restriction, RunConfig
-from bench.run.config_checks import check_attack_specs, check_budgets, check_names
 from bench.stages.cascade_budgets import CASCADE, CascadeNorm, cascade_attack
 from bench.stages.suitability import check_network
 from bench.stages.threats import ThreatModel, threat_model
+from bench.sweep.cell import CELL_FORMAT, Cell
+from bench.sweep.config import Restriction, RunConfig
+from bench.sweep.config_checks import check_attack_specs, check_budgets, check_names
 
 P = TypeVar("P", bound=Plugin)
 V = TypeVar("V")

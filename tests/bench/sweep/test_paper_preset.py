@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from bench.errors import RequestError
-from bench.run.cell import Cell
-from bench.run.config import resolve
-from bench.run.grid import Grid
-from bench.run.presets import read_preset
+from bench.sweep.cell import Cell
+from bench.sweep.config import resolve
+from bench.sweep.grid import Grid
+from bench.sweep.presets import read_preset
 
 PRESETS = ("paper", "paper-cpu")
 FGSM = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, 1.5)

@@ -7,16 +7,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bench.run.cell import Cell
-from bench.run.cell_tasks import CellTasks
-from bench.run.config import RunConfig
-from bench.run.evaluated import Evaluated
-from bench.run.grid import Grid
-from bench.run.probes import _nearest_clean_images
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.task import Task
 from bench.store.artifacts import Artifact
+from bench.sweep.cell import Cell
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.config import RunConfig
+from bench.sweep.evaluated import Evaluated
+from bench.sweep.grid import Grid
+from bench.sweep.probes import _nearest_clean_images
 
 ALWAYS = {"repeat_shift", "alone_shift", "purified_distance", "input_distance"}
 ATTACKED = ALWAYS | {"gradients_shift", "seen", "final_margin", "noise_margin"}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import RequestError
-from bench.run.config import resolve
+from bench.sweep.config import resolve
 
 FRACTION = 8 / 255
 

@@ -10,10 +10,10 @@ from bench.latency.engines import engines_of, precisions_of
 from bench.plugins.configured import Configured
 from bench.plugins.packages import FAMILIES
 from bench.registry import REGISTRIES
-from bench.run.config import RunConfig
 from bench.spec import Spec
 from bench.stages.cascade_budgets import CASCADE
 from bench.stages.threats import THREATS
+from bench.sweep.config import RunConfig
 from bench.text import LONGEST_NAME, one_line
 
 PluginNames = Mapping[str, Collection[str]]

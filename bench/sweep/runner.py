@@ -13,17 +13,17 @@ from bench.records.cell import CellRecord, Status
 from bench.records.folder import RunFolder
 from bench.records.outcome import CellResult
 from bench.records.pipeline import Pipeline
-from bench.run.cell import Cell
-from bench.run.cell_tasks import CellTasks
-from bench.run.clean import CleanAccuracy
-from bench.run.config import RunConfig
-from bench.run.grid import Grid
-from bench.run.latency_sweep import LatencySweep
-from bench.run.plan import Plan, Planner
 from bench.stages.context import TaskContext
 from bench.stages.crafting import parameters_at_budget
 from bench.stages.executor import Executor
 from bench.stages.references import CellNetworks
+from bench.sweep.cell import Cell
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.clean import CleanAccuracy
+from bench.sweep.config import RunConfig
+from bench.sweep.grid import Grid
+from bench.sweep.latency_sweep import LatencySweep
+from bench.sweep.plan import Plan, Planner
 from bench.text import LONGEST_LINE, one_line
 
 OnFault = Callable[[Cell, PluginFault], None]

@@ -12,12 +12,12 @@ from bench.analysis.outcomes import EvaluatedCell
 from bench.analysis.verdict import Verdict
 from bench.plugins.discovery import discover
 from bench.records.cell import CellRecord
-from bench.run.cell import Cell
-from bench.run.cell_tasks import CellTasks
-from bench.run.config import RunConfig
-from bench.run.grid import Grid
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
+from bench.sweep.cell import Cell
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.config import RunConfig
+from bench.sweep.grid import Grid
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,6 @@ import numpy as np
 from bench.contracts import Attack, MinimumNorm
 from bench.records.outcome import REJECTED
 from bench.records.probes import Array, Probes
-from bench.run.cell import Cell
-from bench.run.config import RunConfig
-from bench.run.evaluated import Evaluated
 from bench.stages.attacked import AttackedRef
 from bench.stages.cascade_budgets import Cascade
 from bench.stages.context import TaskContext
@@ -28,6 +25,9 @@ from bench.stages.probe_scores import ScoreProbe
 from bench.stages.references import AdversarialRef, CellNetworks, SplitRef, is_stochastic
 from bench.stages.task import Task
 from bench.store.artifacts import Tensors
+from bench.sweep.cell import Cell
+from bench.sweep.config import RunConfig
+from bench.sweep.evaluated import Evaluated
 
 Arrays = dict[str, Array]
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from bench.contracts import Network
 from bench.errors import NotApplicable
-from bench.run.cell import Cell
-from bench.run.cell_tasks import CellTasks
-from bench.run.grid import Grid
 from bench.stages.context import TaskContext
 from bench.stages.references import CellNetworks, NetworkRef
 from bench.stages.train import Train
 from bench.store.keys import content_key
+from bench.sweep.cell import Cell
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.grid import Grid
 
 
 class PlannedNetwork(NamedTuple):

@@ -18,9 +18,6 @@ from bench.contracts import DataInfo
 from bench.plugins.configured import configure
 from bench.plugins.packages import FAMILIES
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
-from bench.run.config import resolve
-from bench.run.grid import Grid
-from bench.run.presets import read_preset
 from bench.stages.craft import Craft, ProjectToBudget
 from bench.stages.predict import Predict
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef
@@ -29,6 +26,9 @@ from bench.stages.train import Train
 from bench.store.artifacts import read_artifact
 from bench.store.keys import content_key
 from bench.store.weights import Manifest, pretrained
+from bench.sweep.config import resolve
+from bench.sweep.grid import Grid
+from bench.sweep.presets import read_preset
 
 STORED = json.loads((Path(__file__).parent / "keys-0.1.0.json").read_text())
 

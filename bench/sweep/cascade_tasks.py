@@ -10,8 +10,6 @@ import numpy as np
 from bench.contracts import Attack
 from bench.plugins.configured import Configured
 from bench.records.cell import CascadeMember
-from bench.run.cell import Cell
-from bench.run.config import RunConfig
 from bench.stages.cascade import CascadeStep, MemberAttack
 from bench.stages.cascade_budgets import BUDGETS, AttackedThrough, Cascade
 from bench.stages.cascade_models import stand_ins_of
@@ -21,6 +19,8 @@ from bench.stages.executor import Executor
 from bench.stages.references import AdversarialRef, CellNetworks, SplitRef
 from bench.stages.threats import threat_model
 from bench.store.artifacts import Artifact
+from bench.sweep.cell import Cell
+from bench.sweep.config import RunConfig
 
 
 @dataclass(frozen=True)

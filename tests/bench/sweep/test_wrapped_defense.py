@@ -13,17 +13,17 @@ from bench.contracts import DataInfo
 from bench.plugins.configured import configure
 from bench.records.folder import RunFolder
 from bench.registry import CLASSIFIERS, DEFENSES
-from bench.run.cell_tasks import CellTasks
-from bench.run.config import RunConfig, resolve
-from bench.run.grid import Grid
-from bench.run.plan import Planner
-from bench.run.presets import read_preset
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.references import NetworkRef, SplitRef
 from bench.stages.train import Train
 from bench.store.artifacts import read_artifact
 from bench.store.weights import Manifest, pretrained
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.config import RunConfig, resolve
+from bench.sweep.grid import Grid
+from bench.sweep.plan import Planner
+from bench.sweep.presets import read_preset
 
 VOTE = "vote:defense=convae:draws=2"
 GRID = ("--attacks", "fgsm", "--eps", "0.1", "--threats", "graybox", "--n", "20", "--draws", "2")

@@ -14,13 +14,6 @@ from bench.contracts import MinimumNorm
 from bench.geometry import Norm, distances
 from bench.records.cell import CascadeMember
 from bench.records.outcome import REJECTED, CellImages, CellResult, Outcome, as_pixels
-from bench.run.cascade_tasks import CascadeTasks
-from bench.run.cell import Cell
-from bench.run.cell_predictions import CLASS, CellPredictions
-from bench.run.clean import CleanAccuracy
-from bench.run.config import RunConfig
-from bench.run.evaluated import Evaluated
-from bench.run.probes import CellProbes
 from bench.stages.context import DamagedArtifact, TaskContext
 from bench.stages.craft import Craft, ProjectToBudget
 from bench.stages.executor import Executor
@@ -33,6 +26,13 @@ from bench.stages.references import (
 )
 from bench.stages.train import Train
 from bench.store.artifacts import Tensors
+from bench.sweep.cascade_tasks import CascadeTasks
+from bench.sweep.cell import Cell
+from bench.sweep.cell_predictions import CLASS, CellPredictions
+from bench.sweep.clean import CleanAccuracy
+from bench.sweep.config import RunConfig
+from bench.sweep.evaluated import Evaluated
+from bench.sweep.probes import CellProbes
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from bench.machine.device_lock import exclusive_use
 from bench.records.folder import RunFolder
 from bench.records.pipeline import Pipeline
 from bench.records.timing import TimedCall, Timing
-from bench.run.cell import Cell
-from bench.run.cell_tasks import CellTasks
-from bench.run.config import RunConfig
 from bench.stages.context import DamagedArtifact, TaskContext
+from bench.sweep.cell import Cell
+from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.config import RunConfig
 from bench.text import LONGEST_LINE, one_line
 
 logger = logging.getLogger("bench")

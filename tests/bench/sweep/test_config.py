@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from bench.errors import RequestError
-from bench.run.config import read_file, resolve
-from bench.run.config_checks import check_names
-from bench.run.grid import Grid
-from bench.run.presets import preset_names, read_preset
+from bench.sweep.config import read_file, resolve
+from bench.sweep.config_checks import check_names
+from bench.sweep.grid import Grid
+from bench.sweep.presets import preset_names, read_preset
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.contracts import NonNegativeInt, PositiveInt
 from bench.errors import RequestError, nearest
 from bench.latency.settings import LatencySettings
-from bench.run.budgets import Budget, Budgets
 from bench.spec import Spec
 from bench.stages.cascade_budgets import CASCADE
 from bench.stages.threats import THREATS
 from bench.store.reading import Unreadable, read_toml
 from bench.store.strict import reason_of_fault
+from bench.sweep.budgets import Budget, Budgets
 from bench.text import LONGEST_NAME, one_line
 
 

@@ -12,7 +12,7 @@ from bench.errors import unknown
 
 def preset_names() -> list[str]:
     """The names of all presets, sorted."""
-    folder = resources.files("bench.run.presets")
+    folder = resources.files("bench.sweep.presets")
     return sorted(
         Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml")
     )
@@ -39,4 +39,4 @@ def preset_summary(name: str) -> str:
 def _text(name: str) -> str:
     if name not in preset_names():
         raise unknown("preset", name, preset_names())
-    return (resources.files("bench.run.presets") / f"{name}.toml").read_text(encoding="utf-8")
+    return (resources.files("bench.sweep.presets") / f"{name}.toml").read_text(encoding="utf-8")

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.run.cell import Cell
-from bench.run.config import RunConfig
 from bench.stages.context import TaskContext
 from bench.stages.executor import Executor
 from bench.stages.predict import EXTRA, Predict
 from bench.stages.references import AdversarialRef, CellNetworks, NetworkRef, is_stochastic
+from bench.sweep.cell import Cell
+from bench.sweep.config import RunConfig
 
 CLASS = np.int16
 """Type of the classes in outcomes, small since a run keeps very many of them."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from bench.geometry import Norm
 from bench.records.probes import Array
-from bench.run.cell import Cell
 from bench.stages.attacked import AttackedRef
 from bench.stages.references import AdversarialRef, CellNetworks
+from bench.sweep.cell import Cell
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,0 @@
-"""A run: its configuration, grid and plan, the tasks of a cell, and the sweep."""
