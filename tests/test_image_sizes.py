@@ -92,8 +92,12 @@ def subject(family: str, name: str, size: tuple[int, int, int], classes: int) ->
 
 
 def built_in(*families: str) -> Iterator[tuple[str, str]]:
-    """Family and name of the plugins that come with the package."""
-    return ((info.family, info.name) for info in list_plugins() if info.family in families)
+    """Family and name of the plugins that come with the package and need no file or name."""
+    return (
+        (info.family, info.name)
+        for info in list_plugins()
+        if info.family in families and not info.required
+    )
 
 
 def network_cases() -> Iterator[object]:

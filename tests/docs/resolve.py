@@ -96,7 +96,7 @@ def write_examples(files: Mapping[str, str]) -> None:
     for name in ("weights.safetensors", "net.pth", "net.pt2"):
         Path(name).touch()
     Path("lenet.py").write_text("from torch import nn\n\n\nclass LeNet(nn.Module): ...\n")
-    shutil.copy(ROOT / "bench" / "run" / "presets" / "quick.toml", "my.toml")
+    shutil.copy(ROOT / "bench" / "sweep" / "presets" / "quick.toml", "my.toml")
 
 
 def main() -> None:
