@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.errors import RequestError
 from bench.plugins.packages import PACKAGES, package_folder
 from bench.plugins.source import PluginInfo, plugins_in
+from bench.spec import NAME
 
 ENTRY_POINT_GROUP = "purification_bench.plugins"
 """The entry points through which other distributions add plugins."""
@@ -84,11 +85,13 @@ def is_file_name(plugin: str) -> bool:
 def split_source(plugin: str) -> tuple[str, str]:
     """File and spec of `FILE.py:SPEC`; the spec is empty for `FILE.py`, and both for other text.
 
+    A spec may name a file among its parameters.
+
     Args:
         plugin: plugin as given to `bench check`.
     """
     file, suffix, spec = plugin.partition(".py:")
-    if suffix:
+    if suffix and not NAME.fullmatch(plugin.partition(":")[0]):
         return f"{file}.py", spec
     return (plugin, "") if plugin.endswith(".py") else ("", "")
 
