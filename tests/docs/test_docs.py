@@ -31,10 +31,10 @@ LARGEST_README = 10_000
 STAND_INS = {"RUN": "run", "RUN_A": "a", "RUN_B": "b", "FOLDER": "data", "W": "w", "NAME": "mine"}
 """What the capitals in a command stand for."""
 
-EXAMPLES = ("my_median", "my_checkpoint", "my_chain", "my_ensemble", "my_descent")
+EXAMPLES = ("my_median", "my_checkpoint", "my_chain", "my_ensemble", "my_descent", "my_detector")
 """Plugins that the pages define and whose files their commands name."""
 
-TESTED = ("my_chain", "my_ensemble", "my_descent")
+TESTED = ("my_chain", "my_ensemble", "my_descent", "my_detector")
 """Those that lie among the plugins for tests too, where they are run."""
 
 WRONG = (

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
-from torch.nn.functional import avg_pool2d, cross_entropy, log_softmax, mse_loss, one_hot, pad
+from torch.nn.functional import cross_entropy, log_softmax, mse_loss, one_hot
 from torch.optim import Adam
 
 from bench.contracts import (
@@ -156,30 +156,3 @@ class _AntiAdversary(nn.Module):
                 (gradient,) = torch.autograd.grad(loss, change)
             change = change - self.rate * gradient.sign()
         return classifier(images + change.detach())
-
-
-@register_defense("squeezing")
-@dataclass(frozen=True)
-class Squeezing(Defense):
-    """Feature squeezing (Xu et al. 2018): rejects what changes its class under a blur."""
-
-    threshold: PositiveFloat = 1.2
-
-    def build(self, data: DataInfo) -> nn.Module:
-        return _Squeezing(self.threshold)
-
-
-class _Squeezing(nn.Module):
-    rejects = True
-
-    def __init__(self, threshold: float) -> None:
-        super().__init__()
-        self.threshold = threshold
-
-    def classify(self, images: Tensor, classifier: Logits) -> Tensor:
-        """Logits, and a last one that passes them where probabilities differ by the threshold."""
-        logits = classifier(images)
-        blurred = avg_pool2d(pad(images, (0, 1, 0, 1), mode="replicate"), 2, stride=1)
-        apart = (logits.softmax(1) - classifier(blurred).softmax(1)).abs().sum(1)
-        surplus = apart - self.threshold
-        return torch.cat([logits, (logits.amax(1) + surplus)[:, None]], dim=1)

@@ -17,12 +17,17 @@ from bench.registry import REGISTRIES
 
 CHAIN = "my_chain:defenses=[median,gaussian_noise,convae:width=4]"
 ENSEMBLE = "my_ensemble:classifiers=[cnn:width=4,cnn:width=8]"
-SHOWN = {CHAIN: "defense", ENSEMBLE: "classifier", "my_descent": "defense"}
+SHOWN = {
+    CHAIN: "defense",
+    ENSEMBLE: "classifier",
+    "my_descent": "defense",
+    "my_detector": "defense",
+}
 
 
 @pytest.fixture(autouse=True)
 def _imported(plugins: Path) -> None:
-    for name in ("my_chain", "my_ensemble", "my_descent"):
+    for name in ("my_chain", "my_ensemble", "my_descent", "my_detector"):
         import_plugin(str(plugins / f"{name}.py"))
 
 
