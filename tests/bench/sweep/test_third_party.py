@@ -1,4 +1,4 @@
-"""Purifiers and attacks of the literature, brought in as one class each: every command takes them."""
+"""Purifiers and attacks of the literature, one class each: every command takes them."""
 
 from __future__ import annotations
 
