@@ -47,6 +47,10 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+_LONGEST_LIST = 400
+"""Number of characters at which the list of allowed names is cut in a message."""
+
+
 def unknown(what: str, name: str, allowed: Iterable[str]) -> RequestError:
     """The error for an unknown name, with the allowed names and a suggestion.
 
@@ -59,6 +63,7 @@ def unknown(what: str, name: str, allowed: Iterable[str]) -> RequestError:
 
     names = sorted(allowed)
     shown = one_line(name, LONGEST_NAME)
-    choices = f"choose from: {', '.join(names) or 'none'}{nearest(name, names)}"
+    listed = one_line(", ".join(names), _LONGEST_LIST) or "none"
+    choices = f"choose from: {listed}{nearest(name, names)}"
 
     return RequestError(f"unknown {what} '{shown}' ({choices})")

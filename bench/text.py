@@ -39,7 +39,8 @@ def visible(text: str) -> str:
 def one_line(text: str, most: int = LONGEST_REASON) -> str:
     """The visible text in one line, cut between words to at most `most` characters."""
     line = " ".join(_ESCAPE_SEQUENCE.sub("", text).split())
-    line = visible(line)
+    # Joined parts may be a sequence again, whose removal leaves a space too many.
+    line = " ".join(visible(line).split())
     if len(line) <= most:
         return line
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bench.contracts import DataInfo
+from bench.plugins.catalog import list_plugins
 from bench.plugins.configured import configure
 from bench.plugins.packages import FAMILIES
 from bench.registry import ATTACKS, CLASSIFIERS, DEFENSES, Registry
@@ -52,11 +53,13 @@ def overrides(preset: str) -> dict[str, dict[str, Any]]:
 
 
 def builtin(registry: Registry[Any]) -> list[str]:
-    """The built-in plugins of a family; other tests register plugins of their own."""
+    """The built-in plugins of a family that need no file or name; tests register others."""
+    needing = {info.name for info in list_plugins() if info.required}
     return [
         name
         for name in registry
         if registry.get(name).__module__.partition(".")[0] in FAMILIES.values()
+        and name not in needing
     ]
 
 
