@@ -39,6 +39,8 @@ class Registry(Generic[T]):
                     "digits, '-' and '_', a letter first"
                 )
             taken = self._members.get(name)
+            if taken is not None and _is_same(taken, cls):
+                return cls
             if taken is not None and not _is_defined_again(taken, cls):
                 raise RequestError(
                     f"two plugins are called {self.family} '{name}': "
@@ -71,13 +73,22 @@ class Registry(Generic[T]):
         return len(self._members)
 
 
+def _is_same(earlier: type, cls: type) -> bool:
+    """Whether two classes come from one file that was imported under two names."""
+    if earlier.__qualname__ != cls.__qualname__ or earlier.__module__ == cls.__module__:
+        return False
+    files = [getattr(sys.modules.get(each.__module__), "__file__", None) for each in (earlier, cls)]
+    return files[0] is not None and files[0] == files[1]
+
+
 def _is_defined_again(earlier: type, cls: type) -> bool:
     """Whether a class is a new version of an earlier one, as in a notebook's cell that runs again.
 
     A file is imported once, so that two classes of one name are two plugins there.
     """
     same = (earlier.__module__, earlier.__qualname__) == (cls.__module__, cls.__qualname__)
-    return same and getattr(sys.modules.get(cls.__module__), "__file__", None) is None
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return same and (file is None or file.startswith("<"))
 
 
 def _origin(cls: type) -> str:

@@ -110,6 +110,8 @@ def _check_outputs(found: int, classes: int, outputs: Sequence[int] | None) -> N
         raise ValueError(
             f"classes names {len(outputs)} outputs, and the data have {classes} classes"
         )
+    if outputs is not None and len(set(outputs)) < len(outputs):
+        raise ValueError("classes names an output twice: each class of the data has one of its own")
     if outputs is not None and max(outputs) >= found:
         raise ValueError(
             f"classes names output {max(outputs)}, and the network has the outputs 0 to {found - 1}"

@@ -6,7 +6,7 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -24,7 +24,7 @@ class RobustBench(Classifier):
 
     Install it with `pip install 'purification-bench[robustbench]'`. For example
     `robustbench:name=Carmon2019Unlabeled`. The weights are downloaded on first use, into
-    `robustbench` in the folder of `torch.hub`, and count by the name. Images are normalized inside
+    `robustbench` in the folder of `torch.hub`, and count by content. Images are normalized inside
     the network. Nothing is trained.
 
     Attributes:
@@ -41,6 +41,8 @@ class RobustBench(Classifier):
     threat: Literal["Linf", "L2", "corruptions"] = "Linf"
     size: PositiveInt | None = None
     classes: Indices | None = None
+
+    loads_elsewhere: ClassVar[bool] = True
 
     def check_data(self, data: DataInfo) -> None:
         """Load the network and try it on a few images.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 from torch import nn
 
@@ -32,7 +33,7 @@ class Timm(Classifier):
     and standard deviation of timm's own configuration, and gray images repeated to its channels.
     Unlike in timm, images are resized bilinearly, without a crop. Nothing is trained.
 
-    Weights of the hub count by the name, and a file by its content. The version of timm does not
+    Weights count by their content, wherever they come from. The version of timm does not
     count.
 
     Attributes:
@@ -52,6 +53,8 @@ class Timm(Classifier):
     outputs: PositiveInt | None = None
     size: PositiveInt | None = None
     classes: Indices | None = None
+
+    loads_elsewhere: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.outputs is not None and self.weights is None:

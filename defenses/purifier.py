@@ -82,7 +82,11 @@ class Purifier(Defense):
                     "give one for all channels, or one for each"
                 )
 
-        output = tried_output(self.build(data), data)
+        super().check_data(data)
+        network = self.build(data)
+        if type(network).forward is nn.Module.forward:
+            return  # a defense that only decides makes no image to look at
+        output = tried_output(network, data)
         if tuple(output.shape[1:]) != data.shape:
             raise ValueError(
                 f"the network turns images of shape {data.shape} into {tuple(output.shape[1:])}"

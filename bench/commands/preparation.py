@@ -155,11 +155,12 @@ def prepare_grid(
     """
     for dataset in grid.datasets:
         context.dataset(dataset).test_images(config.n)
-    grid.check_networks(lambda dataset: context.dataset(dataset).info)
     observer = Observer()
     grid = grid.observed(
         lambda plugin, dataset: observer.observed(plugin, context.dataset(dataset).info)
     )
+    # After the plugins were observed: what code keeps in memory is read only once.
+    grid.check_networks(lambda dataset: context.dataset(dataset).info)
 
     resolved = _resolved_configuration(grid, config, context, destination.command)
     if weights:

@@ -121,11 +121,14 @@ class Network(Plugin, ABC):
         independent_draws: whether the images of one call get independent draws of the randomness,
             so that several draws for an image may be made in one call, on copies of it. False, the
             default, for a module that may share one draw among the images of a call.
+        loads_elsewhere: whether `build` loads what `files()` cannot declare, such as weights of a
+            hub. The weights themselves then count; for a plugin from outside the package, always.
     """
 
     stochastic: ClassVar[bool] = False
     independent_draws: ClassVar[bool] = False
     inference_parameters: ClassVar[frozenset[str]] = frozenset()
+    loads_elsewhere: ClassVar[bool] = False
     _members: Mapping[Spec, Plugin]
 
     def member(self, spec: Spec) -> Network:

@@ -1,8 +1,8 @@
 """Networks in files: weights by `torch.save` or safetensors, TorchScript, exported programs.
 
 A file of weights holds tensors alone and needs an untrained network to load them into. TorchScript
-and exported programs are whole networks. No file may bring Python code with it. Since the latter
-two are programs all the same, they should come from someone who is trusted.
+and exported programs are whole networks. Pickles that would run Python code are refused. The latter
+two are programs all the same, so they should come from someone who is trusted.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def _check_helpers(path: Path) -> None:
     Python keeps one module of a name, which would silently serve both plugins.
     """
     for name, own in _helpers(path):
-        found = file_of_module(name)
+        found = file_of_module(name) or _other_folder(name, own)
         if found is not None and is_outside(found) and not found.samefile(own):
             shown = one_line(name, LONGEST_NAME)
             raise RequestError(
@@ -84,11 +84,30 @@ def _helpers(path: Path) -> Iterator[tuple[str, Path]]:
             own = _file_in(path.parent, name)
             if own is not None and own not in seen:
                 seen.add(own)
-                waiting.append(own)
+                waiting.extend(own.rglob("*.py") if own.is_dir() else [own])
                 yield name, own
 
 
 def _file_in(folder: Path, name: str) -> Path | None:
-    """The file of the module or package of a name in a folder; None where there is none."""
+    """The file of the module or package of a name in a folder; None where there is none.
+
+    Of a package without `__init__.py` it is the folder.
+    """
     files = (folder / name / "__init__.py", folder / f"{name}.py")
-    return next((file for file in files if file.is_file()), None)
+    found = next((file for file in files if file.is_file()), None)
+    if found is None and any((folder / name).glob("*.py")):
+        return folder / name
+    return found
+
+
+def _other_folder(name: str, own: Path) -> Path | None:
+    """Another folder that Python would take for part of the package of that name; None for none."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    places = (spec.submodule_search_locations if spec is not None else None) or ()
+    others = (Path(place) for place in places if Path(place).is_dir())
+    folder = own if own.is_dir() else own.parent
+
+    return next((place for place in others if not place.samefile(folder)), None)

@@ -81,7 +81,8 @@ def typed_value(description: str, name: str, hint: Any, value: Any) -> Any:
             f"{description}: parameter {name}={_shown(value)}: {reason[0].lower()}{reason[1:]}"
         ) from None
 
-    if isinstance(converted, float) and not math.isfinite(converted):
+    numbers = converted if isinstance(converted, tuple | list) else (converted,)
+    if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
         raise RequestError(
             f"{description}: parameter {name}={_shown(value)}: must be a finite number"
         )

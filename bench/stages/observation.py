@@ -24,6 +24,7 @@ from bench.plugins.configured import Configured
 from bench.plugins.counted import counted_digest
 from bench.plugins.faults import plugin_call
 from bench.plugins.reads import Reads, recorded
+from bench.spec import Spec
 from bench.stages.references import network_description
 from bench.stages.seeding import seeded
 from bench.stages.undeclared import undeclared
@@ -42,11 +43,12 @@ class Observer:
     the zeros and ones that PyTorch's own layers start with do not count. `read` holds the digests
     of the files that the plugin opened without declaring them in `files()`.
 
-    A built-in plugin that is as released declares everything, and is not observed.
+    A built-in plugin that is as released declares everything, and is not observed, unless it says
+    that it loads what it cannot declare.
     """
 
     def __init__(self) -> None:
-        self._observed: dict[tuple[str, DataInfo], Mapping[str, Any]] = {}
+        self._observed: dict[tuple[type, str, DataInfo], Mapping[str, Any]] = {}
         self._reported: set[tuple[str, str]] = set()
 
     def observed(self, plugin: Configured[N], info: DataInfo) -> Configured[N]:
@@ -59,12 +61,14 @@ class Observer:
             if isinstance(member.plugin, Network)
         }
         if members:
-            plugin = replace(plugin, members={**plugin.members, **members})
+            shown = _shown(plugin.members, members)
+            identity = {**plugin.identity, **({"members": shown} if shown else {})}
+            plugin = replace(plugin, members={**plugin.members, **members}, identity=identity)
 
         if all(map(_is_released, (plugin, *members.values()))):
             return plugin
 
-        key = (str(plugin.resolved), info)
+        key = (type(plugin.plugin), str(plugin.resolved), info)
         if key not in self._observed:
             self._observed[key] = self._observe(plugin, info)
 
@@ -104,8 +108,30 @@ class Observer:
             )
 
 
+def _shown(
+    before: Mapping[Spec, Configured[Any]], after: Mapping[Spec, Configured[Any]]
+) -> dict[str, Any]:
+    """What has shown of the plugins that parameters name, by their specs; they decide results too.
+
+    Args:
+        before: plugins as they were configured.
+        after: the same plugins, observed.
+    """
+    parts = {
+        str(spec): {
+            name: value
+            for name, value in observed.identity.items()
+            if name not in before[spec].identity
+        }
+        for spec, observed in after.items()
+    }
+    return {spec: shown for spec, shown in parts.items() if shown}
+
+
 def _is_released(plugin: Configured[Network]) -> bool:
     """Whether a plugin's network is made by code of this package alone, as it is released."""
+    if plugin.trained.plugin.loads_elsewhere:
+        return False
     has_code = any(part in plugin.identity or part in plugin.trained.identity for part in CODE)
     members = plugin.trained.plugin.members
     return not has_code and not any(isinstance(member, Architecture) for member in members)

@@ -49,7 +49,7 @@ def write(pipelines: Sequence[MeasuredPipeline], tree: Tree) -> str:
 def _name(pipeline: MeasuredPipeline, budget: BudgetAccuracy) -> str:
     """The name of a file, with a digest, since two specs may read alike in a file's name."""
     labels = {**pipeline.pipeline.labels(), "norm": budget.norm, "eps": budget.eps}
-    digest = content_key({**labels, "data": pipeline.provenance["data"]})[:8]
+    digest = content_key(labels)[:8]
     parts = (pipeline.pipeline.classifier, pipeline.pipeline.defense, f"eps{budget.eps:g}")
 
     return f"{file_stem('_'.join(parts))}_seed{pipeline.pipeline.seed}_{digest}"
