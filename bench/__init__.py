@@ -40,6 +40,9 @@ else:
             return _installed_version()
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
     def _installed_version() -> str:
         from importlib.metadata import PackageNotFoundError, version
 

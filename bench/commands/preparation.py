@@ -268,11 +268,17 @@ def _resolved_configuration(
     """Everything that distinguishes a run from others, as JSON."""
     named = {name: list(context.dataset(name).class_names) for name in grid.datasets}
     class_names = {name: names for name, names in named.items() if names}
+    # Data sets of plugins are named by a spec; those of a program by nothing but their content.
+    images = {
+        name: [split.digest for split in (data.test, data.train) if split is not None]
+        for name, data in context.given.items()
+    }
     resolved = {
         "device": context.device.type,
         "plugins": grid.identities(),
         **config.model_dump(mode="json"),
         **({"class_names": class_names} if class_names else {}),
+        **({"images": images} if images else {}),
     }
     return {**resolved, "command": command} if command else resolved
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from bench.library.runs import AnyPath, finished, path, reporter_of
 from bench.machine.devices import choose_device
 from bench.plugins.configured import Configured, configure
 from bench.plugins.discovery import discover
+from bench.plugins.faults import plugin_call
 from bench.registry import DEFENSES
+from bench.spec import NAME
 from bench.stages.context import TaskContext
 from bench.stages.datasets import LoadedDataset
 from bench.stages.image_sets import checked_splits
@@ -38,13 +41,14 @@ from bench.sweep.cell import Cell
 from bench.sweep.config import resolve
 from bench.sweep.config_checks import check_fixed_names
 from bench.sweep.grid import Grid
+from bench.text import LONGEST_NAME, one_line
 
 Array = Tensor | NDArray[Any]
 
 Purifiers = GivenModule | None | Mapping[str, GivenModule | None]
 """A purifier, none, or several by name."""
 
-_PROBED = 8
+_PROBED = 100
 """Number of images on which it is found out whether a network is randomized."""
 
 _FOLDER = "evaluations"
@@ -116,11 +120,12 @@ def evaluate(
             itself, and what was computed before is kept.
     """
     discover()
+    _check_arguments(name, eps, train, class_names, latency_settings, stochastic)
     data = _dataset(name, images, labels, train, class_names)
     content = {
         "datasets": [name],
-        "attacks": list(attacks),
-        "threats": list(threats),
+        "attacks": _listed(attacks),
+        "threats": _listed(threats),
         "seeds": [seed],
         "n": len(data.test),
         "batch_size": batch_size,
@@ -158,8 +163,7 @@ class _Networks:
         _check_logits(copied, images, data.info)
         probe = purifier_probe(images, copied)
         named = purifier if isinstance(purifier, Mapping) else {_name_of(purifier): purifier}
-        if not named:
-            raise RequestError("evaluate() needs a purifier; None stands for no defense")
+        _check_names(named)
 
         defenses = (
             configure(DEFENSES, "none")
@@ -201,6 +205,20 @@ def _prepared(
     return prepare_grid(grid, config, context, destination)
 
 
+def _check_names(purifiers: Mapping[str, GivenModule | None]) -> None:
+    """Check the names of purifiers.
+
+    Raises:
+        RequestError: there is none, or `none` is not the name of no defense alone.
+    """
+    if not purifiers:
+        raise RequestError("evaluate() needs a purifier; None stands for no defense")
+    for label, purifier in purifiers.items():
+        if (label == "none") != (purifier is None):
+            shown = one_line(str(label), LONGEST_NAME)
+            raise RequestError(f"purifier '{shown}': 'none' is the name of None, no defense, alone")
+
+
 def _raise(_cell: Cell, fault: PluginFault) -> None:
     raise fault
 
@@ -239,8 +257,58 @@ def _array(values: Array) -> NDArray[Any]:
 def _budgets(eps: float | Sequence[float] | Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """The keys of the budgets in a configuration."""
     if isinstance(eps, Mapping):
-        return {"attack_eps": {attack: list(budgets) for attack, budgets in eps.items()}}
-    return {"eps": [eps] if isinstance(eps, int | float) else list(eps)}
+        return {"attack_eps": {attack: _numbers(budgets) for attack, budgets in eps.items()}}
+    return {"eps": _numbers(eps)}
+
+
+def _numbers(given: float | Sequence[float]) -> list[float]:
+    """Numbers as Python's own, of one or several."""
+    several = [given] if isinstance(given, Real) else given
+    return [float(number) for number in several]  # type: ignore[union-attr]
+
+
+def _listed(given: str | Sequence[str]) -> list[str]:
+    """One text or several as a list."""
+    return [given] if isinstance(given, str) else [str(item) for item in given]
+
+
+def _check_arguments(
+    name: object,
+    eps: object,
+    train: object,
+    class_names: object,
+    latency_settings: object,
+    stochastic: object,
+) -> None:
+    """Check the kinds of arguments before anything is computed.
+
+    Raises:
+        RequestError: an argument is of another kind.
+    """
+    is_text = isinstance(name, str) and NAME.fullmatch(name) is not None
+    budgets = [*eps.values()] if isinstance(eps, Mapping) else [eps]
+    checks = {
+        "name: letters, digits, '-' and '_', a letter first": is_text,
+        "eps: a number, several, or either by attack": all(map(_are_numbers, budgets)),
+        "train: a pair of images and labels": train is None
+        or (isinstance(train, tuple | list) and len(train) == 2),
+        "class_names: a sequence of texts": _is_sequence_of(class_names, str),
+        "latency_settings: a mapping": latency_settings is None
+        or isinstance(latency_settings, Mapping),
+        "stochastic: True, False or None": stochastic in (True, False, None),
+    }
+    for text, is_sound in checks.items():
+        if not is_sound:
+            raise RequestError(f"evaluate(): {text}")
+
+
+def _are_numbers(given: object) -> bool:
+    return isinstance(given, Real) or _is_sequence_of(given, Real)
+
+
+def _is_sequence_of(given: object, kind: type) -> bool:
+    is_several = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
+    return is_several and all(isinstance(item, kind) for item in given)  # type: ignore[attr-defined]
 
 
 def _name_of(network: object, default: str = "purifier") -> str:
@@ -258,8 +326,9 @@ def _check_logits(classifier: nn.Module, images: Tensor, info: DataInfo) -> None
 
     Raises:
         RequestError: there are fewer logits than classes, or more.
+        PluginFault: the classifier raises.
     """
-    with torch.no_grad():
+    with torch.no_grad(), plugin_call("the classifier"):
         logits = classifier(images.clone())
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != (len(images), info.classes):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,11 +16,10 @@ from bench.contracts import Classifier, DataInfo, Defense, Network
 from bench.errors import RequestError
 from bench.failures import named
 from bench.plugins.configured import Configured
-from bench.plugins.faults import plugin_request
-from bench.plugins.live_code import live_digest
+from bench.plugins.faults import plugin_call
+from bench.plugins.live_code import Looked, live_digest
 from bench.plugins.parameters import Json
 from bench.spec import NAME, Spec
-from bench.stages.context import weights_of
 from bench.stages.decisions import decides
 from bench.stages.references import NetworkRef
 from bench.stages.seeding import seeded
@@ -34,19 +34,32 @@ GivenModule = nn.Module | Callable[[Tensor], Tensor]
 
 _CPU = torch.device("cpu")
 
-_LOADED: weakref.WeakKeyDictionary[nn.Module, NetworkRef] = weakref.WeakKeyDictionary()
+_LOADED: weakref.WeakKeyDictionary[nn.Module, _Origin] = weakref.WeakKeyDictionary()
 """The trained networks that `bench.load` returned."""
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where a network of `bench.load` comes from.
+
+    Attributes:
+        reference: trained network of the benchmark.
+        digest: live digest of the module as it was returned.
+    """
+
+    reference: NetworkRef
+    digest: str
 
 
 def remember(module: nn.Module, reference: NetworkRef) -> None:
     """Note that a module is a trained network, so that results of it are shared with runs."""
-    _LOADED[module] = reference
+    _LOADED[module] = _Origin(reference, live_digest(module))
 
 
 def loaded_name(module: object) -> str | None:
     """The name of the plugin of a network that `bench.load` returned; None for any other."""
-    reference = _LOADED.get(module) if isinstance(module, nn.Module) else None
-    return None if reference is None else reference.plugin.name
+    origin = _LOADED.get(module) if isinstance(module, nn.Module) else None
+    return None if origin is None else origin.reference.plugin.name
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,16 +133,46 @@ class GivenNetwork(Configured[N]):
         return hash((self.spec, self.digest))
 
 
+class _Script(nn.Module):
+    """A TorchScript module as part of an ordinary one, which the harness can freeze."""
+
+    def __init__(self, network: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The output of the script."""
+        output: Tensor = self.network(images)
+        return output
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Script:
+        # PyTorch's own copy has weights that are no leaves of the graph.
+        file = io.BytesIO()
+        torch.jit.save(self.network, file)
+        file.seek(0)
+        return _Script(torch.jit.load(file))
+
+
+def _as_module(network: GivenModule) -> nn.Module:
+    """A network as a module that the harness can copy, freeze and move."""
+    if isinstance(network, torch.jit.ScriptModule):
+        return _Script(network)
+    return network if isinstance(network, nn.Module) else _Function(network)
+
+
 class _Function(nn.Module):
-    """A function of images as a module."""
+    """A function of images as a module without weights."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.function = function
+        self._held = (function,)  # in a tuple: what it calls is no part of this module
 
     def forward(self, images: Tensor) -> Tensor:
         """The value of the function."""
-        return self.function(images)
+        return self._held[0](images)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Function:
+        return _Function(self._held[0])
 
 
 def given_network(
@@ -149,7 +192,9 @@ def given_network(
         stochastic: whether two calls on the same images may differ; None to find out.
 
     Raises:
-        RequestError: the name cannot be one, or the network cannot be called or copied.
+        RequestError: the name cannot be one, the network is no function of images, or it calls a
+            module in training mode.
+        PluginFault: the network cannot be copied, or raises.
     """
     description = f"{family} '{one_line(name, LONGEST_NAME)}'"
     if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -162,18 +207,36 @@ def given_network(
             f"{description} is a {kind}: give a torch module or a function of images"
         )
 
-    module = network if isinstance(network, nn.Module) else _Function(network)
-    loaded = _LOADED.get(module)
-    with plugin_request(description):
-        if loaded is not None and digest_of(weights_of(module)) == loaded.digest:
-            return _loaded(name, module, loaded)
+    module = _as_module(network)
+    with plugin_call(description):
+        looked = Looked(network)
+        origin = _LOADED.get(network) if isinstance(network, nn.Module) else None
+        if origin is not None and looked.digest == origin.digest:
+            return _loaded(name, module, origin.reference)
+    if isinstance(module, _Function):
+        _check_modes(description, looked.modules)
+    with plugin_call(description):
         is_random = _differs(module, probe) if stochastic is None else stochastic
-        digest = live_digest(module)
+    digest = looked.digest
 
     make = GivenDefense if family == "defense" else GivenClassifier
     plugin = make(module, _Traits(is_random))
     identity = {"given": digest, **({"stochastic": True} if is_random else {})}
     return GivenNetwork(Spec(name, ()), plugin, {}, identity, digest=digest)
+
+
+def _check_modes(description: str, modules: Sequence[nn.Module]) -> None:
+    """Check that a function calls no module in training mode, which it alone could change.
+
+    Raises:
+        RequestError: it does.
+    """
+    for module in modules:
+        if module.training and not isinstance(module, _Function):
+            raise RequestError(
+                f"{description} calls a {type(module).__name__} in training mode: call its eval() "
+                "first, or give a module of which it is a part"
+            )
 
 
 def _loaded(name: str, module: nn.Module, reference: NetworkRef) -> GivenNetwork[Any]:

@@ -14,6 +14,7 @@ from bench.commands.clean_text import guessing_text
 from bench.commands.folders import weights_folder
 from bench.commands.preparation import PreparedRun, prepare_run
 from bench.commands.request import DEFAULT_PRESET, Resources
+from bench.errors import RequestError
 from bench.library.results import Results
 from bench.plugins.discovery import discover
 from bench.progress import Reporter, Silent, reporter
@@ -73,7 +74,7 @@ def run(
         device, path(data), path(cache), path(out), weights_folder(pretrained, path(weights))
     )
     if config is not None and not isinstance(config, Mapping):
-        file = Path(config)
+        file = path(config) or Path()
         name, content, source = file.stem, read_file(file), one_line(str(file))
     else:
         name, content, source = preset or DEFAULT_PRESET, {}, "config"
@@ -92,7 +93,7 @@ def read(folder: AnyPath) -> Results:
     Raises:
         RequestError: it is not the folder of a run, or a raw file is damaged.
     """
-    return Results(RunFolder.open(Path(folder)))
+    return Results(RunFolder.open(path(folder) or Path()))
 
 
 def finished(prepared: PreparedRun, *, latency: bool, on_fault: OnFault | None = None) -> Results:
@@ -115,5 +116,12 @@ def reporter_of(progress: bool) -> Reporter:
 
 
 def path(given: AnyPath | None) -> Path | None:
-    """A path that was given as text or as a path."""
-    return None if given is None else Path(given).expanduser()
+    """A path that was given as text or as a path.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    try:
+        return None if given is None else Path(given).expanduser()
+    except TypeError:
+        raise RequestError(f"{one_line(repr(given))} is no path") from None

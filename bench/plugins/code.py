@@ -18,11 +18,17 @@ from bench.plugins.distributions import (
 )
 from bench.plugins.folders import without_folder
 from bench.plugins.imports import imported_files, module_name
-from bench.plugins.origins import is_builtin_plugin, is_installed, is_no_file, is_outside
+from bench.plugins.origins import (
+    is_builtin_plugin,
+    is_installed,
+    is_live,
+    is_no_file,
+    is_outside,
+)
 from bench.plugins.reads import Reads
 from bench.plugins.released import is_all_released, is_released
 
-CODE = ("source", "code", "distributions")
+CODE = ("source", "code", "distributions", "live")
 """Parts of a plugin's identity that describe its code."""
 
 IMPORT_READS = Reads()
@@ -48,8 +54,8 @@ def code_identity(cls: Code) -> dict[str, Any]:
     files: the one that registers the class, modules that these, its base classes and their helpers
     import, and data files that are read during these imports. `distributions` holds name, version
     and digest of installed distributions. A built-in plugin whose files are as released has none
-    of these, nor has a class that no file defines or registers. The folders of the files do not
-    count.
+    of these. The folders of the files do not count. `live` takes their place for a class without a
+    file, as in a notebook, see `bench.plugins.live_code`.
 
     The identity is that of the files at the first call, which follows the import of the class.
 
@@ -63,6 +69,10 @@ def code_identity(cls: Code) -> dict[str, Any]:
 
 def _code_identity(cls: Code) -> dict[str, Any]:
     own = _class_files(cls)
+    if not own and is_live(cls.__module__):
+        from bench.plugins.live_code import live_digest  # which uses the identities of files
+
+        return {"live": live_digest(cls)}
     # Without this, every command would look through the imports of all built-in plugins.
     if not own or (all(map(is_builtin_plugin, own)) and is_all_released()):
         return {}

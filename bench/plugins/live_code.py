@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from bench.failures import named
 from bench.plugins.code import code_identity
-from bench.plugins.origins import is_no_file, is_outside
+from bench.plugins.origins import is_live, is_no_file, is_outside
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range)
 
@@ -280,14 +280,8 @@ def _global_names(code: types.CodeType) -> list[str]:
 
 def _is_users(module: str) -> bool:
     """Whether code of a module is the user's: of no file, or of one outside of all packages."""
-    if module == "builtins":
-        return False
-    found = sys.modules.get(module)
-    file = getattr(found, "__file__", None)
-    if file is None:
-        # A part of Python that is compiled in has a specification, a notebook has none.
-        return found is None or getattr(found, "__spec__", None) is None
-    return is_no_file(file) or is_outside(Path(file).absolute())
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return is_live(module) or (file is not None and is_outside(Path(file).absolute()))
 
 
 def _is_shared(name: str, item: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import sysconfig
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,16 @@ def installation_folder(path: Path) -> Path | None:
 def is_no_file(name: str) -> bool:
     """Whether the name of a module's file stands for none, such as `<stdin>`."""
     return name.startswith("<")
+
+
+def is_live(module: str) -> bool:
+    """Whether the code of a module has no file, as in a notebook or an interactive interpreter."""
+    found = sys.modules.get(module)
+    file = getattr(found, "__file__", None)
+    if file is not None:
+        return is_no_file(file)
+    # A part of Python that is compiled in has a specification, a notebook has none.
+    return module != "builtins" and getattr(found, "__spec__", None) is None
 
 
 def is_builtin_plugin(path: Path) -> bool:

@@ -25,7 +25,7 @@ from bench.stages.cascade_models import learned_model, model_through, stand_ins_
 from bench.stages.cascade_state import Cost, Kept
 from bench.stages.context import TaskContext
 from bench.stages.crafting import minimise, perturb
-from bench.stages.decisions import folded
+from bench.stages.decisions import folded, rejects
 from bench.stages.learned_stand_in import FITTED_IMAGES
 from bench.stages.predict import guarded_pipeline
 from bench.stages.probe import margins
@@ -163,7 +163,11 @@ class CascadeStep(Task):
         """
         images, labels = context.images(self.split)
         if self.member is None or self.previous is None:
-            wrong, margin = self._judged(context, images, labels, is_clean=True)
+            wrong, margin = self._judged(context, images, labels)
+            if rejects(context.network(self.purifier)):
+                # A rejection is no success of an attack; yet what is never accepted is lost.
+                lost = self._judged(context, images, labels, is_clean=True)[0] >= 1
+                wrong = torch.where(lost, torch.ones_like(wrong), wrong)
             state = Kept.clean(images, wrong, margin)
             broken = int((wrong >= 1).sum())
             member = CascadeMember(self._name, "", len(labels), broken, 0, 0)

@@ -30,6 +30,10 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 """Attributes of a torch module that hold its hooks."""
 
 
+_Key = tuple[str, str, Spec, DataInfo]
+"""Training task, weights, plugin and shape of a network in memory."""
+
+
 class DamagedArtifact(StorageError):
     """A stored artifact whose content does not match its digest.
 
@@ -68,8 +72,8 @@ class TaskContext:
         self.given = given or {}
         self._images: dict[SplitRef, tuple[Tensor, Tensor]] = {}
         self._training: dict[SplitRef, Split] = {}
-        self._networks: dict[tuple[str, Spec, DataInfo], _Loaded] = {}
-        self._used: set[tuple[str, Spec, DataInfo]] = set()
+        self._networks: dict[_Key, _Loaded] = {}
+        self._used: set[_Key] = set()
         self._references: dict[tuple[str, int | None], SplitRef] = {}
         self._executor: Executor | None = None
 
@@ -122,7 +126,7 @@ class TaskContext:
             StorageError: the network has vanished from the cache, or was replaced there.
             PluginFault: the plugin cannot build the module again, or load its own weights into it.
         """
-        key = (reference.digest, reference.plugin.resolved, reference.info)
+        key = (reference.key, reference.digest, reference.plugin.resolved, reference.info)
         if key not in self._networks:
             artifact = self._load("network", reference, f"the trained {reference.description}")
             with plugin_call(reference.description):

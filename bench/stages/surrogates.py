@@ -245,7 +245,7 @@ def defended_logits(purifier: nn.Module | None, classifier: nn.Module, images: T
         decided: Tensor = decision_of(purifier.classify(images, classifier))[0]  # type: ignore[operator]
         return decided
 
-    logits: Tensor = classifier(purifier(images) if purifier else images)
+    logits: Tensor = classifier(images if purifier is None else purifier(images))
     return logits
 
 

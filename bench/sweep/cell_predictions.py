@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.errors import PluginFault
 from bench.stages.context import TaskContext
 from bench.stages.executor import Executor
 from bench.stages.predict import EXTRA, Predict
@@ -95,7 +96,13 @@ class CellPredictions:
             return np.stack([artifact.tensors[name] for artifact in artifacts])
 
         first = artifacts[0].tensors
-        extras = [name for name in first if name.startswith(EXTRA)]
+        told = [{name for name in each.tensors if name.startswith(EXTRA)} for each in artifacts]
+        extras = sorted(told[0])
+        if any(names != told[0] for names in told):
+            raise PluginFault(
+                f"{cell.defense.label} tells other numbers of the images in another draw: give NaN "
+                "where there is none"
+            )
         return Defended(
             predictions=stacked("predictions").astype(CLASS),
             purified=first["purified"],

@@ -54,7 +54,7 @@ def test_a_program_as_it_was_exported_is_read(program: Path) -> None:
         "quit()",
         "Symbol.__class__",
         "Symbol('a b')",
-        "not arithmetic",
+        "two words",
     ],
 )
 def test_a_size_that_is_code_is_refused_and_not_run(

@@ -180,6 +180,8 @@ def test_a_fault_is_raised_with_its_cause_and_the_rest_is_kept(
         causes.append(type(cause))
         cause = cause.__cause__
     assert LookupError in causes
+    with pytest.raises(PluginFault, match="'Linear' raised RuntimeError"):
+        judged(images=torch.rand(12, 3, 8, 8))
     assert judged({"none": None}).results["status"].tolist() == ["ok"]
 
 
@@ -206,6 +208,15 @@ def test_images_may_be_bytes_with_channels_last(judged: Callable[..., Results]) 
         ({"eps": 1.5}, "at most 1"),
         ({"eps": [-0.1]}, "eps"),
         ({"purifier": {}}, "needs a purifier"),
+        ({"purifier": {"undefended": None}}, "'none' is the name of None"),
+        ({"purifier": {"none": Halved()}}, "'none' is the name of None"),
+        ({"eps": "0.1"}, "eps: a number"),
+        ({"latency_settings": 5}, "latency_settings: a mapping"),
+        ({"class_names": "abc"}, "class_names: a sequence"),
+        ({"train": torch.rand(3, 1, 8, 8)}, "train: a pair"),
+        ({"name": "my images"}, "name: letters"),
+        ({"stochastic": "yes"}, "stochastic: True"),
+        ({"out": 5}, "5 is no path"),
         ({"purifier": {"a b": Halved()}}, "a name has letters"),
         ({"purifier": "convae"}, "give a torch module or a function"),
         ({"classifier": 3}, "give a torch module or a function"),
@@ -219,6 +230,97 @@ def test_a_wrong_argument_is_one_line(
     with pytest.raises(RequestError, match=message) as raised:
         judged(**changes)
     assert "\n" not in str(raised.value)
+
+
+FACTOR = 0.9
+
+
+def scaled(images: Tensor) -> Tensor:
+    """A purifier that depends on a global name."""
+    return FACTOR * images
+
+
+class Shared(nn.Module):
+    """A purifier that depends on an attribute of its class."""
+
+    factor = 0.9
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.factor * images
+
+
+def made(factor: float) -> nn.Module:
+    """A module of a class that depends on what surrounds it."""
+
+    class Made(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return factor * images
+
+    return Made()
+
+
+def test_whatever_a_network_depends_on_is_part_of_its_key(
+    judged: Callable[..., Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def numbers(purifier: Any) -> list[float]:
+        return list(judged({"it": purifier}).results["robust_accuracy"])
+
+    dimmed = numbers(lambda images: 0.1 * images)
+    assert numbers(lambda images: 0.9 * images) != dimmed
+    before = [numbers(scaled), numbers(Shared()), numbers(made(0.9))]
+    monkeypatch.setitem(globals(), "FACTOR", 0.1)
+    monkeypatch.setattr(Shared, "factor", 0.1)
+    assert [numbers(scaled), numbers(Shared()), numbers(made(0.1))] == 3 * [dimmed]
+    assert dimmed not in before
+
+    assert numbers(Halved(0.9)) != dimmed
+    hooked = Halved(0.9)
+    hooked.register_forward_hook(lambda _module, _images, output: output / 9)
+    assert numbers(hooked) == dimmed
+    replaced = Halved(0.9)
+    replaced.forward = lambda images: 0.1 * images  # type: ignore[method-assign]
+    assert numbers(replaced) == dimmed
+
+
+def test_a_loaded_network_that_was_changed_is_another(judged: Callable[..., Results]) -> None:
+    purifier = load("defense", "bitdepth", progress=False)
+    first = judged({"it": purifier}).results["robust_accuracy"].tolist()
+    purifier.forward = lambda images: 0.1 * images
+    changed = judged({"it": purifier}).results["robust_accuracy"].tolist()
+    dimmed = judged({"it": lambda images: 0.1 * images}).results["robust_accuracy"].tolist()
+    assert changed == dimmed
+    assert changed != first
+
+
+def test_other_images_are_another_evaluation(
+    judged: Callable[..., Results], data: tuple[Tensor, Tensor]
+) -> None:
+    first = judged()
+    other = judged(images=1 - data[0])
+    assert other.folder != first.folder
+    assert judged().results.equals(first.results)
+
+
+def test_networks_of_any_making_are_taken(
+    judged: Callable[..., Results], data: tuple[Tensor, Tensor]
+) -> None:
+    torch.manual_seed(1)
+    classifier = Linear()
+    expected = judged().results["robust_accuracy"].tolist()
+    traced = torch.jit.trace(classifier, data[0])
+    halved = torch.jit.script(Halved())
+    assert judged(halved, classifier=traced).results["robust_accuracy"].tolist() == expected
+    both = judged(lambda images: 0.5 * images, classifier=lambda images: classifier.eval()(images))
+    assert both.results["robust_accuracy"].tolist() == expected
+
+
+def test_a_function_over_a_module_in_training_is_refused(judged: Callable[..., Results]) -> None:
+    inner = nn.Sequential(nn.BatchNorm2d(1)).train()
+    with pytest.raises(RequestError, match="calls a Sequential in training mode"):
+        judged(lambda images: inner(images).clamp(0, 1))
+    inner.eval()
+    assert len(judged(lambda images: inner(images).clamp(0, 1)).results)
+    assert not inner[0].running_mean.any()  # type: ignore[operator, union-attr]
 
 
 FRESH = """
