@@ -310,7 +310,8 @@ def test_networks_of_any_making_are_taken(
     traced = torch.jit.trace(classifier, data[0])
     halved = torch.jit.script(Halved())
     assert judged(halved, classifier=traced).results["robust_accuracy"].tolist() == expected
-    both = judged(lambda images: 0.5 * images, classifier=lambda images: classifier.eval()(images))
+    classifier.eval()
+    both = judged(lambda images: 0.5 * images, classifier=lambda images: classifier(images))
     assert both.results["robust_accuracy"].tolist() == expected
 
 
