@@ -90,7 +90,7 @@ def test_a_run_compares_members_with_what_they_are_part_of(
     done = bench(
         "run", "--config", tiny, *files, "--eps", "0.1", "--n", "20", "--no-latency", "--out", "o",
         "--classifiers", "cnn,my_ensemble:classifiers=[cnn,cnn:width=4]",
-        "--defenses", "none,my_chain:defenses=[convae,bitdepth]",
+        "--defenses", "none,my_chain:defenses=[convae,median]",
     )  # fmt: skip
     assert done.code == 0, done.err
     assert len(pd.read_csv("o/tables/results.csv")) == 4
