@@ -116,13 +116,3 @@ def _check_outputs(found: int, classes: int, outputs: Sequence[int] | None) -> N
         raise ValueError(
             f"classes names output {max(outputs)}, and the network has the outputs 0 to {found - 1}"
         )
-
-
-def check_std(std: Sequence[float] | None) -> None:
-    """Check standard deviations.
-
-    Raises:
-        ValueError: one of them is not above 0.
-    """
-    if std is not None and not all(value > 0 for value in std):
-        raise ValueError(f"parameter std={','.join(map(str, std))}: must be above 0")

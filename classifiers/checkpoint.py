@@ -14,11 +14,12 @@ from bench.contracts import (
     DataInfo,
     Floats,
     Indices,
+    PositiveFloats,
     PositiveInt,
     read_network,
 )
 from bench.registry import register_classifier
-from classifiers._adapter import Adapted, check_adapted, check_std
+from classifiers._adapter import Adapted, check_adapted
 
 
 @register_classifier("checkpoint")
@@ -56,14 +57,11 @@ class Checkpoint(Classifier):
     arch: ClassifierArchitecture | None = None
     outputs: PositiveInt | None = None
     mean: Floats | None = None
-    std: Floats | None = None
+    std: PositiveFloats | None = None
     size: PositiveInt | None = None
     channels: PositiveInt | None = None
     classes: Indices | None = None
     random: bool = False
-
-    def __post_init__(self) -> None:
-        check_std(self.std)
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]

@@ -14,6 +14,7 @@ from bench.contracts import (
     Defense,
     DefenseArchitecture,
     Floats,
+    PositiveFloats,
     read_network,
     tried_output,
 )
@@ -47,12 +48,8 @@ class Purifier(Defense):
     path: str
     arch: DefenseArchitecture | None = None
     mean: Floats | None = None
-    std: Floats | None = None
+    std: PositiveFloats | None = None
     random: bool = False
-
-    def __post_init__(self) -> None:
-        if self.std is not None and not all(value > 0 for value in self.std):
-            raise ValueError(f"parameter std={','.join(map(str, self.std))}: must be above 0")
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]

@@ -81,6 +81,7 @@ from bench.contracts.parameters import (
     NonNegativeInt,
     OmittedAt,
     PositiveFloat,
+    PositiveFloats,
     PositiveInt,
     SpecOf,
 )
@@ -127,6 +128,7 @@ __all__ = [
     "OmittedAt",
     "Plugin",
     "PositiveFloat",
+    "PositiveFloats",
     "PositiveInt",
     "Spec",
     "SpecOf",

@@ -32,6 +32,9 @@ def _items(value: Any) -> Any:
 Floats = Annotated[tuple[float, ...], BeforeValidator(_items)]
 """One or more numbers, such as `0.5` or `[0.49,0.48,0.45]`."""
 
+PositiveFloats = Annotated[tuple[PositiveFloat, ...], BeforeValidator(_items)]
+"""One or more numbers above 0."""
+
 Indices = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_items)]
 """One or more whole numbers from 0 on, such as `[3,5,8]`."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from bench.commands.preparation import Destination, PreparedRun, prepare_grid
 from bench.contracts import DataInfo, ImageSets, LabelledImages
 from bench.errors import PluginFault, RequestError
 from bench.failures import message_line
+from bench.library.arguments import budgets_of, check_arguments, check_names, listed
 from bench.library.given import (
     GivenModule,
     given_network,
@@ -32,7 +32,6 @@ from bench.plugins.configured import Configured, configure
 from bench.plugins.discovery import discover
 from bench.plugins.faults import plugin_call
 from bench.registry import DEFENSES
-from bench.spec import NAME
 from bench.stages.context import TaskContext
 from bench.stages.datasets import LoadedDataset
 from bench.stages.image_sets import checked_splits
@@ -41,7 +40,6 @@ from bench.sweep.cell import Cell
 from bench.sweep.config import resolve
 from bench.sweep.config_checks import check_fixed_names
 from bench.sweep.grid import Grid
-from bench.text import LONGEST_NAME, one_line
 
 Array = Tensor | NDArray[Any]
 
@@ -120,19 +118,19 @@ def evaluate(
             itself, and what was computed before is kept.
     """
     discover()
-    _check_arguments(name, eps, train, class_names, latency_settings, stochastic)
+    check_arguments(name, eps, train, class_names, latency_settings, stochastic)
     data = _dataset(name, images, labels, train, class_names)
     content = {
         "datasets": [name],
-        "attacks": _listed(attacks),
-        "threats": _listed(threats),
+        "attacks": listed(attacks),
+        "threats": listed(threats),
         "seeds": [seed],
         "n": len(data.test),
         "batch_size": batch_size,
         "draws": draws,
         "convergence": convergence,
         "latency": dict(latency_settings or {}),
-        **_budgets(eps),
+        **budgets_of(eps),
     }
     networks = _Networks.of(purifier, classifier, data, stochastic)
     prepared = _prepared(content, networks, data, device, path(out), path(cache), progress)
@@ -163,7 +161,7 @@ class _Networks:
         _check_logits(copied, images, data.info)
         probe = purifier_probe(images, copied)
         named = purifier if isinstance(purifier, Mapping) else {_name_of(purifier): purifier}
-        _check_names(named)
+        check_names(named)
 
         defenses = (
             configure(DEFENSES, "none")
@@ -205,20 +203,6 @@ def _prepared(
     return prepare_grid(grid, config, context, destination)
 
 
-def _check_names(purifiers: Mapping[str, GivenModule | None]) -> None:
-    """Check the names of purifiers.
-
-    Raises:
-        RequestError: there is none, or `none` is not the name of no defense alone.
-    """
-    if not purifiers:
-        raise RequestError("evaluate() needs a purifier; None stands for no defense")
-    for label, purifier in purifiers.items():
-        if (label == "none") != (purifier is None):
-            shown = one_line(str(label), LONGEST_NAME)
-            raise RequestError(f"purifier '{shown}': 'none' is the name of None, no defense, alone")
-
-
 def _raise(_cell: Cell, fault: PluginFault) -> None:
     raise fault
 
@@ -245,70 +229,11 @@ def _dataset(
     except ValueError as error:
         raise RequestError(f"evaluate(): {message_line(error)}") from None
 
-    largest = int((test if training is None else training).labels.max())
-    info = DataInfo(test.pixels.shape, max(1 + largest, len(names)))
-    return LoadedDataset(name, info, training, test, names)
+    return LoadedDataset.of(name, training, test, names)
 
 
 def _array(values: Array) -> NDArray[Any]:
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-
-
-def _budgets(eps: float | Sequence[float] | Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """The keys of the budgets in a configuration."""
-    if isinstance(eps, Mapping):
-        return {"attack_eps": {attack: _numbers(budgets) for attack, budgets in eps.items()}}
-    return {"eps": _numbers(eps)}
-
-
-def _numbers(given: float | Sequence[float]) -> list[float]:
-    """Numbers as Python's own, of one or several."""
-    several = [given] if isinstance(given, Real) else given
-    return [float(number) for number in several]  # type: ignore[union-attr]
-
-
-def _listed(given: str | Sequence[str]) -> list[str]:
-    """One text or several as a list."""
-    return [given] if isinstance(given, str) else [str(item) for item in given]
-
-
-def _check_arguments(
-    name: object,
-    eps: object,
-    train: object,
-    class_names: object,
-    latency_settings: object,
-    stochastic: object,
-) -> None:
-    """Check the kinds of arguments before anything is computed.
-
-    Raises:
-        RequestError: an argument is of another kind.
-    """
-    is_text = isinstance(name, str) and NAME.fullmatch(name) is not None
-    budgets = [*eps.values()] if isinstance(eps, Mapping) else [eps]
-    checks = {
-        "name: letters, digits, '-' and '_', a letter first": is_text,
-        "eps: a number, several, or either by attack": all(map(_are_numbers, budgets)),
-        "train: a pair of images and labels": train is None
-        or (isinstance(train, tuple | list) and len(train) == 2),
-        "class_names: a sequence of texts": _is_sequence_of(class_names, str),
-        "latency_settings: a mapping": latency_settings is None
-        or isinstance(latency_settings, Mapping),
-        "stochastic: True, False or None": stochastic in (True, False, None),
-    }
-    for text, is_sound in checks.items():
-        if not is_sound:
-            raise RequestError(f"evaluate(): {text}")
-
-
-def _are_numbers(given: object) -> bool:
-    return isinstance(given, Real) or _is_sequence_of(given, Real)
-
-
-def _is_sequence_of(given: object, kind: type) -> bool:
-    is_several = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
-    return is_several and all(isinstance(item, kind) for item in given)  # type: ignore[attr-defined]
 
 
 def _name_of(network: object, default: str = "purifier") -> str:

@@ -22,7 +22,7 @@ from bench.records.folder import RunFolder
 from bench.report import write_tables
 from bench.sweep.config import read_file, resolve
 from bench.sweep.presets import read_preset
-from bench.sweep.runner import OnFault
+from bench.sweep.runner import OnFault, recorded_only
 from bench.text import one_line
 
 logger = logging.getLogger("bench")
@@ -96,12 +96,11 @@ def read(folder: AnyPath) -> Results:
     return Results(RunFolder.open(path(folder) or Path()))
 
 
-def finished(prepared: PreparedRun, *, latency: bool, on_fault: OnFault | None = None) -> Results:
+def finished(prepared: PreparedRun, *, latency: bool, on_fault: OnFault = recorded_only) -> Results:
     """Run all cells of a prepared run, time its pipelines and write its tables."""
     for line in guessing_text(prepared.runner.clean_accuracies()):
         logger.warning(line)
-    options = {} if on_fault is None else {"on_fault": on_fault}
-    for _ in prepared.runner.run(prepared.environment, **options):
+    for _ in prepared.runner.run(prepared.environment, on_fault):
         pass
     if latency:
         prepared.runner.measure_latency(prepared.environment)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -48,6 +49,14 @@ class LoadedDataset:
     train: Split | None
     test: Split
     class_names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, train: Split | None, test: Split, class_names: tuple[str, ...]) -> Self:
+        """The data set of these images; classes without an image count if they have names."""
+        largest = int((test if train is None else train).labels.max())
+        info = DataInfo(test.pixels.shape, max(1 + largest, len(class_names)))
+
+        return cls(name, info, train, test, class_names)
 
     def test_images(self, n: int) -> Split:
         """The first n images of the shuffled test set.
@@ -101,7 +110,4 @@ def loaded_dataset(configured: Configured[Dataset], context: LoadingContext) -> 
             raise RequestError(f"dataset '{name}': {input_reason(error)}") from error
 
     order = np.random.RandomState(_SHUFFLE_SEED).permutation(len(test))
-    labels = (test if train is None else train).labels
-    info = DataInfo(test.pixels.shape, max(1 + int(labels.max()), len(class_names)))
-
-    return LoadedDataset(name, info, train, test.chosen(torch.from_numpy(order)), class_names)
+    return LoadedDataset.of(name, train, test.chosen(torch.from_numpy(order)), class_names)

@@ -223,7 +223,7 @@ class GuardedPipeline(nn.Module):
     @property
     def rejects(self) -> bool:
         """Whether the last logit is that of a rejection."""
-        module = self.purifier.module if self.purifier else None
+        module = None if self.purifier is None else self.purifier.module
         return decides(module) and rejects(module)
 
     def decided(self, images: Tensor, samples: int) -> tuple[Decision, Tensor]:

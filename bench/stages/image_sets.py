@@ -13,8 +13,8 @@ from bench.contracts import ImageSets, LabelledImages
 from bench.stages.pixels import Pixels, Split
 from bench.text import LONGEST_NAME, one_line
 
-_LARGEST_CLASS = 99_999
-"""Largest number of a class; a network has an output for each up to the largest."""
+_LARGEST_CLASS = 32_767
+"""Largest number of a class, which outcomes keep in 16 bits."""
 
 _FEWEST_CLASSES = 2
 """Smallest number of classes: among fewer there is nothing to choose, and no attack."""

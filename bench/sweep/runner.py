@@ -30,7 +30,7 @@ OnFault = Callable[[Cell, PluginFault], None]
 """A function that is told of the fault of a cell."""
 
 
-def _recorded_only(_cell: Cell, _fault: PluginFault) -> None:
+def recorded_only(_cell: Cell, _fault: PluginFault) -> None:
     """The default: a fault is recorded, and the other cells go on."""
 
 
@@ -86,7 +86,7 @@ class Runner:
             except (PluginFault, NotApplicable):
                 continue
 
-    def run(self, environment: str, on_fault: OnFault = _recorded_only) -> Iterator[CellRecord]:
+    def run(self, environment: str, on_fault: OnFault = recorded_only) -> Iterator[CellRecord]:
         """Run every cell and yield its record as soon as it is written.
 
         Args:

@@ -188,7 +188,7 @@ def test_a_single_logit_is_two_classes_of_the_same_probability(
         (":mean=[0.1,0.2]", (1, 28, 28), 10, "mean has 2 numbers, and the images 1 channels"),
         (":classes=[0,1]", (1, 28, 28), 3, "classes names 2 outputs, and the data have 3 classes"),
         (":classes=[0,10]", (1, 28, 28), 2, "names output 10, and the network has the"),
-        (":std=0", (1, 28, 28), 10, "parameter std=0.0: must be above 0"),
+        (":std=0", (1, 28, 28), 10, "parameter std=0: input should be greater than 0"),
         (":mean=dark", (1, 28, 28), 10, "parameter mean=dark: input should be a valid number"),
         (":classes=[-1,2]", (1, 28, 28), 10, "parameter classes=-1,2: input should be greater"),
         (":arch=cnn", (1, 28, 28), 10, r"another architecture: 6 missing \(first 3.weight\)"),

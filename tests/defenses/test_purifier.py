@@ -124,7 +124,11 @@ def test_a_registered_defense_keeps_what_it_offers(network: nn.Module) -> None:
         ("path=other.pth:arch=[blur.py:Blur]", (1, 28, 28), "another architecture: 2 missing"),
         ("path=net.pth:arch=[convae:width=2]", (1, 28, 28), "another architecture"),
         ("path=net.pth:arch=[blur.py:Blur]:std=[1,2]", (1, 28, 28), "std has 2 numbers"),
-        ("path=net.pth:arch=[blur.py:Blur]:std=-1", (1, 28, 28), "std=-1.0: must be above 0"),
+        (
+            "path=net.pth:arch=[blur.py:Blur]:std=-1",
+            (1, 28, 28),
+            "std=-1: input should be greater than 0",
+        ),
         ("path=missing.pth", (1, 28, 28), "cannot read missing.pth"),
     ],
 )
