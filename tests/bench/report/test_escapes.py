@@ -73,8 +73,18 @@ def written(frame: pd.DataFrame, notes: str = "") -> dict[str, str]:
 
 
 def frame_of(text: str) -> pd.DataFrame:
-    """A table with the text in the first and the last cell of a row and in a heading."""
-    return pd.DataFrame({"first": [text, "x"], f"h {text}": [0.5, -1.5], "last": ["y", text]})
+    """A table with the text in the first and the last cell of a row and in a heading.
+
+    Texts are objects: the strings of Arrow, which pandas prefers, cannot hold half of a pair.
+    """
+    cells = [
+        pd.Series([text, "x"], dtype=object),
+        [0.5, -1.5],
+        pd.Series(["y", text], dtype=object),
+    ]
+    frame = pd.DataFrame(dict(enumerate(cells)))
+    frame.columns = pd.Index(["first", f"h {text}", "last"], dtype=object)
+    return frame
 
 
 def shown(text: str) -> str:
