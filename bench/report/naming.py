@@ -1,0 +1,78 @@
+"""Short names: what tables and figures call a plugin whose spec is long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from bench.errors import RequestError
+from bench.spec import Spec
+
+
+@dataclass(frozen=True)
+class ShortNames:
+    """Names of specs that are short and differ from each other.
+
+    Attributes:
+        names: name of each spec, in the order in which the specs were given.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, specs: Iterable[str], aliases: Mapping[str, str] | None = None) -> Self:
+        """The names of some specs: the plugin's name where only one spec has it.
+
+        Specs of one plugin keep the parameters in which they differ. A text that is no spec, and a
+        spec whose name would not be its own, stay as they are.
+
+        Args:
+            specs: specs as text.
+            aliases: names that a user chose, by spec.
+        """
+        chosen = dict(aliases or {})
+        texts = list(dict.fromkeys(specs))
+        parsed = {text: _parsed(text) for text in texts}
+        names = {text: chosen.get(text) or _short(text, parsed) for text in texts}
+        # A text that takes its own name back may meet a name that another one was given.
+        while clashing := [text for text in texts if text != names[text] in _taken(names, text)]:
+            names.update({text: text for text in clashing})
+
+        return cls(names)
+
+    def __getitem__(self, spec: str) -> str:
+        """The name of a spec; the spec itself where it was not among those given."""
+        return self.names.get(spec, spec)
+
+    def hidden(self) -> dict[str, str]:
+        """The specs that a name stands for, by name, without the names that are their spec."""
+        return {name: spec for spec, name in self.names.items() if name != spec}
+
+
+def _taken(names: Mapping[str, str], text: str) -> set[str]:
+    """The names of all other texts."""
+    return {name for other, name in names.items() if other != text}
+
+
+def _parsed(text: str) -> Spec | None:
+    try:
+        return Spec.parse(text)
+    except RequestError:
+        return None
+
+
+def _short(text: str, parsed: Mapping[str, Spec | None]) -> str:
+    """The name of one spec among others."""
+    spec = parsed[text]
+    if spec is None:
+        return text
+
+    namesakes = [other for other in parsed.values() if other and other.name == spec.name]
+    differing = tuple(
+        (key, value)
+        for key, value in spec.parameters
+        if any(dict(other.parameters).get(key) != value for other in namesakes)
+    )
+
+    return str(Spec(spec.name, differing))
