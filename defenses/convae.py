@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, interpolate, mse_loss
+from torch.nn.functional import cross_entropy, gelu, interpolate, mse_loss
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -19,11 +19,18 @@ from bench.contracts import (
     FitContext,
     Fraction,
     NonNegativeFloat,
+    OmittedAt,
     PositiveFloat,
     PositiveInt,
     Spec,
 )
 from bench.registry import register_defense
+
+_RAMP = 0.3
+"""Share of the training through the purifier over which the budget grows linearly."""
+
+_Batch = tuple[Tensor, Tensor, Tensor]
+"""Attacked images, the clean images that they are restored to, and labels."""
 
 
 @register_defense("convae")
@@ -43,10 +50,19 @@ class ConvAE(Defense):
     is deterministic. The paper trains on one attack, the default here. A mixture, whose attacks
     take turns batch by batch, is ours.
 
+    Also ours is the training through the purifier: adversarial training (Madry et al., ICLR 2018,
+    arXiv:1706.06083) of the auto-encoder in front of the frozen classifier. The attacks see both,
+    and attacked and clean images are restored side by side. Attacks that keep the worst iterate and
+    differ in their step size leave fewer images to stronger attacks than a single `pgd`.
+
     Attributes:
         attack: specs of the attacks trained against, such as `[fgsm,pgd:steps=10]`, crafted on the
-            bare classifier.
-        eps: budget of these attacks on the [0, 1] scale.
+            bare classifier or, with `through`, on the purifier and the classifier.
+        eps: budget of these attacks on the [0, 1] scale. With `through` it grows linearly over the
+            first 30 % of the training.
+        through: whether the attacks go through the purifier under training.
+        classifier_weight: weight of the frozen classifier's cross-entropy on the restored images
+            beside their squared error, at least 0.
         width: number of channels at full resolution, at least 1; doubled at each of the two
             halvings.
         noise: standard deviation of the Gaussian noise added to the latent code in training, at
@@ -70,6 +86,15 @@ class ConvAE(Defense):
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
     pool: PositiveInt | None = None
+    through: Annotated[bool, OmittedAt(False)] = False
+    classifier_weight: Annotated[NonNegativeFloat, OmittedAt(0.0)] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.through and self.pool is not None:
+            raise ValueError(
+                "parameter pool: its images are attacked before training, and with through=true "
+                "the attacked purifier changes at each step"
+            )
 
     def build(self, data: DataInfo) -> nn.Module:
         """The auto-encoder, from images to images of the same shape."""
@@ -80,36 +105,64 @@ class ConvAE(Defense):
         optimizer = Adam(module.parameters(), lr=self.learning_rate)
         schedule = CosineAnnealingLR(optimizer, self.steps)
 
-        for adversarial, images in self._pairs(context):
-            loss = mse_loss(module(adversarial), images)
+        for adversarial, images, labels in self._attacked_batches(module, context):
+            losses = self._losses(module(adversarial), images, labels, context)
+            loss = losses["mse"] + self.classifier_weight * losses.get("classification", 0.0)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
-            context.report(mse=loss)
+            context.report(**losses)
 
-    def _pairs(self, context: FitContext) -> Iterator[tuple[Tensor, Tensor]]:
-        """A batch of adversarial images and the clean ones for each training step."""
-        if self.pool is None:
+    def _losses(
+        self, restored: Tensor, images: Tensor, labels: Tensor, context: FitContext
+    ) -> dict[str, Tensor]:
+        """The losses of a batch by name, without their weights."""
+        losses = {"mse": mse_loss(restored, images)}
+        if self.classifier_weight > 0:
+            losses["classification"] = cross_entropy(
+                context.classifier(restored.clamp(0, 1)), labels
+            )
+
+        return losses
+
+    def _attacked_batches(self, module: nn.Module, context: FitContext) -> Iterator[_Batch]:
+        """The batch of each training step."""
+        if self.through:
+            yield from self._attacked_through(module, context)
+        elif self.pool is None:
             yield from self._attacked(context, self.steps)
-            return
+        else:
+            yield from self._pooled(self.pool, context)
 
-        whole_batches = -(-self.pool // self.batch_size)  # Rounded up.
+    def _attacked_through(self, module: nn.Module, context: FitContext) -> Iterator[_Batch]:
+        """Batches attacked through the purifier, each followed by the same images unattacked."""
+        pipeline = nn.Sequential(module, context.classifier)
+
+        for step, (images, labels) in enumerate(context.batches(self.batch_size, steps=self.steps)):
+            attack = self.attack[step % len(self.attack)]
+            budget = self.eps * min(1.0, (step + 1) / (_RAMP * self.steps))
+            adversarial = context.adversarial(attack, images, labels, budget, model=pipeline)
+            yield torch.cat([adversarial, images]), images.repeat(2, 1, 1, 1), labels.repeat(2)
+
+    def _pooled(self, pool: int, context: FitContext) -> Iterator[_Batch]:
+        """Batches drawn from images that are attacked once."""
+        whole_batches = -(-pool // self.batch_size)  # Rounded up.
         batches = min(whole_batches, context.steps_in(1, self.batch_size))
         attacked = list(self._attacked(context, max(1, batches)))
-        adversarial, images = (torch.cat(parts) for parts in zip(*attacked, strict=True))
+        adversarial, images, labels = (torch.cat(parts) for parts in zip(*attacked, strict=True))
         del attacked  # The pool is large: free the second copy before training.
 
         drawn = min(self.batch_size, len(images))
         for _ in context.steps(self.steps):
             index = torch.randint(len(images), (drawn,), device=images.device)
-            yield adversarial[index], images[index]
+            yield adversarial[index], images[index], labels[index]
 
-    def _attacked(self, context: FitContext, batches: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Attacked training batches beside the clean ones; the attacks take turns."""
+    def _attacked(self, context: FitContext, batches: int) -> Iterator[_Batch]:
+        """Training batches attacked on the bare classifier; the attacks take turns."""
         for step, (images, labels) in enumerate(context.batches(self.batch_size, steps=batches)):
             attack = self.attack[step % len(self.attack)]
-            yield context.adversarial(attack, images, labels, self.eps), images
+            yield context.adversarial(attack, images, labels, self.eps), images, labels
 
 
 class _UNet(nn.Module):

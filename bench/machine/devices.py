@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -16,7 +17,8 @@ def choose_device(name: str) -> torch.device:
     """The device of a `--device` value: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     `auto` is CUDA where there is a GPU, else the CPU. Choosing CUDA forbids TF32, so that float32
-    results are computed in float32.
+    results are computed in float32, and asks for deterministic algorithms, so that the same task
+    gives the same numbers each time, as on the CPU. PyTorch warns of a function without one.
 
     Raises:
         RequestError: the value is none of these, or the device is not on this machine.
@@ -40,8 +42,18 @@ def _cuda_device(name: str, index: int) -> torch.device:
     torch.cuda.set_device(index)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    _be_deterministic()
 
     return torch.device("cuda", index)
+
+
+def _be_deterministic() -> None:
+    """Ask PyTorch for deterministic algorithms, before its first matrix product on CUDA."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's own condition
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.deterministic = True
+    # Filling new memory costs a kernel for each tensor, and shows only faults of PyTorch itself.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def device_name(device: torch.device) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import DataInfo, Spec
+from bench.errors import RequestError
 from bench.plugins.configured import configure
 from bench.progress import Silent
 from bench.registry import ATTACKS, DEFENSES
@@ -145,3 +146,39 @@ def test_networks_stored_before_there_were_mixtures_stay_valid() -> None:
     )
     single = configure(DEFENSES, "convae:attack=[pgd:steps=10]").training_identity
     assert single["parameters"]["attack"] == configure(ATTACKS, "pgd:steps=10").identity
+
+
+def test_training_through_the_purifier_attacks_both_and_restores_clean_images_too() -> None:
+    context = linear_problem()
+    settings = ConvAE(width=2, steps=10, batch_size=8, eps=0.2, through=True)
+    module, seen, calls = settings.build(context.data).train(), [], []
+    craft = context.adversarial
+
+    def watched(*arguments: Any, model: nn.Module) -> Tensor:
+        calls.append((arguments, model))
+        adversarial = craft(*arguments, model=model)
+        module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        return adversarial
+
+    context.adversarial = watched  # type: ignore[assignment, method-assign]
+    settings.fit(module, context)
+    budgets = [arguments[3] for arguments, _ in calls]
+    assert budgets == pytest.approx([0.2 / 3, 0.4 / 3, *8 * [0.2]])
+    (_, images, _, _), pipeline = calls[0]
+    torch.testing.assert_close(pipeline(images), context.classifier(module(images)), atol=1, rtol=0)
+    assert len(seen[0]) == 16
+    assert torch.equal(seen[0][8:], images)
+    assert not torch.equal(seen[0][:8], images)
+    assert module.training
+
+
+def test_the_weight_of_the_classifier_adds_its_cross_entropy() -> None:
+    context = linear_problem()
+    settings = ConvAE(width=2, steps=5, batch_size=8, classifier_weight=2.0)
+    settings.fit(settings.build(context.data).train(), context)
+    assert list(context.history) == ["mse", "classification"]
+
+
+def test_a_pool_is_refused_where_the_attacked_purifier_changes() -> None:
+    with pytest.raises(RequestError, match=r"parameter pool: .* through=true"):
+        configure(DEFENSES, "convae:pool=64:through=true")
