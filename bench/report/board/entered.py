@@ -1,0 +1,126 @@
+"""Runs on a board: what each defense reached, and on which images and networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.records.folder import RunFolder
+from bench.report.columns import with_interval
+from bench.report.report import Report
+
+_BUDGET = ("dataset", "classifier", "norm", "eps")
+_ROW = (*_BUDGET, "seed", "defense")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What two numbers must share to be compared.
+
+    Attributes:
+        dataset: spec of the data set.
+        classifier: spec of the classifier.
+        norm: norm that epsilon bounds.
+        eps: budget on the [0, 1] scale.
+        n: number of test images.
+        data: digest of the test images and their classes.
+        networks: seeds, and the digest of the trained classifier of each.
+    """
+
+    dataset: str
+    classifier: str
+    norm: str
+    eps: float
+    n: int
+    data: str
+    networks: tuple[tuple[int, str], ...]
+
+    @property
+    def budget(self) -> tuple[str, str, str, float]:
+        """The part that a reader asks for: data set, classifier, norm and epsilon."""
+        return self.dataset, self.classifier, self.norm, self.eps
+
+
+@dataclass(frozen=True, eq=False)
+class EnteredRun:
+    """A run on a board.
+
+    Attributes:
+        name: name of the run, which no other on the board has.
+        report: frames of the run.
+    """
+
+    name: str
+    report: Report
+
+    @classmethod
+    def read(cls, name: str, folder: RunFolder) -> EnteredRun:
+        """Derive the frames of a run.
+
+        Raises:
+            RequestError: a raw file is damaged.
+        """
+        return cls(name, Report.of(folder))
+
+    def rows(self) -> Iterator[tuple[Conditions, dict[str, Any]]]:
+        """One row per defense and budget, its seeds together.
+
+        Of several seeds an accuracy is the mean, and its interval reaches from the lowest to the
+        highest end of theirs.
+        """
+        decided = self.report.decisions.set_index([*_ROW])
+        for labels, seeds in self.report.worst_case.groupby([*_BUDGET, "defense"], sort=False):
+            *budget, defense = labels
+            keys = [(*budget, int(seed), defense) for seed in seeds["seed"]]
+            decisions = decided.loc[decided.index.isin(keys)]
+            yield self._conditions(seeds), self._row(seeds, decisions)
+
+    def _conditions(self, seeds: pd.DataFrame) -> Conditions:
+        first = _first(seeds)
+        pipelines = {
+            int(cell.record.labels["seed"]): cell.record
+            for cell in self.report.cells
+            if all(cell.record.labels[name] == first[name] for name in ("dataset", "classifier"))
+        }
+        networks = tuple(
+            (int(seed), pipelines[int(seed)].networks.get("classifier", ""))
+            for seed in sorted(seeds["seed"])
+        )
+        data = pipelines[int(first["seed"])].data
+
+        return Conditions(*(first[name] for name in _BUDGET), int(first["n"]), data, networks)
+
+    def _row(self, seeds: pd.DataFrame, decisions: pd.DataFrame) -> dict[str, Any]:
+        worst, low, high = with_interval("worst_case_accuracy")
+        first = _first(seeds)
+
+        return {
+            "source": self.name,
+            "published": False,
+            "defense": first["defense"],
+            worst: seeds[worst].mean(),
+            low: seeds[low].min(),
+            high: seeds[high].max(),
+            "clean_accuracy": seeds["clean_accuracy"].mean(),
+            "basis": ", ".join(dict.fromkeys(seeds["basis"])),
+            "adaptive": bool(decisions["adaptive"].all()),
+            "mark": max(seeds["mark"]),
+            "note": "; ".join(dict.fromkeys(filter(None, seeds["note"]))),
+            "times_none": decisions["times_none"].mean(),
+            "added_ms": decisions["added_ms"].mean(),
+            "seeds": len(seeds),
+            "device": self._device(),
+        }
+
+    def _device(self) -> str:
+        """The devices of the timings; those of the cells where nothing was timed."""
+        timed = [str(device) for device in self.report.latency["device"].dropna()]
+
+        return ", ".join(dict.fromkeys(timed or self.report.machines))
+
+
+def _first(rows: pd.DataFrame) -> Mapping[Any, Any]:
+    return rows.iloc[0].to_dict()
