@@ -138,6 +138,13 @@ NoLatency = Annotated[
         help="No timings in this call; the same command without the option adds them.",
     ),
 ]
+Page = Annotated[
+    bool,
+    typer.Option(
+        "--html/--no-html",
+        help="The page report.html in the run's folder: one file that opens without a network.",
+    ),
+]
 Traceback = Annotated[
     bool,
     typer.Option(

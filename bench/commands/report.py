@@ -8,13 +8,13 @@ from rich.console import Console
 
 from bench.progress import say
 from bench.records.folder import RunFolder
-from bench.report import Report, print_tables, table_console, write_report
+from bench.report import Report, print_tables, table_console, write_page, write_report
 from bench.report.published import PublishedComparison, print_published, write_published
 from bench.report.published.publication import read_published
 from bench.store.atomic import sweep_partials
 
 
-def report(path: Path, strict: bool, against: str | None = None) -> int:
+def report(path: Path, strict: bool, against: str | None = None, *, html: bool = True) -> int:
     """Derive tables and figures from the raw files of a run, and print the tables.
 
     Args:
@@ -22,6 +22,7 @@ def report(path: Path, strict: bool, against: str | None = None) -> int:
         strict: whether an invalid cell is a failure.
         against: published figures to compare the run with, see
             `bench.report.published.publication.read_published`; None for none.
+        html: whether the page is written too.
 
     Returns:
         1 where `strict` finds an invalid cell, else 0.
@@ -36,6 +37,8 @@ def report(path: Path, strict: bool, against: str | None = None) -> int:
     sweep_partials(folder.path)
 
     derived = write_report(folder)
+    if html:
+        write_page(folder, derived)
     messages = Console(stderr=True)
     output = table_console()
     print_tables(output, derived)

@@ -14,18 +14,19 @@ from bench.commands.report import report_invalid
 from bench.commands.request import Request
 from bench.progress import say
 from bench.records.cell import CellRecord
-from bench.report import table_console, write_report, write_tables
+from bench.report import table_console, write_page, write_report, write_tables
 from bench.report.columns import title_of
 from bench.text import LONGEST_LINE, one_line
 
 
-def run(request: Request, strict: bool = False, latency: bool = True) -> int:
+def run(request: Request, strict: bool = False, latency: bool = True, *, html: bool = True) -> int:
     """Run a grid and report on it.
 
     Args:
         request: grid, device and folders.
         strict: whether an invalid cell counts as a failure.
         latency: whether the pipelines are timed; timings that the folder has are shown anyway.
+        html: whether the page is written too.
 
     Returns:
         0 when every cell has a record, and no cell and no timing failed (and, under `strict`, no
@@ -47,6 +48,8 @@ def run(request: Request, strict: bool = False, latency: bool = True) -> int:
     failed_timings = _measure_latency(prepared, tables) if latency else 0
 
     report = write_report(prepared.folder)
+    if html:
+        write_page(prepared.folder, report)
     tables.show(report)
     say(messages, f"Tables and plots are in {folder}/tables and {folder}/plots")
     complete = _is_complete(prepared, records, messages)

@@ -1,0 +1,30 @@
+"""The contents of a page: its sections, from generators per topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from bench.report.page.section import Section
+from bench.report.page.source import PageSource
+from bench.report.page.tables import (
+    accuracy_sections,
+    latency_sections,
+    other_sections,
+    pair_sections,
+    worst_case_sections,
+)
+
+_SECTIONS: tuple[Callable[[PageSource], Iterator[Section]], ...] = (
+    worst_case_sections,
+    accuracy_sections,
+    latency_sections,
+    pair_sections,
+    other_sections,
+)
+"""Generators of sections, in the order of the page."""
+
+
+def sections(source: PageSource) -> Iterator[Section]:
+    """The sections of a page, the answer first."""
+    for generator in _SECTIONS:
+        yield from generator(source)

@@ -1,0 +1,100 @@
+"""Sections of tables, which sort, filter and hide columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+from markupsafe import Markup
+
+from bench.report.accuracy.tables import accuracy_tables
+from bench.report.cascade.tables import cascade_tables
+from bench.report.classes.tables import class_tables
+from bench.report.cross_attack.tables import cross_attack_tables
+from bench.report.latency.tables import latency_tables
+from bench.report.page.marks import reasons_of
+from bench.report.page.rendering import rendered
+from bench.report.page.section import Section
+from bench.report.page.source import PageSource
+from bench.report.scaling.tables import scaling_tables
+from bench.report.worst_case.tables import pair_tables, worst_case_tables
+from bench.report.writers import MOST_ROWS, NamedTable
+
+
+def worst_case_sections(source: PageSource) -> Iterator[Section]:
+    """The worst cases, and the adaptive attack that they rest on."""
+    report = source.report
+    yield from _section(
+        source, "worst", "Worst case", chain(worst_case_tables(report), cascade_tables(report))
+    )
+
+
+def accuracy_sections(source: PageSource) -> Iterator[Section]:
+    """Threat models side by side, every cell, and classes."""
+    report = source.report
+    yield from _section(
+        source, "accuracies", "Accuracy", chain(accuracy_tables(report), class_tables(report))
+    )
+
+
+def latency_sections(source: PageSource) -> Iterator[Section]:
+    """Latency per call, and engines."""
+    yield from _section(source, "latencies", "Latency", latency_tables(source.report))
+
+
+def pair_sections(source: PageSource) -> Iterator[Section]:
+    """Pairs of defenses."""
+    yield from _section(source, "paired", "Pairs", pair_tables(source.report))
+
+
+def other_sections(source: PageSource) -> Iterator[Section]:
+    """Attacks in training against attacks in the test, and defenses at several parameters."""
+    report = source.report
+    yield from _section(
+        source, "sweeps", "Sweeps", chain(cross_attack_tables(report), scaling_tables(report))
+    )
+
+
+def _section(
+    source: PageSource, name: str, title: str, tables: Iterable[NamedTable]
+) -> Iterator[Section]:
+    """A section with some tables; nothing where there are none."""
+    shown = [table_html(source, table) for table in tables]
+    if shown:
+        yield Section(name, title, Markup("\n").join(shown))
+
+
+def table_html(source: PageSource, table: NamedTable) -> Markup:
+    """A table with its notes, and the reasons of its marks.
+
+    Args:
+        source: run of the table, whose short names it shows.
+        table: table for people; its name is that of the table in links.
+    """
+    frame = table.frame[:MOST_ROWS]
+    constant = [len(frame) > 1 and len(set(frame[name])) == 1 for name in frame.columns]
+    reasons = reasons_of(source.report, table)
+    rows = [
+        [
+            _cell(source, str(name), value, reasons.get((index, str(name)), ""))
+            for name, value in zip(frame.columns, row, strict=True)
+        ]
+        for index, row in enumerate(frame.itertuples(index=False))
+    ]
+
+    return rendered(
+        "table.html",
+        table=table,
+        columns=list(zip(map(str, frame.columns), constant, strict=True)),
+        rows=rows,
+        total=len(table.frame),
+    )
+
+
+def _cell(source: PageSource, column: str, value: Any, reasons: str) -> dict[str, str]:
+    """The text of a cell, what its name stands for, and the reasons of its mark."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    name = source.short(column, text)
+
+    return {"text": name, "spec": text if name != text else "", "reasons": reasons}
