@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from bench.report.page.images import image_sections
 from bench.report.page.section import Section
 from bench.report.page.source import PageSource
 from bench.report.page.tables import (
@@ -20,6 +21,7 @@ _SECTIONS: tuple[Callable[[PageSource], Iterator[Section]], ...] = (
     latency_sections,
     pair_sections,
     other_sections,
+    image_sections,
 )
 """Generators of sections, in the order of the page."""
 

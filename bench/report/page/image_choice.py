@@ -71,9 +71,7 @@ class ImageChoice:
         return cls._of_first(kept, max(1, int(most * most_bytes / size)), most_bytes)
 
     @classmethod
-    def _of_first(
-        cls, kept: Sequence[EvaluatedCell], count: int, most_bytes: float
-    ) -> ImageChoice:
+    def _of_first(cls, kept: Sequence[EvaluatedCell], count: int, most_bytes: float) -> ImageChoice:
         """The first images of each cell, until there is no room for a further cell."""
         places: dict[str, int] = {}
         shown: list[ShownCell] = []

@@ -39,7 +39,13 @@ def image_sections(source: PageSource) -> Iterator[Section]:
         "sheets": choice.sheets,
         "cells": [_cell(source, shown) for shown in choice.cells],
     }
-    html = rendered("images.html", choice=choice, cells=cells)
+    html = rendered(
+        "images.html",
+        choice=choice,
+        cells=cells,
+        shown=max((cell.count for cell in choice.cells), default=0),
+        tested=max(cell.record.n for cell in cells),
+    )
     yield Section("images", "Images", html, data if choice.cells else {})
 
 
