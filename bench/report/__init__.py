@@ -35,6 +35,7 @@ __all__ = [
 _FRAMES = (
     "results",
     "latency",
+    "decisions",
     "worst_case",
     "pairs",
     "cascade",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -49,7 +49,7 @@ def _threats(report: Report, table: pd.DataFrame) -> Reasons:
     found: dict[tuple[int, str], str] = {}
     for index, row in enumerate(table.to_dict("records")):
         for threat in threats:
-            labels = {**seeds, **row, "threat": threat}
+            labels: dict[Hashable, Any] = {**seeds, **row, "threat": threat}
             found[index, threat] = by_cell.get(tuple(labels[name] for name in _CELL), "")
 
     return found
