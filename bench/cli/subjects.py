@@ -8,10 +8,19 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import option
-from bench.cli.paths import path_of_checked_plugin, path_of_figures, path_of_folder
+from bench.cli.paths import (
+    path_of_checked_plugin,
+    path_of_figures,
+    path_of_folder,
+    paths_of_folders,
+)
 
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a run.", callback=path_of_folder)
+]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(metavar="RUNS...", help="Folders of runs.", callback=paths_of_folders),
 ]
 ReferenceRun = Annotated[
     Path,

@@ -54,10 +54,7 @@ def _cell(source: PageSource, shown: ShownCell) -> dict[str, Any]:
     record = shown.cell.record
     width, height = shown.size
     specs = {name: str(record.labels[name]) for name in LABELS if name != "eps"}
-    names = {
-        name: source.names[name][spec] if name in source.names else spec
-        for name, spec in specs.items()
-    }
+    names = {name: source.short(name, spec) for name, spec in specs.items()}
 
     return {
         "key": record.key[:_DIGITS],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
@@ -12,6 +14,7 @@ from markupsafe import Markup
 from bench.records.folder import RunFolder
 from bench.report.page.contents import sections
 from bench.report.page.rendering import rendered
+from bench.report.page.section import Section
 from bench.report.page.source import PageSource
 from bench.report.report import Report
 from bench.store.tree import Tree
@@ -32,13 +35,41 @@ def write_page(run: RunFolder, report: Report) -> None:
 
 def page_of(source: PageSource) -> str:
     """The page as HTML; the same run gives the same text."""
+    heading = Heading("a run", source.title, source.summary)
+
+    return document(heading, list(sections(source)), figures=True)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stands above the sections of a page.
+
+    Attributes:
+        kind: what the page is about, such as `a run`.
+        title: its name.
+        summary: its content in one line.
+    """
+
+    kind: str
+    title: str
+    summary: str
+
+
+def document(heading: Heading, sections: Sequence[Section], *, figures: bool) -> str:
+    """A page as HTML.
+
+    Args:
+        heading: what stands above the sections.
+        sections: sections in their order.
+        figures: whether a section draws figures, which need a library in the page.
+    """
     return rendered(
         "page.html",
-        source=source,
-        sections=list(sections(source)),
+        heading=heading,
+        sections=sections,
         style=_static(".css"),
         script=_static(".js"),
-        library=_library(),
+        library=_library() if figures else "",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -13,7 +13,7 @@ from bench.report.cascade.tables import cascade_tables
 from bench.report.classes.tables import class_tables
 from bench.report.cross_attack.tables import cross_attack_tables
 from bench.report.latency.tables import latency_tables
-from bench.report.page.marks import reasons_of
+from bench.report.page.marks import Reasons, reasons_of
 from bench.report.page.rendering import rendered
 from bench.report.page.section import Section
 from bench.report.page.source import PageSource
@@ -66,18 +66,32 @@ def _section(
 
 
 def table_html(source: PageSource, table: NamedTable) -> Markup:
-    """A table with its notes, and the reasons of its marks.
+    """A table of a run with its notes, and the reasons of its marks.
 
     Args:
         source: run of the table, whose short names it shows.
         table: table for people; its name is that of the table in links.
     """
+    return named_table_html(table, reasons_of(source.report, table), source.short)
+
+
+def named_table_html(
+    table: NamedTable,
+    reasons: Reasons,
+    short: Callable[[str, str], str] = lambda _, text: text,
+) -> Markup:
+    """A table with its notes.
+
+    Args:
+        table: table for people; its name is that of the table in links.
+        reasons: reasons of its marks.
+        short: what people read in place of a value of a column.
+    """
     frame = table.frame[:MOST_ROWS]
     constant = [len(frame) > 1 and len(set(frame[name])) == 1 for name in frame.columns]
-    reasons = reasons_of(source.report, table)
     rows = [
         [
-            _cell(source, str(name), value, reasons.get((index, str(name)), ""))
+            _cell(str(name), value, reasons.get((index, str(name)), ""), short)
             for name, value in zip(frame.columns, row, strict=True)
         ]
         for index, row in enumerate(frame.itertuples(index=False))
@@ -92,9 +106,11 @@ def table_html(source: PageSource, table: NamedTable) -> Markup:
     )
 
 
-def _cell(source: PageSource, column: str, value: Any, reasons: str) -> dict[str, str]:
+def _cell(
+    column: str, value: Any, reasons: str, short: Callable[[str, str], str]
+) -> dict[str, str]:
     """The text of a cell, what its name stands for, and the reasons of its mark."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    name = source.short(column, text)
+    name = short(column, text)
 
     return {"text": name, "spec": text if name != text else "", "reasons": reasons}

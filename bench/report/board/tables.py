@@ -1,0 +1,78 @@
+"""Tables of a board, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from bench.report.board.board import Board, BoardTable
+from bench.report.formats import formatted, interval_texts, three_digits
+from bench.report.writers import NamedTable
+
+_PLACE = (
+    "place: 1 + the number of rows whose interval lies above; none where no valid attack saw the "
+    "defense, and none for published figures"
+)
+_SEEDS = "of several seeds: the mean, and the lowest and highest end of their intervals"
+_LATENCY = "times: latency of one call over that without a defense, at the smallest batch"
+_DOUBT = "?: no worst case, the note says why"
+
+
+def board_tables(board: Board) -> Iterator[NamedTable]:
+    """A table for each group of comparable numbers."""
+    for number, table in enumerate(board.tables, start=1):
+        conditions = table.conditions
+        title = (
+            f"Worst case: {conditions.dataset}, {conditions.classifier}, {conditions.norm}, "
+            f"eps {conditions.eps:g}; {conditions.n:,} images"
+        )
+        frame = board_table(board, table)
+        yield NamedTable(f"board_{number}", title, frame, "\n".join(_notes(board, table)))
+
+
+def board_table(board: Board, table: BoardTable) -> pd.DataFrame:
+    """One row per run and defense, then one per published figure."""
+    frame = table.frame
+    accuracies = [
+        text or f"{value:.3f}"
+        for text, value in zip(_with_interval(frame), frame["worst_case_accuracy"], strict=True)
+    ]
+
+    shown = pd.DataFrame({"place": formatted(frame["place"], "{:.0f}")})
+    shown["defense"] = [board.defenses[defense] for defense in frame["defense"]]
+    shown["run or source"] = frame["source"]
+    shown["worst-case accuracy"] = accuracies + np.where(frame["mark"] != "", " ?", "")
+    shown["clean accuracy"] = formatted(frame["clean_accuracy"], "{:.3f}")
+    shown["basis"] = frame["basis"]
+    shown["times"] = frame["times_none"].map(three_digits)
+    shown["added ms"] = frame["added_ms"].map(three_digits)
+    shown["seeds"] = formatted(frame["seeds"], "{:.0f}")
+    shown["device"] = frame["device"]
+    shown["note"] = frame["note"]
+
+    return shown
+
+
+def _with_interval(frame: pd.DataFrame) -> list[str]:
+    """Accuracies with their intervals; empty where a figure was printed without one."""
+    ours = frame["worst_case_accuracy"].where(~frame["published"].astype(bool))
+
+    return interval_texts(frame.assign(worst_case_accuracy=ours), "worst_case_accuracy")
+
+
+def _notes(board: Board, table: BoardTable) -> Iterator[str]:
+    if table.apart:
+        yield f"not comparable with the first table of this budget: {table.apart}"
+    yield _PLACE
+    if (table.frame["mark"] != "").any():
+        yield _DOUBT
+    if (table.frame["seeds"] > 1).any():
+        yield _SEEDS
+    if table.frame["times_none"].notna().any():
+        yield _LATENCY
+    hidden = board.defenses.hidden()
+    for name in dict.fromkeys(board.defenses[spec] for spec in table.frame["defense"]):
+        if name in hidden:
+            yield f"{name}: {hidden[name]}"
