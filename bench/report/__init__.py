@@ -33,6 +33,7 @@ __all__ = [
 _FRAMES = (
     "results",
     "latency",
+    "decisions",
     "worst_case",
     "pairs",
     "cascade",

@@ -15,6 +15,8 @@ from bench.report.accuracy.frame import results_frame, seeds_frame
 from bench.report.cascade.frame import cascade_frame
 from bench.report.classes.frame import classes_frame
 from bench.report.cross_attack.frame import cross_attack_frame
+from bench.report.decision.frame import decision_frame
+from bench.report.decision.next_command import RecordedRun
 from bench.report.latency.engines import engines_frame
 from bench.report.latency.frame import latency_frame
 from bench.report.looks import DefenseLooks
@@ -36,6 +38,7 @@ class Report:
         provenance: one row per cell, in the order of `results`: what it was computed from.
         latency: one row per timed call, rounds pooled.
         engines: one row per timed call, beside eager float32; empty where only that was timed.
+        decisions: one row per defense and budget, gains beside costs, and the answer.
         worst_case: one row per defense and budget, all attacks together.
         pairs: one row per pair of defenses and budget.
         cascade: one row per member of each adaptive cell; may be empty.
@@ -53,6 +56,7 @@ class Report:
     provenance: pd.DataFrame
     latency: pd.DataFrame
     engines: pd.DataFrame
+    decisions: pd.DataFrame
     worst_case: pd.DataFrame
     pairs: pd.DataFrame
     cascade: pd.DataFrame
@@ -90,6 +94,8 @@ class Report:
         results = results_frame(records, cells, judged, latency)
         defenses = defenses_under_budgets(records, cells)
         pairs = all_pairs(defenses)
+        worst_case = worst_case_frame(defenses, judged, rankings(defenses, pairs))
+        recorded = RecordedRun.of(run, records)
 
         return cls(
             cells=tuple(cells),
@@ -97,7 +103,8 @@ class Report:
             provenance=provenance_frame(run, records),
             latency=latency,
             engines=engines_frame(latency),
-            worst_case=worst_case_frame(defenses, judged, rankings(defenses, pairs)),
+            decisions=decision_frame(defenses, worst_case, pairs, judged, latency, recorded),
+            worst_case=worst_case,
             pairs=pairs_frame(pairs, judged),
             cascade=cascade_frame(cells),
             classes=classes_frame(defenses),
