@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from bench.report.page.decisions import decision_sections
+from bench.report.page.figures import epsilon_figures, latency_figures
 from bench.report.page.images import image_sections
+from bench.report.page.run_facts import method_sections, run_sections
 from bench.report.page.section import Section
 from bench.report.page.source import PageSource
 from bench.report.page.tables import (
@@ -16,12 +19,17 @@ from bench.report.page.tables import (
 )
 
 _SECTIONS: tuple[Callable[[PageSource], Iterator[Section]], ...] = (
+    decision_sections,
+    latency_figures,
+    epsilon_figures,
     worst_case_sections,
     accuracy_sections,
     latency_sections,
     pair_sections,
     other_sections,
     image_sections,
+    method_sections,
+    run_sections,
 )
 """Generators of sections, in the order of the page."""
 

@@ -25,7 +25,7 @@ def reasons_of(report: Report, table: NamedTable) -> Reasons:
 
 def _worst_case(report: Report, _: pd.DataFrame) -> Reasons:
     """What a worst case lacks, and why the gray-box accuracy beside it is doubtful."""
-    by_cell = _by_cell(report)
+    by_cell = reasons_by_cell(report)
     found: dict[tuple[int, str], str] = {}
 
     for index, row in enumerate(report.worst_case.to_dict("records")):
@@ -42,7 +42,7 @@ def _worst_case(report: Report, _: pd.DataFrame) -> Reasons:
 
 def _threats(report: Report, table: pd.DataFrame) -> Reasons:
     """The reasons of the cell in each column of a threat model."""
-    by_cell = _by_cell(report)
+    by_cell = reasons_by_cell(report)
     seeds = {} if "seed" in table else {"seed": report.results["seed"].iloc[0]}
     threats = [name for name in table.columns if name in set(report.results["threat"])]
 
@@ -68,7 +68,7 @@ _REASONS: Mapping[str, Callable[[Report, pd.DataFrame], Reasons]] = {
 """Functions that find the reasons, by name of the table."""
 
 
-def _by_cell(report: Report) -> dict[tuple[Any, ...], str]:
+def reasons_by_cell(report: Report) -> dict[tuple[Any, ...], str]:
     """The reasons of every cell: those of its verdict, or of its status."""
     results = report.results
     ok = results["status"] == "ok"
