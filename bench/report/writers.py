@@ -33,7 +33,7 @@ _TEXT_COLUMNS = {
     *_TITLE_COLUMNS,
     *("defense", "A", "B", "target", "network", "trained for"),
     *("verdict", "reasons", "result", "strongest", "not ok", "note"),
-    *("member", "most by", "not applied"),
+    *("member", "most by", "not applied", "run or source"),
 }
 """Columns that the terminal aligns on the left."""
 

@@ -112,14 +112,8 @@ class EnteredRun:
             "times_none": decisions["times_none"].mean(),
             "added_ms": decisions["added_ms"].mean(),
             "seeds": len(seeds),
-            "device": self._device(),
+            "device": "; ".join(self.report.machines),
         }
-
-    def _device(self) -> str:
-        """The devices of the timings; those of the cells where nothing was timed."""
-        timed = [str(device) for device in self.report.latency["device"].dropna()]
-
-        return ", ".join(dict.fromkeys(timed or self.report.machines))
 
 
 def _first(rows: pd.DataFrame) -> Mapping[Any, Any]:

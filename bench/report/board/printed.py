@@ -65,7 +65,7 @@ def _row(publication: Publication, figure: PublishedFigure, scale: str) -> dict[
         _SEEN if sees_defense else _NOT_SEEN,
         stated,
         f"classifier {figure.classifier}" if figure.classifier else "",
-        f"read in a summary ({figure.evidence})" if figure.evidence == "summary" else "",
+        "read in a summary of the source" if figure.evidence == "summary" else "",
     )
 
     return {
@@ -88,7 +88,7 @@ def _row(publication: Publication, figure: PublishedFigure, scale: str) -> dict[
 
 
 def _named(publication: Publication, key: str) -> str:
-    """A source by its authors and the number under which it is found."""
+    """A source by its key and the number under which it is found."""
     source = publication.sources[key]
 
     return f"{key} (arXiv:{source.arxiv})" if source.arxiv else key

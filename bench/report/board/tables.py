@@ -16,7 +16,7 @@ _PLACE = (
     "defense, and none for published figures"
 )
 _SEEDS = "of several seeds: the mean, and the lowest and highest end of their intervals"
-_LATENCY = "times: latency of one call over that without a defense, at the smallest batch"
+_LATENCY = "times none: latency of one call over that without a defense, at the smallest batch"
 _DOUBT = "?: no worst case, the note says why"
 
 
@@ -46,7 +46,7 @@ def board_table(board: Board, table: BoardTable) -> pd.DataFrame:
     shown["worst-case accuracy"] = accuracies + np.where(frame["mark"] != "", " ?", "")
     shown["clean accuracy"] = formatted(frame["clean_accuracy"], "{:.3f}")
     shown["basis"] = frame["basis"]
-    shown["times"] = frame["times_none"].map(three_digits)
+    shown["times none"] = frame["times_none"].map(three_digits)
     shown["added ms"] = frame["added_ms"].map(three_digits)
     shown["seeds"] = formatted(frame["seeds"], "{:.0f}")
     shown["device"] = frame["device"]
