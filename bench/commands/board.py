@@ -36,8 +36,7 @@ def board(paths: Sequence[Path], folder: Path | None, html: bool) -> None:
     """
     names = _names(paths)
     runs = [
-        EnteredRun.read(name, RunFolder.open(path))
-        for name, path in zip(names, paths, strict=True)
+        EnteredRun.read(name, RunFolder.open(path)) for name, path in zip(names, paths, strict=True)
     ]
     publications = [read_published(name)[1] for name in published_names()]
     made = Board.of(runs, publications)

@@ -43,6 +43,17 @@ class BoardTable:
     frame: pd.DataFrame
     apart: str
 
+    @property
+    def changed(self) -> list[str]:
+        """The specs of defenses that have other parameters in another run."""
+        ours = self.frame[~self.frame["published"].astype(bool)]
+
+        return [
+            str(spec)
+            for spec, rows in ours.groupby("defense", sort=False)
+            if any(parameters != rows["parameters"].iloc[0] for parameters in rows["parameters"])
+        ]
+
 
 @dataclass(frozen=True, eq=False)
 class Board:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.records.cell import CellRecord
 from bench.records.folder import RunFolder
 from bench.report.columns import with_interval
 from bench.report.report import Report
@@ -71,29 +72,26 @@ class EnteredRun:
         Of several seeds an accuracy is the mean, and its interval reaches from the lowest to the
         highest end of theirs.
         """
-        decided = self.report.decisions.set_index([*_ROW])
-        for labels, seeds in self.report.worst_case.groupby([*_BUDGET, "defense"], sort=False):
-            *budget, defense = labels
-            keys = [(*budget, int(seed), defense) for seed in seeds["seed"]]
-            decisions = decided.loc[decided.index.isin(keys)]
-            yield self._conditions(seeds), self._row(seeds, decisions)
+        costs = self.report.decisions[[*_ROW, "adaptive", "times_none", "added_ms"]]
+        joined = self.report.worst_case.merge(costs, on=[*_ROW], validate="one_to_one")
+        for _, seeds in joined.groupby([*_BUDGET, "defense"], sort=False):
+            records = self._records(seeds)
+            yield _conditions(seeds, records), self._row(seeds, records)
 
-    def _conditions(self, seeds: pd.DataFrame) -> Conditions:
+    def _records(self, seeds: pd.DataFrame) -> dict[int, CellRecord]:
+        """The record of a cell of each seed, of the defense in these rows."""
         first = _first(seeds)
-        pipelines = {
-            int(cell.record.labels["seed"]): cell.record
-            for cell in self.report.cells
-            if all(cell.record.labels[name] == first[name] for name in ("dataset", "classifier"))
-        }
-        networks = tuple(
-            (int(seed), pipelines[int(seed)].networks.get("classifier", ""))
-            for seed in sorted(seeds["seed"])
+        names = ("dataset", "classifier", "defense")
+        records = (cell.record for cell in self.report.cells)
+        of_defense = (
+            record
+            for record in records
+            if all(record.labels[name] == first[name] for name in names)
         )
-        data = pipelines[int(first["seed"])].data
 
-        return Conditions(*(first[name] for name in _BUDGET), int(first["n"]), data, networks)
+        return {int(record.labels["seed"]): record for record in of_defense}
 
-    def _row(self, seeds: pd.DataFrame, decisions: pd.DataFrame) -> dict[str, Any]:
+    def _row(self, seeds: pd.DataFrame, records: Mapping[int, CellRecord]) -> dict[str, Any]:
         worst, low, high = with_interval("worst_case_accuracy")
         first = _first(seeds)
 
@@ -101,19 +99,37 @@ class EnteredRun:
             "source": self.name,
             "published": False,
             "defense": first["defense"],
+            "parameters": dict(records[int(first["seed"])].parameters.get("defense", {})),
             worst: seeds[worst].mean(),
             low: seeds[low].min(),
             high: seeds[high].max(),
             "clean_accuracy": seeds["clean_accuracy"].mean(),
             "basis": ", ".join(dict.fromkeys(seeds["basis"])),
-            "adaptive": bool(decisions["adaptive"].all()),
+            "adaptive": bool(seeds["adaptive"].all()),
             "mark": max(seeds["mark"]),
             "note": "; ".join(dict.fromkeys(filter(None, seeds["note"]))),
-            "times_none": decisions["times_none"].mean(),
-            "added_ms": decisions["added_ms"].mean(),
+            "times_none": seeds["times_none"].mean(),
+            "added_ms": seeds["added_ms"].mean(),
             "seeds": len(seeds),
             "device": "; ".join(self.report.machines),
         }
+
+
+def _conditions(seeds: pd.DataFrame, records: Mapping[int, CellRecord]) -> Conditions:
+    first = _first(seeds)
+    networks = tuple(
+        (seed, records[seed].networks.get("classifier", "")) for seed in sorted(seeds["seed"])
+    )
+
+    return Conditions(
+        dataset=first["dataset"],
+        classifier=first["classifier"],
+        norm=first["norm"],
+        eps=first["eps"],
+        n=int(first["n"]),
+        data=records[int(first["seed"])].data,
+        networks=networks,
+    )
 
 
 def _first(rows: pd.DataFrame) -> Mapping[Any, Any]:

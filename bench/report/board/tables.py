@@ -66,6 +66,9 @@ def _notes(board: Board, table: BoardTable) -> Iterator[str]:
     if table.apart:
         yield f"not comparable with the first table of this budget: {table.apart}"
     yield _PLACE
+    if table.changed:
+        names = ", ".join(board.defenses[spec] for spec in table.changed)
+        yield f"the same specs with other parameters in another run: {names}"
     if (table.frame["mark"] != "").any():
         yield _DOUBT
     if (table.frame["seeds"] > 1).any():

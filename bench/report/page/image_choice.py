@@ -61,14 +61,13 @@ class ImageChoice:
             most_bytes: size in bytes that all addresses together do not exceed.
         """
         kept = [cell for cell in cells if cell.images is not None]
-        most = max((_count(cell) for cell in kept), default=0)
-        all_of_them = cls._of_first(kept, most, float("inf"))
+        count = max(map(_count, kept), default=0)
+        choice = cls._of_first(kept, count, most_bytes)
+        while len(choice.cells) < len(kept) and count > 1:
+            count -= 1
+            choice = cls._of_first(kept, count, most_bytes)
 
-        size = sum(map(len, all_of_them.sheets))
-        if size <= most_bytes:
-            return all_of_them
-
-        return cls._of_first(kept, max(1, int(most * most_bytes / size)), most_bytes)
+        return choice
 
     @classmethod
     def _of_first(cls, kept: Sequence[EvaluatedCell], count: int, most_bytes: float) -> ImageChoice:

@@ -44,6 +44,7 @@ def image_sections(source: PageSource) -> Iterator[Section]:
         choice=choice,
         cells=cells,
         shown=max((cell.count for cell in choice.cells), default=0),
+        command=source.command,
         tested=max(cell.record.n for cell in cells),
     )
     yield Section("images", "Images", html, data if choice.cells else {})
