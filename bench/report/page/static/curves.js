@@ -48,7 +48,7 @@ addEventListener("DOMContentLoaded", () => {
 
   function lineTrace(defense, colors) {
     const own = chosen.filter((row) => row.defense === defense).sort((a, b) => a.eps - b.eps);
-    const color = shownColor(looks[defense] ?? { color: "black" }, colors.ink);
+    const color = shownColor(looks[defense] ?? { color: "black" }, colors);
     const marker = MARKERS[looks[defense]?.marker] ?? "circle";
     const symbols = { ok: marker, suspect: `${marker}-open`, invalid: "x-thin" };
     const values = [own[0].clean, ...own.map((row) => row.robust)];
@@ -57,7 +57,7 @@ addEventListener("DOMContentLoaded", () => {
     return {
       type: "scatter", mode: "lines+markers", name: plain(name),
       x: [0, ...own.map((row) => row.eps)], y: values.map(([value]) => value),
-      error_y: errorBars(values, color),
+      error_y: errorBars(values, color), cliponaxis: false,
       line: { color, width: 2, dash: defense === "none" ? "dash" : "solid" },
       marker: {
         color, size: 9, line: { color, width: 2 },

@@ -17,9 +17,12 @@ const libraryLoaded = (() => {
   return () => (loading ??= load());
 })();
 
-/** The color of a defense, readable on the page; black becomes that of the text. */
-function shownColor(look, ink) {
-  return look.color === "black" ? ink : look.color;
+/** The color of a defense, as in the style sheet: lighter on dark; black becomes that of the text. */
+function shownColor(look, colors) {
+  if (look.color === "black") return colors.ink;
+  if (!colors.isDark) return look.color;
+  const parts = look.color.match(/[0-9a-f]{2}/gi).map((part) => parseInt(part, 16));
+  return `rgb(${parts.map((part) => Math.round(0.7 * part + 0.3 * 255)).join(", ")})`;
 }
 
 /** A layout with the page's colors, or with black on white for a file. */
@@ -42,7 +45,7 @@ function layoutOf(colors, changes) {
 const PRINTED = { paper: "#ffffff", ink: "#1d1e20", line: "#dddddd" };
 
 function pageColors() {
-  return { paper: "rgba(0,0,0,0)", ink: theme.color("--ink"), line: theme.color("--line") };
+  return { paper: "rgba(0,0,0,0)", ink: theme.color("--ink"), line: theme.color("--line"), isDark: theme.isDark() };
 }
 
 /**
@@ -67,7 +70,7 @@ class PageFigure {
     for (const spec of specs) {
       const number = Object.keys(this.looks).indexOf(spec);
       const swatch = element("span", { class: "swatch" });
-      swatch.style.background = shownColor(this.looks[spec], "currentcolor");
+      swatch.style.setProperty("--color", this.looks[spec].color === "black" ? "currentcolor" : this.looks[spec].color);
       const chip = toggleControl(!this.hidden.has(number), [swatch, this.looks[spec].name], (on) => {
         if (on) this.hidden.delete(number);
         else this.hidden.add(number);

@@ -32,7 +32,7 @@ addEventListener("DOMContentLoaded", () => {
     const rows = chosen().filter((row) => isShown(row.defense));
     const traces = rows.flatMap((row) => [pointTrace(row, colors), ...graybox(row, colors)]);
     const [first] = rows;
-    const title = first ? `latency of purifier and classifier, ms, batch ${first.batch_size}` : "latency, ms";
+    const title = first ? `ms a call, batch ${first.batch_size}` : "ms a call";
     return {
       traces: [frontTrace(rows, colors), ...traces],
       changes: {
@@ -43,14 +43,14 @@ addEventListener("DOMContentLoaded", () => {
   }
 
   function pointTrace(row, colors) {
-    const color = shownColor(looks[row.defense], colors.ink);
+    const color = shownColor(looks[row.defense], colors);
     const engine = row.engine === "eager" ? "" : `, ${row.engine}`;
     const isHollow = row.mark || row.dominated.length;
     const symbol = `${MARKERS[looks[row.defense].marker]}${isHollow ? "-open" : ""}`;
     return {
       type: "scatter", mode: "markers", name: plain(looks[row.defense].name + engine),
       x: [row.latency[0]], y: [row.accuracy[0]], opacity: row.alike ? 1 : 0.4,
-      error_x: errorBars([row.latency], color), error_y: errorBars([row.accuracy], color),
+      cliponaxis: false, error_x: errorBars([row.latency], color), error_y: errorBars([row.accuracy], color),
       marker: { color, size: 11, symbol, line: { color, width: 2 } },
       hovertemplate: `${pointText(row)}<extra></extra>`,
     };
@@ -74,7 +74,7 @@ addEventListener("DOMContentLoaded", () => {
   function graybox(row, colors) {
     const isOn = rings.getAttribute("aria-pressed") === "true";
     if (!isOn || row.graybox === null) return [];
-    const color = shownColor(looks[row.defense], colors.ink);
+    const color = shownColor(looks[row.defense], colors);
     const [x, y] = [row.latency[0], row.accuracy[0]];
     return [{
       type: "scatter", mode: "lines+markers", x: [x, x], y: [row.graybox, y], hoverinfo: "skip",
