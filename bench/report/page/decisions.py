@@ -153,7 +153,7 @@ def _latency(row: Mapping[Any, Any]) -> str:
     if pd.isna(row["added_ms"]):
         return ""
 
-    return f"{three_digits(row['added_ms'])} ms ({three_digits(row['times_none'])} times)"
+    return f"{three_digits(row['added_ms'])} ms ({three_digits(row['times_none'])}×)"
 
 
 def _headline(title: str, cards: tuple[Card, ...]) -> str:

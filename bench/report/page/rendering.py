@@ -33,6 +33,7 @@ def _environment() -> Environment:
     )
     # `tojson` escapes what would end a script: <, >, & and the line separators of JavaScript.
     environment.policies["json.dumps_function"] = html_data
+    environment.policies["json.dumps_kwargs"] = {}  # keys stay in their order
 
     return environment
 

@@ -13,6 +13,15 @@ from bench.report.report import Report
 _COLUMNS = {"A": "defense", "B": "defense"}
 """Labels whose specs stand in columns of other names."""
 
+_AXES = {
+    "dataset": "data sets",
+    "classifier": "classifiers",
+    "defense": "defenses",
+    "attack": "attacks",
+    "threat": "threat models",
+}
+"""Names of a run's axes, in the order of its summary, by label."""
+
 
 @dataclass(frozen=True, eq=False)
 class PageSource:
@@ -50,16 +59,18 @@ class PageSource:
     @property
     def summary(self) -> str:
         """What was compared and where, in one line."""
-        axes = ("datasets", "classifiers", "defenses", "attacks", "threats")
-        listed = {name: self.configuration.get(name, []) for name in axes}
-        counts = [
-            f"{len(values)} {name if len(values) > 1 else name.removesuffix('s')}"
-            for name, values in listed.items()
-            if values
-        ]
         images = f"{self.configuration['n']:,} test images" if "n" in self.configuration else ""
+        axes = (self._axis(label, title) for label, title in _AXES.items())
 
-        return " · ".join(filter(None, (images, *counts, *self.report.machines)))
+        return " · ".join(filter(None, (*axes, images, *self.report.machines)))
+
+    def _axis(self, label: str, title: str) -> str:
+        """The name of an axis' only value, or the number of its values; empty for none."""
+        specs = self.configuration.get(f"{label}s", [])
+        if len(specs) == 1:
+            return self.short(label, specs[0])
+
+        return f"{len(specs)} {title}" if specs else ""
 
     def short(self, column: str, text: str) -> str:
         """What people read in place of a value of a column: a short name, where it is a spec."""

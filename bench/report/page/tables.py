@@ -21,6 +21,15 @@ from bench.report.scaling.tables import scaling_tables
 from bench.report.worst_case.tables import pair_tables, worst_case_tables
 from bench.report.writers import MOST_ROWS, NamedTable
 
+_FILTERED = {
+    *("dataset", "classifier", "defense", "attack", "threat", "norm", "eps", "seed", "basis"),
+    *("A", "B", "verdict", "member", "class", "engine", "precision", "device", "target", "batch"),
+}
+"""Columns that have a list of their values to choose from."""
+
+_FOLDED = {"reasons"}
+"""Columns that are hidden at first: the page shows the reasons beside the verdicts."""
+
 
 def worst_case_sections(source: PageSource) -> Iterator[Section]:
     """The worst cases, and the adaptive attack that they rest on."""
@@ -88,7 +97,11 @@ def named_table_html(
         short: what people read in place of a value of a column.
     """
     frame = table.frame[:MOST_ROWS]
-    constant = [len(frame) > 1 and len(set(frame[name])) == 1 for name in frame.columns]
+    constant = {
+        str(name): short(str(name), f"{frame[name].iloc[0]}")
+        for name in frame.columns
+        if name in _FILTERED and len(frame) > 1 and frame[name].nunique(dropna=False) == 1
+    }
     rows = [
         [
             _cell(str(name), value, reasons.get((index, str(name)), ""), short)
@@ -100,7 +113,10 @@ def named_table_html(
     return rendered(
         "table.html",
         table=table,
-        columns=list(zip(map(str, frame.columns), constant, strict=True)),
+        columns=list(map(str, frame.columns)),
+        constant=constant,
+        filtered=_FILTERED,
+        folded={*constant, *_FOLDED},
         rows=rows,
         total=len(table.frame),
     )

@@ -58,9 +58,7 @@ class PageTable {
 
     this.headings.forEach((heading, index) => {
       const values = distinct(this.rows.map(({ texts }) => ({ text: texts[index] })), "text");
-      const few = values.length > 1 && values.length <= 30 && values.length < this.rows.length;
-      const long = values.some((value) => value.length > 40 || /\[/.test(value));
-      if (!few || long) return;
+      if (!("filtered" in heading.dataset) || values.length < 2 || values.length > 60) return;
       const title = heading.textContent;
       const { label, select } = selectControl(this.scope, `is${index}`, title, ["any", ...values], () => this.show());
       this.filters.push({ index, select });
@@ -83,7 +81,7 @@ class PageTable {
     const noted = links.get(this.scope, "hide");
     const hidden = noted === null ? null : noted.split(".").map(Number);
     this.boxes.forEach((box, index) => {
-      box.checked = hidden ? !hidden.includes(index) : !("constant" in this.headings[index].dataset);
+      box.checked = hidden ? !hidden.includes(index) : !("folded" in this.headings[index].dataset);
     });
     this.tools.append(element("details", { class: "menu" }, element("summary", {}, "Columns"), list));
   }
