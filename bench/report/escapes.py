@@ -176,6 +176,11 @@ def yaml_text(text: str) -> str:
     return _NOT_IN_XML.sub("�", json_text(text))
 
 
+def xml_text(text: str) -> str:
+    """The uncut text in one line, without what XML may not hold; its writer quotes it."""
+    return _NOT_IN_XML.sub("�", json_text(text))
+
+
 def metric_name(*parts: str) -> str:
     """The name of a metric or parameter of a tracker, its parts separated by slashes.
 

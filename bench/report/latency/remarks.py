@@ -12,6 +12,7 @@ from bench.records.timing import BUSY
 from bench.report.formats import abbreviated
 from bench.report.latency.engines import ALIKE
 from bench.report.latency.frame import BASELINE, engine_title
+from bench.report.latency.impossible import impossible_timings
 
 _DRIFTED = 0.15
 """Relative difference between the medians of rounds from which a timing is doubtful."""
@@ -24,7 +25,7 @@ def remarks(latency: pd.DataFrame) -> str:
     """One line per reason of missing timings and per kind of doubt; empty if all is well."""
     ok = latency[latency["status"] == "ok"]
 
-    return "\n".join([*_reasons(latency), *_doubts(ok)])
+    return "\n".join([*_reasons(latency), *_doubts(ok), *_impossible(ok)])
 
 
 def _reasons(latency: pd.DataFrame) -> Iterator[str]:
@@ -62,6 +63,15 @@ def _doubts(ok: pd.DataFrame) -> Iterator[str]:
         if rows:
             names = [_call_title(row) + number.format_map(row) for row in rows]
             yield f"{title}: {abbreviated(names)}"
+
+
+def _impossible(ok: pd.DataFrame) -> Iterator[str]:
+    names = [
+        f"{_call_title(row)} ({row['p50_ms']:.3g} and {row['pipeline_p50_ms']:.3g} ms)"
+        for row in impossible_timings(ok).to_dict("records")
+    ]
+    if names:
+        yield f"impossible, slower than the pipeline that contains it: {abbreviated(names)}"
 
 
 def _clocks_apart(ok: pd.DataFrame) -> pd.Series[bool]:

@@ -24,6 +24,7 @@ from bench.report.writers import MOST_ROWS, NamedTable
 _FILTERED = {
     *("dataset", "classifier", "defense", "attack", "threat", "norm", "eps", "seed", "basis"),
     *("A", "B", "verdict", "member", "class", "engine", "precision", "device", "target", "batch"),
+    "run or source",
 }
 """Columns that have a list of their values to choose from."""
 
