@@ -27,7 +27,9 @@ from bench.store.tree import Tree, file_stem
 _DPI = 150
 
 
-def save_figures(tree: Tree, figures: Iterable[NamedFigure], style: FigureStyle = SCREEN) -> None:
+def save_figures(
+    tree: Tree, figures: Iterable[NamedFigure], style: FigureStyle = SCREEN
+) -> None:
     """Draw figures and save them into `plots`; the same figure gives the same bytes.
 
     The settings of a notebook that calls this are as before when it returns.

@@ -96,9 +96,7 @@ def _threat_panels(report: Report, rows: pd.DataFrame) -> Figure:
     for axes, defense in zip(panels, defenses, strict=False):
         defense_rows = rows[rows["defense"] == defense]
         for threat, threat_rows in defense_rows.groupby("threat", sort=False):
-            line_over_eps(
-                axes, threat_rows, str(threat), threat_style(threats.index(threat), len(threats))
-            )
+            line_over_eps(axes, threat_rows, str(threat), threat_style(threats.index(threat), len(threats)))
         axes.set(ylim=(-0.02, 1.02), title=report.names.defense[defense])
         axes.grid(alpha=0.3)
 
@@ -107,9 +105,6 @@ def _threat_panels(report: Report, rows: pd.DataFrame) -> Figure:
     for axes in panels[: len(defenses) : columns]:
         axes.set_ylabel("robust accuracy")
     names = [report.names.threat[threat] for threat in threats]
-    handles = [
-        Line2D([], [], label=name, **threat_style(index, len(names)))
-        for index, name in enumerate(names)
-    ]
+    handles = [Line2D([], [], label=name, **threat_style(index, len(names))) for index, name in enumerate(names)]
     legend(figure, [*handles, *verdict_key(set(rows["verdict"]))])
     return figure
