@@ -39,6 +39,24 @@ def interval_texts(frame: pd.DataFrame, name: str) -> list[str]:
     ]
 
 
+def half_width(frame: pd.DataFrame, name: str, form: str, half_form: str) -> list[str]:
+    """A number and half of its interval as text, such as `0.954 ±0.016`; empty where missing.
+
+    Args:
+        frame: frame with the columns of `bench.report.columns.with_interval`.
+        name: column of the number.
+        form: format of the number.
+        half_form: format of half of the interval.
+    """
+    columns = (frame[column] for column in with_interval(name))
+    rows: Iterator[tuple[Any, ...]] = zip(*columns, strict=True)
+
+    return [
+        "" if pd.isna(value) else f"{form.format(value)} ±{half_form.format((high - low) / 2)}"
+        for value, low, high in rows
+    ]
+
+
 def marked(text: str, level: object) -> str:
     """A number as text with the mark of its verdict's level; empty for a missing number."""
     return text + LEVEL_MARKS.get(str(level), "") if text else ""
