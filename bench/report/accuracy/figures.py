@@ -41,7 +41,7 @@ def accuracy_figures(report: Report) -> Iterator[NamedFigure]:
         title = f"{dataset}, {classifier}, {attack}"
         n = f"n = {rows['n'].iloc[0]}"
         for threat, threat_rows in rows.groupby("threat", sort=False):
-            name = report.names.threat[str(threat)]
+            name = report.names.threat[threat]
             figure = _accuracy_over_eps(report, threat_rows, str(threat) in adaptive)
             figure.suptitle(f"{title} ({name}), {n}")
             yield NamedFigure(f"accuracy_eps_{stem}_{name}", figure)
@@ -73,7 +73,7 @@ def _accuracy_over_eps(report: Report, rows: pd.DataFrame, adaptive: bool) -> Fi
     if not adaptive:
         line_over_eps(axes, undefended_rows(rows), "undefended", _UNDEFENDED, prefix="undefended_")
     for defense, defense_rows in rows.groupby("defense", sort=False):
-        name = report.names.defense[str(defense)]
+        name = report.names.defense[defense]
         if defense != "none":
             line_over_eps(axes, defense_rows, name, report.looks[str(defense)])
         elif adaptive:
@@ -96,7 +96,9 @@ def _threat_panels(report: Report, rows: pd.DataFrame) -> Figure:
     for axes, defense in zip(panels, defenses, strict=False):
         defense_rows = rows[rows["defense"] == defense]
         for threat, threat_rows in defense_rows.groupby("threat", sort=False):
-            line_over_eps(axes, threat_rows, str(threat), threat_style(threats.index(threat), len(threats)))
+            line_over_eps(
+                axes, threat_rows, str(threat), threat_style(threats.index(threat), len(threats))
+            )
         axes.set(ylim=(-0.02, 1.02), title=report.names.defense[defense])
         axes.grid(alpha=0.3)
 
@@ -105,6 +107,9 @@ def _threat_panels(report: Report, rows: pd.DataFrame) -> Figure:
     for axes in panels[: len(defenses) : columns]:
         axes.set_ylabel("robust accuracy")
     names = [report.names.threat[threat] for threat in threats]
-    handles = [Line2D([], [], label=name, **threat_style(index, len(names))) for index, name in enumerate(names)]
+    handles = [
+        Line2D([], [], label=name, **threat_style(index, len(names)))
+        for index, name in enumerate(names)
+    ]
     legend(figure, [*handles, *verdict_key(set(rows["verdict"]))])
     return figure
