@@ -18,7 +18,7 @@ from bench.report.comparison import Comparison
 from bench.report.comparison.tables import comparison_tables
 from bench.report.gate.accuracy_checks import cell_checks, clean_checks
 from bench.report.gate.check import Limits
-from bench.report.writers import print_named_table, table_console
+from bench.report.terminal import print_named_table, table_console
 
 
 def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:

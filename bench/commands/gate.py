@@ -14,7 +14,7 @@ from bench.report.gate.check import SLOWER, Limits
 from bench.report.gate.gate import Gate
 from bench.report.gate.junit import junit_xml
 from bench.report.gate.summary import gate_json, gate_markdown
-from bench.report.writers import print_named_table, table_console
+from bench.report.terminal import print_named_table, table_console
 from bench.store.atomic import write_bytes
 
 _MOST_LINES = 40

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from bench.report import Report, tables
-from bench.report.writers import NamedTable, print_named_table
+from bench.report.terminal import print_named_table
+from bench.report.writers import NamedTable
 
 
 class PrintedTables:

@@ -18,7 +18,8 @@ from bench.report.drawing import save_figures
 from bench.report.page.page import write_page
 from bench.report.parquet import write_parquet
 from bench.report.report import Report
-from bench.report.writers import print_named_table, table_console, write_frame, write_table
+from bench.report.terminal import print_named_table, table_console
+from bench.report.writers import write_frame, write_table
 from bench.store.tree import Tree
 
 __all__ = [

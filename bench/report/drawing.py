@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axis import Axis
@@ -64,7 +65,7 @@ def _file(figure: Figure, style: FigureStyle) -> bytes:
     data = io.BytesIO()
     if style.ending == "pdf":
         undated = {"CreationDate": None, "Producer": None, "Creator": None}
-        FigureCanvasPdf(figure).print_pdf(data, metadata=undated)
+        FigureCanvasPdf(figure).print_pdf(data, metadata=undated)  # type: ignore[no-untyped-call]
     else:
         canvas.print_png(data, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return data.getvalue()
@@ -73,7 +74,9 @@ def _file(figure: Figure, style: FigureStyle) -> bytes:
 @contextmanager
 def _settings(style: FigureStyle) -> Iterator[None]:
     """The settings of a style while the block runs, and no warnings of glyphs or space."""
-    with mpl.rc_context({**mpl.rcParamsDefault, **style.settings}), warnings.catch_warnings():
+    settings: dict[Any, Any] = {**mpl.rcParamsDefault, **style.settings}
+
+    with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph|.*layout not applied", UserWarning)
         yield
 

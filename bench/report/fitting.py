@@ -133,7 +133,7 @@ def _fit_legend(figure: Figure, legend: Legend) -> None:
         figure.draw_without_rendering()
 
     for text in legend.get_texts():
-        _break(text, room - 4 * text.get_fontsize() / 72 * figure.dpi)
+        _break(text, room - 4 * float(text.get_fontsize()) / 72 * figure.dpi)
     figure.draw_without_rendering()
     height = legend.get_window_extent().height / figure.dpi
     figure.set_figheight(min(figure.get_figheight() + height, MOST_INCHES))
@@ -141,7 +141,9 @@ def _fit_legend(figure: Figure, legend: Legend) -> None:
 
 def _break_texts(figure: Figure) -> bool:
     """Break titles and labels that are longer than their place; whether any was."""
-    return any([_break(text, room) for text, room in _places(figure)])
+    changed = [_break(text, room) for text, room in _places(figure)]
+
+    return any(changed)
 
 
 def _places(figure: Figure) -> Iterator[tuple[Text, float]]:

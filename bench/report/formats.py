@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,11 @@ def three_digits(value: float) -> str:
     return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
+def two_decimals(value: float) -> str:
+    """A share with two decimals, a half rounded up, as people round what three decimals show."""
+    return str(Decimal(f"{value:.9g}").quantize(Decimal("0.01"), ROUND_HALF_UP))
+
+
 def formatted(values: pd.Series[Any], form: str) -> list[str]:
     """Numbers as text in a format such as `{:.3f}`; empty for a missing number."""
     return ["" if pd.isna(value) else form.format(value) for value in values]
@@ -35,6 +41,24 @@ def interval_texts(frame: pd.DataFrame, name: str) -> list[str]:
 
     return [
         "" if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+        for value, low, high in rows
+    ]
+
+
+def half_width(frame: pd.DataFrame, name: str, form: str, half_form: str) -> list[str]:
+    """A number and half of its interval as text, such as `0.954 ±0.016`; empty where missing.
+
+    Args:
+        frame: frame with the columns of `bench.report.columns.with_interval`.
+        name: column of the number.
+        form: format of the number.
+        half_form: format of half of the interval.
+    """
+    columns = (frame[column] for column in with_interval(name))
+    rows: Iterator[tuple[Any, ...]] = zip(*columns, strict=True)
+
+    return [
+        "" if pd.isna(value) else f"{form.format(value)} ±{half_form.format((high - low) / 2)}"
         for value, low, high in rows
     ]
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Self
 
+import pandas as pd
+
 from bench.errors import RequestError
 from bench.spec import Spec
 
@@ -41,9 +43,9 @@ class ShortNames:
 
         return cls(names)
 
-    def __getitem__(self, spec: str) -> str:
-        """The name of a spec; the spec itself where it was not among those given."""
-        return self.names.get(spec, spec)
+    def __getitem__(self, spec: object) -> str:
+        """The name of a spec, given as text; the text itself where it was not among those given."""
+        return self.names.get(str(spec), str(spec))
 
     def hidden(self) -> dict[str, str]:
         """The specs that a name stands for, by name, without the names that are their spec."""
@@ -83,6 +85,14 @@ class RunNames:
     def __getitem__(self, label: str) -> ShortNames:
         """The names of a label's specs; no names for a label that holds none, such as `eps`."""
         return getattr(self, label) if label in NAMED_LABELS else ShortNames()
+
+    def shown(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """A table whose columns of labels hold names in place of specs."""
+        labels = [label for label in NAMED_LABELS if label in frame.columns]
+
+        return frame.assign(
+            **{label: frame[label].map(self[label].__getitem__) for label in labels}
+        )
 
     def hidden(self) -> dict[str, str]:
         """The specs that a name stands for, see `ShortNames.hidden`, of all labels."""

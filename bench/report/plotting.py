@@ -99,7 +99,7 @@ def legend(figure: Figure, handles: Sequence[Artist]) -> None:
 
 
 def panel_grid(
-    count: int, width: float, height: float, most: int = PANELS, **shared: bool
+    count: int, width: float, height: float, most: int = PANELS, **shared: Any
 ) -> tuple[Figure, NDArray[Any], int]:
     """A figure with a grid of panels, of which `trim` removes those that are not used.
 
@@ -151,9 +151,15 @@ def log_ticks(axis: Axis, values: Iterable[float]) -> None:
         even = MaxNLocator(4).tick_values(low, high)
         ticks = [tick for tick in even if low <= tick <= high]
 
-    axis.axes.set(**{f"{axis.axis_name}lim": (low, high)})
+    limit = axis.axes.set_xlim if axis is axis.axes.xaxis else axis.axes.set_ylim
+    limit(low, high)
     axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
+
+
+def longest_line(*texts: str) -> int:
+    """The number of characters of the longest line of some texts, as a figure shows them."""
+    return max(len(line) for text in texts for line in figure_text(text).split("\n"))
 
 
 def trim(panels: NDArray[Any], used: int, columns: int, label: str) -> None:
@@ -172,6 +178,7 @@ def label_cells(
     scale: Normalize,
     text: Callable[[float], str],
     levels: NDArray[Any] | None = None,
+    below: NDArray[Any] | None = None,
 ) -> None:
     """Write the numbers into the cells of a heat map, white on dark cells.
 
@@ -181,13 +188,21 @@ def label_cells(
         scale: scale of the colors.
         text: format of a number.
         levels: level of the verdict on each number, whose mark follows it; None for no marks.
+        below: a text under each number, such as its interval; None for none.
     """
     for (row, column), value in np.ndenumerate(values):
         if np.isnan(value):
             continue
         color = "white" if scale(value) < _DARK else "black"
         label = text(value) if levels is None else marked(text(value), levels[row, column])
-        axes.text(column, row, label, ha="center", va="center", color=color, fontsize=relative_size(0.9))
+        place: dict[str, Any] = {"ha": "center", "color": color}
+        if below is None:
+            axes.text(column, row, label, va="center", fontsize=relative_size(0.9), **place)
+            continue
+        axes.text(column, row, label, va="bottom", fontsize=relative_size(0.9), **place)
+        axes.text(
+            column, row, str(below[row, column]), va="top", fontsize=relative_size(0.6), **place
+        )
 
 
 def eps_label(norm: str) -> str:

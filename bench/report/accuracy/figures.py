@@ -41,7 +41,7 @@ def accuracy_figures(report: Report) -> Iterator[NamedFigure]:
         title = f"{dataset}, {classifier}, {attack}"
         n = f"n = {rows['n'].iloc[0]}"
         for threat, threat_rows in rows.groupby("threat", sort=False):
-            name = report.names.threat[str(threat)]
+            name = report.names.threat[threat]
             figure = _accuracy_over_eps(report, threat_rows, str(threat) in adaptive)
             figure.suptitle(f"{title} ({name}), {n}")
             yield NamedFigure(f"accuracy_eps_{stem}_{name}", figure)
@@ -73,7 +73,7 @@ def _accuracy_over_eps(report: Report, rows: pd.DataFrame, adaptive: bool) -> Fi
     if not adaptive:
         line_over_eps(axes, undefended_rows(rows), "undefended", _UNDEFENDED, prefix="undefended_")
     for defense, defense_rows in rows.groupby("defense", sort=False):
-        name = report.names.defense[str(defense)]
+        name = report.names.defense[defense]
         if defense != "none":
             line_over_eps(axes, defense_rows, name, report.looks[str(defense)])
         elif adaptive:

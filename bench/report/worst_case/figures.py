@@ -45,7 +45,7 @@ def worst_case_figures(report: Report) -> Iterator[NamedFigure]:
     groups = report.worst_case.groupby(["dataset", "classifier", "norm"], sort=False)
 
     for (dataset, classifier, norm), rows in groups:
-        names = (report.names.dataset[dataset], report.names.classifier[classifier], norm)
+        names = (report.names.dataset[dataset], report.names.classifier[classifier], str(norm))
         figure = _worst_case_figure(report, rows)
         figure.suptitle(f"{', '.join(names)}, n = {rows['n'].iloc[0]}")
         yield NamedFigure(f"worst_case_{'_'.join(names)}", figure)
