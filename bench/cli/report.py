@@ -12,6 +12,7 @@ def command(
     strict: options.Strict = False,
     against: subjects.Against = None,
     html: options.Page = True,
+    compare: subjects.OtherRun = None,
 ) -> None:
     """Make the tables and plots of a run again from its raw results.
 
@@ -19,4 +20,4 @@ def command(
     """
     from bench.commands.report import report
 
-    raise typer.Exit(report(run, strict, against, html=html))
+    raise typer.Exit(report(run, strict, against, html=html, other=compare))

@@ -36,6 +36,15 @@ ComparedRun = Annotated[
         callback=path_of_folder,
     ),
 ]
+OtherRun = Annotated[
+    Path | None,
+    option(
+        "--compare",
+        "OTHER_RUN",
+        "Folder of another run on the same test images, which the page shows RUN beside.",
+        path_of_folder,
+    ),
+]
 FailBelow = Annotated[
     float | None,
     typer.Option(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 
 from bench.report.board.board import Board, BoardTable
-from bench.report.formats import formatted, interval_texts, three_digits
+from bench.report.formats import formatted, half_width, interval_texts, three_digits
 from bench.report.writers import NamedTable
+
+_ACCURACY = "worst-case accuracy"
+_SPARE = ("device", "seeds", "clean accuracy", "note", "added ms", "times none")
+"""Columns that a narrow terminal leaves out first."""
 
 _PLACE = (
     "place: 1 + the number of rows whose interval lies above; none where no valid attack saw the "
@@ -28,22 +31,19 @@ def board_tables(board: Board) -> Iterator[NamedTable]:
             f"Worst case: {conditions.dataset}, {conditions.classifier}, {conditions.norm}, "
             f"eps {conditions.eps:g}; {conditions.n:,} images"
         )
+        notes = "\n".join(_notes(board, table))
         frame = board_table(board, table)
-        yield NamedTable(f"board_{number}", title, frame, "\n".join(_notes(board, table)))
+        brief = frame.assign(**{_ACCURACY: _marked(table.frame, _brief_accuracies(table.frame))})
+        yield NamedTable(f"board_{number}", title, frame, notes, brief=brief, spare=_SPARE)
 
 
 def board_table(board: Board, table: BoardTable) -> pd.DataFrame:
     """One row per run and defense, then one per published figure."""
     frame = table.frame
-    accuracies = [
-        text or f"{value:.3f}"
-        for text, value in zip(_with_interval(frame), frame["worst_case_accuracy"], strict=True)
-    ]
-
     shown = pd.DataFrame({"place": formatted(frame["place"], "{:.0f}")})
     shown["defense"] = [board.defenses[defense] for defense in frame["defense"]]
     shown["run or source"] = frame["source"]
-    shown["worst-case accuracy"] = accuracies + np.where(frame["mark"] != "", " ?", "")
+    shown[_ACCURACY] = _marked(frame, interval_texts(_ours(frame), "worst_case_accuracy"))
     shown["clean accuracy"] = formatted(frame["clean_accuracy"], "{:.3f}")
     shown["basis"] = frame["basis"]
     shown["times none"] = frame["times_none"].map(three_digits)
@@ -55,11 +55,23 @@ def board_table(board: Board, table: BoardTable) -> pd.DataFrame:
     return shown
 
 
-def _with_interval(frame: pd.DataFrame) -> list[str]:
-    """Accuracies with their intervals; empty where a figure was printed without one."""
+def _brief_accuracies(frame: pd.DataFrame) -> list[str]:
+    """Accuracies with half of their intervals; empty where a figure was printed without one."""
+    return half_width(_ours(frame), "worst_case_accuracy", "{:.3f}", "{:.3f}")
+
+
+def _ours(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame without the accuracies that were printed."""
     ours = frame["worst_case_accuracy"].where(~frame["published"].astype(bool))
 
-    return interval_texts(frame.assign(worst_case_accuracy=ours), "worst_case_accuracy")
+    return frame.assign(worst_case_accuracy=ours)
+
+
+def _marked(frame: pd.DataFrame, texts: list[str]) -> list[str]:
+    """Accuracies, also those without an interval, with the mark of what is no worst case."""
+    values = zip(texts, frame["worst_case_accuracy"], frame["mark"], strict=True)
+
+    return [(text or f"{value:.3f}") + (" ?" if mark else "") for text, value, mark in values]
 
 
 def _notes(board: Board, table: BoardTable) -> Iterator[str]:

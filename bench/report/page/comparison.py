@@ -8,7 +8,7 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from bench.report.columns import title_of
-from bench.report.comparison.comparison import Comparison
+from bench.report.comparison import Comparison
 from bench.report.comparison.tables import comparison_tables
 from bench.report.formats import abbreviated
 from bench.report.page.rendering import rendered
@@ -22,7 +22,7 @@ def comparison_sections(source: PageSource) -> Iterator[Section]:
     if source.reference is None:
         return
 
-    name, comparison = source.reference
+    name, comparison = source.reference.name, source.reference.comparison
     lead = rendered("comparison.html", name=name, notes=list(_notes(comparison)))
     tables = [
         table_html(source, replace(table, name=f"comparison_{table.name}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from bench.report.page.comparison import comparison_sections
 from bench.report.page.decisions import decision_sections
 from bench.report.page.figures import epsilon_figures, latency_figures
 from bench.report.page.images import image_sections
@@ -28,6 +29,7 @@ _SECTIONS: tuple[Callable[[PageSource], Iterator[Section]], ...] = (
     pair_sections,
     other_sections,
     image_sections,
+    comparison_sections,
     method_sections,
     run_sections,
 )

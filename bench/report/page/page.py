@@ -15,7 +15,7 @@ from bench.records.folder import RunFolder
 from bench.report.page.contents import sections
 from bench.report.page.rendering import rendered
 from bench.report.page.section import Section
-from bench.report.page.source import PageSource
+from bench.report.page.source import PageSource, Reference
 from bench.report.report import Report
 from bench.store.tree import Tree
 
@@ -23,14 +23,19 @@ FILE = "report.html"
 """Name of the page in the folder of its run."""
 
 
-def write_page(run: RunFolder, report: Report) -> None:
+def write_page(run: RunFolder, report: Report, reference: Reference | None = None) -> None:
     """Write the page of a run into its folder.
+
+    Args:
+        run: the run.
+        report: frames of the run.
+        reference: another run beside it; None for none.
 
     Raises:
         RequestError: the configuration of the run is damaged.
         StorageError: the file could not be written.
     """
-    Tree(run.path).write_text(FILE, text=page_of(PageSource.of(run, report)))
+    Tree(run.path).write_text(FILE, text=page_of(PageSource.of(run, report, reference)))
 
 
 def page_of(source: PageSource) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from bench.records.folder import RunFolder
+from bench.report.comparison import Comparison
 from bench.report.decision.next_command import RecordedRun
 from bench.report.report import Report
 
@@ -24,6 +25,24 @@ _AXES = {
 
 
 @dataclass(frozen=True, eq=False)
+class Reference:
+    """Another run that a page shows its run beside.
+
+    Attributes:
+        name: name of the other run's folder.
+        comparison: the other run, A, and the run of the page, B.
+    """
+
+    name: str
+    comparison: Comparison
+
+    @classmethod
+    def of(cls, run: RunFolder, other: RunFolder) -> Self:
+        """Compare a run with another; errors as in `Comparison.of`."""
+        return cls(other.path.resolve().name, Comparison.of(other, run))
+
+
+@dataclass(frozen=True, eq=False)
 class PageSource:
     """A run as its page shows it.
 
@@ -33,6 +52,7 @@ class PageSource:
         configuration: resolved configuration of the run.
         environments: versions and devices by id.
         command: command that makes the run; empty where none of its options would.
+        reference: another run beside this one; None for none.
     """
 
     title: str
@@ -40,10 +60,16 @@ class PageSource:
     configuration: Mapping[str, Any]
     environments: Mapping[str, Mapping[str, Any]]
     command: str
+    reference: Reference | None = None
 
     @classmethod
-    def of(cls, run: RunFolder, report: Report) -> Self:
+    def of(cls, run: RunFolder, report: Report, reference: Reference | None = None) -> Self:
         """The source of a run's page.
+
+        Args:
+            run: the run.
+            report: frames of the run.
+            reference: another run beside it; None for none.
 
         Raises:
             RequestError: the configuration or a record is damaged.
@@ -54,6 +80,7 @@ class PageSource:
             configuration=run.config(),
             environments=run.environments(),
             command=RecordedRun.of(run, run.records()).again(),
+            reference=reference,
         )
 
     @property
