@@ -10,12 +10,17 @@ from typing import Any
 import pandas as pd
 
 from bench.report.decision.gains import CLEAN_LOST, GRAYBOX_GAIN, WORST_CASE_GAIN
-from bench.report.formats import three_digits
+from bench.report.decision.tables import decision_tables
+from bench.report.formats import half_width, three_digits
 from bench.report.page.rendering import rendered
 from bench.report.page.section import Section
 from bench.report.page.source import PageSource
+from bench.report.page.tables import table_html
 
 _BUDGET = ["dataset", "classifier", "norm", "eps", "seed"]
+
+_POINTS = {WORST_CASE_GAIN: "{:+.1f}", GRAYBOX_GAIN: "{:+.1f}", CLEAN_LOST: "{:.1f}"}
+"""Columns of gains and losses, with the format of their points."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,9 @@ def decision_sections(source: PageSource) -> Iterator[Section]:
         for _, rows in decisions.groupby(_BUDGET, sort=False, dropna=False)
     ]
 
-    yield Section("decisions", "Decision", rendered("decisions.html", budgets=budgets))
+    tables = [table_html(source, table) for table in decision_tables(source.report)]
+    html = rendered("decisions.html", budgets=budgets, tables=tables)
+    yield Section("decision", "Decision", html)
 
 
 def _budget(
@@ -100,7 +107,13 @@ def _budget(
         f"{name} {part}" if name in ("eps", "seed") else part for name, part in parts.items()
     )
     ordered = rows.sort_values("worst_case_accuracy", ascending=False, kind="stable")
-    cards = [_card(source, row, next(numbers)) for row in ordered.to_dict("records")]
+    texts = pd.DataFrame(
+        {name: half_width(ordered, name, form, "{:.1f}") for name, form in _POINTS.items()}
+    ).to_dict("records")
+    cards = [
+        _card(source, row, text, next(numbers))
+        for row, text in zip(ordered.to_dict("records"), texts, strict=True)
+    ]
     defenses = tuple(card for card in cards if not card.row["control"])
 
     return Budget(
@@ -111,8 +124,17 @@ def _budget(
     )
 
 
-def _card(source: PageSource, row: Mapping[Any, Any], number: int) -> Card:
-    """A row of the decision frame as text."""
+def _card(
+    source: PageSource, row: Mapping[Any, Any], points: Mapping[Any, str], number: int
+) -> Card:
+    """A row of the decision frame as text.
+
+    Args:
+        source: run of the page.
+        row: row of the decision frame.
+        points: its gains and losses as text, by column.
+        number: number of the card.
+    """
     dominators = filter(None, row["dominated_by"].split(", "))
 
     return Card(
@@ -121,10 +143,10 @@ def _card(source: PageSource, row: Mapping[Any, Any], number: int) -> Card:
         name=source.short("defense", row["defense"]),
         color=source.report.looks.color(row["defense"]),
         gains=(
-            ("gray-box", points(row, GRAYBOX_GAIN), row[GRAYBOX_GAIN]),
-            ("worst case", points(row, WORST_CASE_GAIN), row[WORST_CASE_GAIN]),
+            ("gray-box", points[GRAYBOX_GAIN], row[GRAYBOX_GAIN]),
+            ("worst case", points[WORST_CASE_GAIN], row[WORST_CASE_GAIN]),
         ),
-        clean=points(row, CLEAN_LOST, sign=""),
+        clean=points[CLEAN_LOST],
         worst_case=f"{row['worst_case_accuracy']:.1%}",
         latency=_latency(row),
         memory="" if pd.isna(row["memory_mib"]) else f"{three_digits(row['memory_mib'])} MiB",
@@ -132,28 +154,12 @@ def _card(source: PageSource, row: Mapping[Any, Any], number: int) -> Card:
     )
 
 
-def points(row: Mapping[Any, Any], name: str, sign: str = "+") -> str:
-    """Points with half the width of their interval; empty where they were not measured.
-
-    Args:
-        row: row of the decision frame.
-        name: column of the points.
-        sign: `+` to show the sign of a gain too.
-    """
-    if pd.isna(row[name]):
-        return ""
-
-    half = (row[f"{name}_high"] - row[f"{name}_low"]) / 2
-    # Adding zero turns a negative zero, of a number just below it, into zero.
-    return f"{round(row[name], 1) + 0.0:{sign}.1f} ± {half:.1f}"
-
-
 def _latency(row: Mapping[Any, Any]) -> str:
     """The time added to the classifier, and how many times the classifier's the whole takes."""
     if pd.isna(row["added_ms"]):
         return ""
 
-    return f"{three_digits(row['added_ms'])} ms ({three_digits(row['times_none'])}×)"
+    return f"{three_digits(row['added_ms'])} ms ({three_digits(row['times_none'])} times)"
 
 
 def _headline(title: str, cards: tuple[Card, ...]) -> str:
@@ -174,6 +180,6 @@ def _headline(title: str, cards: tuple[Card, ...]) -> str:
     best = max(better, key=lambda card: float(card.row[WORST_CASE_GAIN]))
     cost = f" for {best.latency} of latency" if best.latency else ""
     return (
-        f"At {title}, {len(better)} of {len(judged)} defenses are more robust than none. {best.name} "
-        f"gains most: {best.gains[-1][1]} points in the worst case{cost}.{rest}"
+        f"At {title}, {len(better)} of {len(judged)} defenses are more robust than none. "
+        f"{best.name} gains most: {best.gains[-1][1]} points in the worst case{cost}.{rest}"
     )

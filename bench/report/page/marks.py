@@ -43,13 +43,14 @@ def _worst_case(report: Report, _: pd.DataFrame) -> Reasons:
 def _threats(report: Report, table: pd.DataFrame) -> Reasons:
     """The reasons of the cell in each column of a threat model."""
     by_cell = reasons_by_cell(report)
-    seeds = {} if "seed" in table else {"seed": report.results["seed"].iloc[0]}
+    seeds: dict[Hashable, Any] = {} if "seed" in table else {"seed": report.results["seed"].iloc[0]}
+    rows: list[dict[Hashable, Any]] = table.to_dict("records")
     threats = [name for name in table.columns if name in set(report.results["threat"])]
 
     found: dict[tuple[int, str], str] = {}
-    for index, row in enumerate(table.to_dict("records")):
+    for index, row in enumerate(rows):
         for threat in threats:
-            labels: dict[Hashable, Any] = {**seeds, **row, "threat": threat}
+            labels = {**seeds, **row, "threat": threat}
             found[index, threat] = by_cell.get(tuple(labels[name] for name in _CELL), "")
 
     return found
