@@ -182,8 +182,11 @@ class ImageBrowser {
       picture.src = this.data.sheets[place];
       this.pictures.set(place, picture.decode().then(() => picture));
     }
-    this.pictures.get(place).then((picture) =>
-      made.getContext("2d").drawImage(picture, index * cell.width, 0, cell.width, cell.height, 0, 0, cell.width, cell.height));
+    this.pictures.get(place).then((picture) => {
+      const part = [index * cell.width, 0, cell.width, cell.height];
+      made.getContext("2d").drawImage(picture, ...part, 0, 0, cell.width, cell.height);
+      made.dataset.drawn = "yes";
+    });
     return made;
   }
 }

@@ -13,6 +13,7 @@ FAULTS = {
     "a file beside it": '<link rel="stylesheet" href="other.css">',
     "a request of a script": '<script>fetch("http://127.0.0.1:9/a").catch(() => 0)</script>',
     "an error": "<script>console.error('no')</script>",
+    "a dialog": "<script>alert(1)</script>",
     "an exception": "<script>throw new Error('no')</script>",
 }
 
