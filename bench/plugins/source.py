@@ -25,8 +25,8 @@ class PluginInfo:
         parameters: (name, default as text) of each parameter; the text is empty if there is no
             default.
         origin: source file.
-        reference: first paragraph of the file's docstring, which names the paper or the code that
-            the plugin follows.
+        reference: docstring of the file in one line, which names the paper or the code that the
+            plugin follows.
     """
 
     family: str
@@ -59,7 +59,7 @@ def plugins_in(path: Path) -> list[PluginInfo]:
             summary=_summary(node),
             parameters=tuple(_parameters(node, classes).items()),
             origin=path,
-            reference=(ast.get_docstring(tree) or "").partition("\n\n")[0],
+            reference=" ".join((ast.get_docstring(tree) or "").split()),
         )
         for node in own.values()
         for family, name in _registrations(node)

@@ -12,9 +12,7 @@ const theme = {
 
   /** Show the theme on its switch, and have the figures drawn anew. */
   show() {
-    const button = document.getElementById("theme");
-    button.textContent = theme.isDark() ? "Light" : "Dark";
-    button.setAttribute("aria-label", `Switch to ${theme.isDark() ? "light" : "dark"} colors`);
+    document.getElementById("theme").setAttribute("aria-pressed", String(theme.isDark()));
     document.dispatchEvent(new Event("themechange"));
   },
 };
