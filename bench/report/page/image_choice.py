@@ -11,7 +11,10 @@ from bench.report.pictures.sheets import sheet_of
 from bench.report.pictures.strips import Strip, adversarial, original, perturbation, purified
 
 MOST_BYTES = 2_500_000
-"""Size in bytes at which the images of a page are cut, in the base64 of their addresses."""
+"""Size in bytes at which the images of a page are cut: their addresses, and what is said of each."""
+
+_BYTES_OF_AN_ENTRY = 250
+"""Size in bytes of what a page says of one image: its classes, its result and its attack."""
 
 KINDS = ("original", "adversarial", "perturbation", "purified")
 """Kinds of images of a cell, in the order in which they are shown."""
@@ -58,7 +61,7 @@ class ImageChoice:
 
         Args:
             cells: cells of a run, with or without images.
-            most_bytes: size in bytes that all addresses together do not exceed.
+            most_bytes: size in bytes that all of them together do not exceed.
         """
         kept = [cell for cell in cells if cell.images is not None]
         count = max(map(_count, kept), default=0)
@@ -80,6 +83,7 @@ class ImageChoice:
             strips = dict(zip(KINDS, _strips(cell, count), strict=True))
             addresses = {kind: _address(strip) for kind, strip in strips.items()}
             size += sum(len(new) for new in set(addresses.values()) - places.keys())
+            size += _BYTES_OF_AN_ENTRY * min(count, _count(cell))
             if size > most_bytes:
                 break
             for address in addresses.values():

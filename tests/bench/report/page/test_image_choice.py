@@ -82,7 +82,7 @@ def test_a_page_has_room_for_the_first_images_only(
     made: Any, share: float, cells: int, count: int
 ) -> None:
     kept = [cell(made, images(height=40, width=40), defense=f"d{i}") for i in range(4)]
-    size = sum(map(len, ImageChoice.of(kept).sheets))
+    size = sum(map(len, ImageChoice.of(kept).sheets)) + 4 * 6 * 250
     choice = ImageChoice.of(kept, int(share * size))
     assert sum(map(len, choice.sheets)) <= share * size
     assert len(choice.cells) == cells
