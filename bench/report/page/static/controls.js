@@ -3,7 +3,7 @@
 /** A labelled list of choices; the first one is chosen unless the address says otherwise. */
 function selectControl(scope, key, title, values, changed) {
   const options = values.map((value) => element("option", { value: String(value) }, String(value)));
-  const select = element("select", {}, ...options);
+  const select = element("select", { "aria-label": title }, ...options);
   const chosen = links.get(scope, key);
   if (values.map(String).includes(chosen)) select.value = chosen;
   select.addEventListener("change", () => {

@@ -78,11 +78,11 @@ class Pages:
         *,
         width: int = 1280,
         dark: bool = False,
-        figures: bool = False,
+        figures: bool = True,
     ) -> Any:
         """A file as a page, of some width in pixels, light or dark.
 
-        Figures are drawn on request only: their library takes a second to start.
+        Without figures a page is there at once: their library takes a second to start.
         """
         context = self._browser.new_context(
             viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light"

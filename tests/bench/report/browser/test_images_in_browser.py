@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 Open = Callable[..., Any]
 
@@ -27,7 +26,7 @@ def selected(page: Any) -> str:
 
 
 def test_filters_choose_tiles_and_stand_in_the_address(open_page: Open, page_file: Path) -> None:
-    page = open_page(page_file, fragment="#images")
+    page = open_page(page_file, fragment="#images", figures=False)
     form = page.locator("#images-filters")
     assert page.locator("#images-count").inner_text() == "160 of 160 images"
     assert form.get_by_label("dataset").count() == 0, "what all share is no choice"
@@ -52,7 +51,7 @@ def test_nothing_that_matches_is_said(open_page: Open, page_file: Path) -> None:
 
 
 def test_arrow_keys_walk_through_the_images(open_page: Open, page_file: Path) -> None:
-    page = open_page(page_file, fragment="#images")
+    page = open_page(page_file, fragment="#images", figures=False)
     names = page.eval_on_selector_all(
         "#images-grid .tile", "(all) => all.map((t) => t.dataset.name)"
     )
@@ -78,10 +77,10 @@ def test_arrow_keys_walk_through_the_images(open_page: Open, page_file: Path) ->
 
 
 def test_a_link_leads_to_an_image(open_page: Open, page_file: Path) -> None:
-    page = open_page(page_file)
+    page = open_page(page_file, figures=False)
     page.locator("#images-grid .tile").nth(25).click()
     state = page.url.partition("#")[2]
-    again = open_page(page_file, fragment=f"#{state}")
+    again = open_page(page_file, fragment=f"#{state}", figures=False)
     assert selected(again) == selected(page)
     assert again.locator("#images-detail h3").inner_text() == "Image 6: true class five"
     again.wait_for_function(
@@ -90,7 +89,7 @@ def test_a_link_leads_to_an_image(open_page: Open, page_file: Path) -> None:
 
 
 def test_an_image_leads_to_itself_elsewhere(open_page: Open, page_file: Path) -> None:
-    page = open_page(page_file, fragment=f"#images?images.defense={quote('none')}")
+    page = open_page(page_file, fragment="#images?images.defense=none", figures=False)
     rows = page.locator("#images-detail tbody tr")
     assert rows.count() == 7, "four attacks of this defense, and three other defenses"
     rows.get_by_role("button", name="convae:width=16").click()
@@ -100,7 +99,7 @@ def test_an_image_leads_to_itself_elsewhere(open_page: Open, page_file: Path) ->
 
 
 def test_the_pixels_are_those_of_the_run(open_page: Open, page_file: Path, made: Any) -> None:
-    page = open_page(page_file, fragment="#images")
+    page = open_page(page_file, fragment="#images", figures=False)
     for index in range(4):
         page.locator("#images-detail canvas[data-drawn]").nth(index).wait_for()
     shown = page.eval_on_selector_all("#images-detail canvas", RED)
