@@ -16,6 +16,7 @@ from rich.text import Text
 
 from bench.progress import say
 from bench.report.escapes import terminal_text
+from bench.report.naming import RunNames
 from bench.report.writers import MOST_ROWS, NamedTable, cut_note
 
 _CONSTANT_COLUMNS = {
@@ -68,9 +69,15 @@ def table_console() -> Console:
     return console if is_given else Console(width=_IN_A_FILE)
 
 
-def print_named_table(console: Console, table: NamedTable) -> None:
-    """Print a table and its notes."""
-    frame = table.frame if table.brief is None else table.brief
+def print_named_table(console: Console, table: NamedTable, names: RunNames | None = None) -> None:
+    """Print a table and its notes.
+
+    Args:
+        console: console to print on.
+        table: table to print.
+        names: names in place of specs, for a table without a form of its own for the terminal.
+    """
+    frame = table.brief if table.brief is not None else (names or RunNames()).shown(table.frame)
     notes = table.notes if table.brief_notes is None else table.brief_notes
 
     left_out = print_table(console, table.title, frame, table.spare)

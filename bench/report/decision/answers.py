@@ -18,6 +18,9 @@ from bench.text import one_line
 NEGLIGIBLE = 5.0
 """Gain in percentage points below which a defense counts as no gain, once that is certain."""
 
+DOMINATED = "; others dominate it"
+"""End of the answer about a defense that another one than `none` dominates."""
+
 _IN_CASCADES = ("linf", "l2")
 """Norms of the threat model `adaptive`."""
 
@@ -163,10 +166,11 @@ _QUESTIONS: tuple[Callable[[Judged, RecordedRun], Iterator[Answer]], ...] = (
 
 def _decision(judged: Judged) -> str:
     """The decision in a sentence."""
-    dominating = [name for name in str(judged.row["dominated_by"]).split(", ") if name]
+    dominating = {name for name in str(judged.row["dominated_by"]).split(", ") if name}
     gain = "more" if judged.better else "less" if judged.worse else "no more"
+    is_small = judged.better and judged.highest_gain < NEGLIGIBLE
+    small = f", by less than {NEGLIGIBLE:g} points" if is_small else ""
     slower = ", and slower" if REFERENCE in dominating else ""
-    others = ", ".join(name for name in dominating if name != REFERENCE)
-    dominated = f"; dominated by {others}" if others else ""
+    dominated = DOMINATED if dominating - {REFERENCE} else ""
 
-    return f"{gain} robust than no defense{slower}{dominated}"
+    return f"{gain} robust than no defense{small}{slower}{dominated}"
