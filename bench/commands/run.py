@@ -107,7 +107,7 @@ def _measure_latency(prepared: PreparedRun, tables: PrintedTables) -> int:
     Returns:
         number of timings that failed.
     """
-    tables.show(write_tables(prepared.folder))
+    tables.show(write_tables(prepared.folder), timed=False)
     return prepared.runner.measure_latency(prepared.environment)
 
 
