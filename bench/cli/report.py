@@ -12,11 +12,15 @@ def command(
     strict: options.Strict = False,
     against: subjects.Against = None,
     html: options.Page = True,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
 ) -> None:
     """Make the tables and plots of a run again from its raw results.
 
     No network is run again.
     """
+    from bench.commands.display import Display
     from bench.commands.report import report
 
-    raise typer.Exit(report(run, strict, against, html=html))
+    raise typer.Exit(report(run, strict, against, Display(quiet, verbose, json), html=html))

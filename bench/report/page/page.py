@@ -6,6 +6,7 @@ import base64
 import gzip
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -20,14 +21,16 @@ FILE = "report.html"
 """Name of the page in the folder of its run."""
 
 
-def write_page(run: RunFolder, report: Report) -> None:
-    """Write the page of a run into its folder.
+def write_page(run: RunFolder, report: Report) -> Path:
+    """Write the page of a run into its folder; returns its path.
 
     Raises:
         RequestError: the configuration of the run is damaged.
         StorageError: the file could not be written.
     """
     Tree(run.path).write_text(FILE, text=page_of(PageSource.of(run, report)))
+
+    return run.path / FILE
 
 
 def page_of(source: PageSource) -> str:
