@@ -80,11 +80,17 @@ def write_tables(run: RunFolder) -> Report:
     return report
 
 
-def print_tables(console: Console, report: Report) -> None:
-    """Print the tables for people."""
+def print_tables(console: Console, report: Report, *, every: bool = False) -> None:
+    """Print the tables for people.
+
+    Args:
+        console: console to print on.
+        report: report of the run.
+        every: whether those are printed too that are in files alone by default.
+    """
     for table in tables(report):
-        if table.printed:
-            print_named_table(console, table)
+        if table.printed or every:
+            print_named_table(console, table, report.names)
 
 
 def _frames(report: Report) -> Iterator[tuple[str, pd.DataFrame]]:

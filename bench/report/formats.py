@@ -17,6 +17,10 @@ MARKS = "?: suspect, !: invalid, reasons in accuracy.md"
 """Note under a table that shows marks."""
 
 
+HALF_WIDTH = "±: half of the 95 % interval"
+"""Note under a table whose numbers show half of their interval."""
+
+
 def three_digits(value: float) -> str:
     """A number with three significant digits, `inf` for infinity, empty for NaN."""
     if pd.isna(value) or value == float("inf"):

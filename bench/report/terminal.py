@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from bench.progress import say
 from bench.report.escapes import terminal_text
+from bench.report.naming import RunNames
 from bench.report.writers import MOST_ROWS, NamedTable, cut_note
 
 _CONSTANT_COLUMNS = {
@@ -40,6 +42,10 @@ _MOST_LINES = 3
 
 _WHOLE = 14
 """Number of characters up to which a value is not broken, although it has a space."""
+
+_NO_BREAK = "\u00a0"
+_BEFORE_HALF_WIDTH = re.compile(" (?=±)")
+"""Space between a number and half of its interval, at which no line breaks."""
 
 _BETWEEN = 3
 """Number of characters between two columns, the frame included."""
@@ -68,9 +74,15 @@ def table_console() -> Console:
     return console if is_given else Console(width=_IN_A_FILE)
 
 
-def print_named_table(console: Console, table: NamedTable) -> None:
-    """Print a table and its notes."""
-    frame = table.frame if table.brief is None else table.brief
+def print_named_table(console: Console, table: NamedTable, names: RunNames | None = None) -> None:
+    """Print a table and its notes.
+
+    Args:
+        console: console to print on.
+        table: table to print.
+        names: names in place of specs, for a table without a form of its own for the terminal.
+    """
+    frame = table.brief if table.brief is not None else (names or RunNames()).shown(table.frame)
     notes = table.notes if table.brief_notes is None else table.brief_notes
 
     left_out = print_table(console, table.title, frame, table.spare)
@@ -117,7 +129,7 @@ def say_wrapped(console: Console, text: str, indent: str = "") -> None:
         indent: start of every line.
     """
     lines = textwrap.wrap(
-        text,
+        _BEFORE_HALF_WIDTH.sub(_NO_BREAK, text),
         max(console.width, 20),
         initial_indent=indent,
         subsequent_indent=f"{indent}  ",
@@ -125,7 +137,7 @@ def say_wrapped(console: Console, text: str, indent: str = "") -> None:
         break_on_hyphens=False,
     )
     for line in lines:
-        say(console, line)
+        say(console, line.replace(_NO_BREAK, " "))
 
 
 def _drawn(fitted: _Fitted) -> Table:

@@ -18,6 +18,9 @@ from bench.text import one_line
 NEGLIGIBLE = 5.0
 """Gain in percentage points below which a defense counts as no gain, once that is certain."""
 
+DOMINATED = "; others dominate it"
+"""End of the answer about a defense that another one than `none` dominates."""
+
 _IN_CASCADES = ("linf", "l2")
 """Norms of the threat model `adaptive`."""
 
@@ -29,10 +32,12 @@ class Answer:
     Attributes:
         text: one short sentence.
         command: the command that would make a decision of it; empty where it is one, or none would.
+        decided: whether it is a decision.
     """
 
     text: str
     command: str = ""
+    decided: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,12 +79,13 @@ def answer(judged: Judged, run: RecordedRun) -> Answer:
     """The answer about a defense: the first open question, else the decision."""
     open_questions = (found for question in _QUESTIONS for found in question(judged, run))
 
-    return next(open_questions, Answer(_decision(judged)))
+    return next(open_questions, Answer(_decision(judged), decided=True))
 
 
 def _reference(judged: Judged, run: RecordedRun) -> Iterator[Answer]:
     if judged.row["defense"] == REFERENCE:
-        yield Answer("the classifier without a defense, which the others are compared with")
+        text = "the classifier without a defense, which the others are compared with"
+        yield Answer(text, decided=True)
     elif not judged.has_reference:
         command = run.again(defenses=(REFERENCE, *run.config.defenses)) if run.config else ""
         yield Answer("there is no undefended classifier to compare with", command)
@@ -163,10 +169,11 @@ _QUESTIONS: tuple[Callable[[Judged, RecordedRun], Iterator[Answer]], ...] = (
 
 def _decision(judged: Judged) -> str:
     """The decision in a sentence."""
-    dominating = [name for name in str(judged.row["dominated_by"]).split(", ") if name]
+    dominating = {name for name in str(judged.row["dominated_by"]).split(", ") if name}
     gain = "more" if judged.better else "less" if judged.worse else "no more"
+    is_small = judged.better and judged.highest_gain < NEGLIGIBLE
+    small = f", by less than {NEGLIGIBLE:g} points" if is_small else ""
     slower = ", and slower" if REFERENCE in dominating else ""
-    others = ", ".join(name for name in dominating if name != REFERENCE)
-    dominated = f"; dominated by {others}" if others else ""
+    dominated = DOMINATED if dominating - {REFERENCE} else ""
 
-    return f"{gain} robust than no defense{slower}{dominated}"
+    return f"{gain} robust than no defense{small}{slower}{dominated}"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
 import pandas as pd
 
-from bench.report.columns import seed_column, with_interval
+from bench.report.columns import by_rank, seed_column, with_interval
 from bench.report.decision.gains import CLEAN_LOST, GRAYBOX_GAIN, REFERENCE, WORST_CASE_GAIN
-from bench.report.formats import formatted, half_width, three_digits
+from bench.report.formats import HALF_WIDTH, formatted, half_width, three_digits
 from bench.report.naming import RunNames
 from bench.report.report import Report
 from bench.report.writers import NamedTable
@@ -18,7 +17,6 @@ _GAINS = (
     "gains and losses: percentage points against no defense, on the same images under the same "
     "budget, with 95 % intervals of the paired difference"
 )
-_HALF = "±: half of the 95 % interval"
 _TIMES = (
     "added ms, times none: median call of the whole pipeline at the smallest batch, against the "
     "bare classifier; dominated by: defenses at least as robust in the worst case and as fast, and "
@@ -49,19 +47,11 @@ def decision_tables(report: Report) -> Iterator[NamedTable]:
         "Decision: robustness gained and latency added",
         decision_table(frame),
         "\n".join((_GAINS, _TIMES, *_doubts(frame))),
+        timed=True,
         brief=brief_table(frame, report.names),
-        brief_notes="\n".join((f"{_GAINS}; {_HALF}", _TIMES, *_doubts(frame))),
+        brief_notes="\n".join((f"{_GAINS}; {HALF_WIDTH}", _TIMES, *_doubts(frame))),
         spare=SPARE,
     )
-
-
-def by_rank(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each budget by rank; budgets keep their order, and equal ranks theirs."""
-    budgets = frame.groupby(["dataset", "classifier", "norm", "eps", "seed"], sort=False).ngroup()
-    ranks = frame["rank"].str.rstrip("=").astype(int)
-    order = np.lexsort((ranks, budgets))
-
-    return frame.iloc[order].reset_index(drop=True)
 
 
 def decision_table(frame: pd.DataFrame) -> pd.DataFrame:

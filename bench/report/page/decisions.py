@@ -12,12 +12,11 @@ import pandas as pd
 from bench.report.decision.gains import CLEAN_LOST, GRAYBOX_GAIN, WORST_CASE_GAIN
 from bench.report.decision.tables import decision_tables
 from bench.report.formats import half_width, three_digits
+from bench.report.page.budgets import BUDGET, decisive
 from bench.report.page.rendering import rendered
 from bench.report.page.section import Section
 from bench.report.page.source import PageSource
 from bench.report.page.tables import table_html
-
-_BUDGET = ["dataset", "classifier", "norm", "eps", "seed"]
 
 _POINTS = {WORST_CASE_GAIN: "{:+.1f}", GRAYBOX_GAIN: "{:+.1f}", CLEAN_LOST: "{:.1f}"}
 """Columns of gains and losses, with the format of their points."""
@@ -75,16 +74,17 @@ def decision_sections(source: PageSource) -> Iterator[Section]:
     if decisions.empty:
         return
 
-    varied = [name for name in _BUDGET if decisions[name].nunique() > 1 or name in ("norm", "eps")]
+    varied = [name for name in BUDGET if decisions[name].nunique() > 1 or name in ("norm", "eps")]
     numbers = count()
     budgets = [
         _budget(source, rows, varied, numbers)
-        for _, rows in decisions.groupby(_BUDGET, sort=False, dropna=False)
+        for _, rows in decisions.groupby(BUDGET, sort=False, dropna=False)
     ]
 
     tables = [table_html(source, table) for table in decision_tables(source.report)]
     html = rendered("decisions.html", budgets=budgets, tables=tables)
-    yield Section("decision", "Decision", html)
+    labels = decisions[BUDGET].assign(decisive=decisive(decisions)).drop_duplicates(BUDGET)
+    yield Section("decision", "Decision", html, {"budgets": labels.to_dict("records")})
 
 
 def _budget(

@@ -13,6 +13,7 @@ import pandas as pd
 from bench.report.columns import with_interval
 from bench.report.latency.engines import ALIKE
 from bench.report.latency.frame import at_smallest_batch, engine_title
+from bench.report.page.budgets import BUDGET, decisive
 from bench.report.page.marks import reasons_by_cell
 from bench.report.page.rendering import rendered
 from bench.report.page.section import Section
@@ -27,7 +28,6 @@ UNDEFENDED = "none"
 """Defense of the bare classifier."""
 
 _PIPELINE = ["dataset", "classifier", "defense"]
-_BUDGET = ["dataset", "classifier", "norm", "eps", "seed"]
 
 
 def latency_figures(source: PageSource) -> Iterator[Section]:
@@ -78,16 +78,18 @@ def epsilon_figures(source: PageSource) -> Iterator[Section]:
 def _points(report: Report) -> Iterator[dict[str, Any]]:
     """A point for each defense, budget, engine and device, timed at the smallest batch."""
     timed = at_smallest_batch(report.latency, "pipeline")
-    dominated = report.decisions[[*_BUDGET, "defense", "dominated_by"]]
-    rows = report.worst_case.merge(dominated, on=[*_BUDGET, "defense"]).merge(timed, on=_PIPELINE)
+    decisions = report.decisions.assign(decisive=decisive(report.decisions))
+    decided = decisions[[*BUDGET, "defense", "dominated_by", "decisive"]]
+    rows = report.worst_case.merge(decided, on=[*BUDGET, "defense"]).merge(timed, on=_PIPELINE)
 
     for row in rows.to_dict("records"):
         yield {
-            **{name: row[name] for name in (*_BUDGET, "defense", "device", "batch_size", "n")},
+            **{name: row[name] for name in (*BUDGET, "defense", "device", "batch_size", "n")},
             "engine": engine_title(row["engine"], row["precision"]),
             "latency": [row["p50_ms"], row["p25_ms"], row["p75_ms"]],
             "accuracy": [row[name] for name in with_interval("worst_case_accuracy")],
             "graybox": row["graybox_accuracy"],
+            "decisive": row["decisive"],
             "mark": row["mark"],
             "note": row["note"],
             "dominated": [name for name in row["dominated_by"].split(", ") if name],
@@ -99,7 +101,7 @@ def _worst_cases(report: Report) -> Iterator[dict[str, Any]]:
     """Rows of the worst case over all attacks."""
     for row in report.worst_case.to_dict("records"):
         yield {
-            **{name: row[name] for name in (*_BUDGET, "defense", "n")},
+            **{name: row[name] for name in (*BUDGET, "defense", "n")},
             "attack": WORST_CASE,
             "threat": "all",
             "clean": [row[name] for name in with_interval("clean_accuracy")],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -23,8 +24,8 @@ FILE = "report.html"
 """Name of the page in the folder of its run."""
 
 
-def write_page(run: RunFolder, report: Report, reference: Reference | None = None) -> None:
-    """Write the page of a run into its folder.
+def write_page(run: RunFolder, report: Report, reference: Reference | None = None) -> Path:
+    """Write the page of a run into its folder; returns its path.
 
     Args:
         run: the run.
@@ -36,6 +37,8 @@ def write_page(run: RunFolder, report: Report, reference: Reference | None = Non
         StorageError: the file could not be written.
     """
     Tree(run.path).write_text(FILE, text=page_of(PageSource.of(run, report, reference)))
+
+    return run.path / FILE
 
 
 def page_of(source: PageSource) -> str:

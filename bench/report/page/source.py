@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from bench.records.environments import facts_of
 from bench.records.folder import RunFolder
 from bench.report.comparison import Comparison
 from bench.report.decision.next_command import RecordedRun
@@ -89,7 +90,11 @@ class PageSource:
         images = f"{self.configuration['n']:,} test images" if "n" in self.configuration else ""
         axes = (self._axis(label, title) for label, title in _AXES.items())
 
-        return " · ".join(filter(None, (*axes, images, *self.report.machines)))
+        machines = self.report.machines or dict.fromkeys(
+            facts_of(content).machine for content in self.environments.values()
+        )
+
+        return " · ".join(filter(None, (*axes, images, *machines)))
 
     def _axis(self, label: str, title: str) -> str:
         """The name of an axis' only value, or the number of its values; empty for none."""

@@ -13,19 +13,18 @@ function selectControl(scope, key, title, values, changed) {
   return { label: element("label", {}, `${title} `, select), select };
 }
 
-/** A labelled slider over some values in order; the last one is chosen unless the address says so. */
-function sliderControl(scope, key, title, values, changed) {
-  const last = values.length - 1;
-  const slider = element("input", { type: "range", min: "0", max: String(last), step: "1" });
+/** A labelled slider over some values in order; it starts at one of them unless the address says so. */
+function sliderControl(scope, key, title, values, first, changed) {
+  const slider = element("input", { type: "range", min: "0", max: String(values.length - 1), step: "1" });
   const output = element("output", {});
   const noted = values.map(String).indexOf(links.get(scope, key));
-  slider.value = String(noted < 0 ? last : noted);
+  slider.value = String(noted < 0 ? first : noted);
   const show = () => {
     output.textContent = String(values[slider.value]);
     slider.setAttribute("aria-valuetext", `${title} ${values[slider.value]}`);
   };
   slider.addEventListener("input", () => {
-    links.set(scope, key, Number(slider.value) === last ? "" : String(values[slider.value]));
+    links.set(scope, key, Number(slider.value) === first ? "" : String(values[slider.value]));
     show();
     changed();
   });

@@ -34,7 +34,7 @@ function layoutOf(colors, changes) {
     font: { family: "system-ui, sans-serif", size: 13, color: colors.ink },
     margin: { l: 56, r: 16, t: 12, b: 48 },
     hovermode: "closest",
-    hoverlabel: { align: "left" },
+    hoverlabel: { align: "left", bgcolor: colors.card, bordercolor: colors.line, font: { color: colors.ink } },
     showlegend: false,
     ...changes,
     xaxis: { ...axis, ...changes.xaxis },
@@ -42,10 +42,11 @@ function layoutOf(colors, changes) {
   };
 }
 
-const PRINTED = { paper: "#ffffff", ink: "#1d1e20", line: "#dddddd" };
+const PRINTED = { paper: "#ffffff", card: "#ffffff", ink: "#1d1e20", line: "#dddddd" };
 
 function pageColors() {
-  return { paper: "rgba(0,0,0,0)", ink: theme.color("--ink"), line: theme.color("--line"), isDark: theme.isDark() };
+  const [ink, line, card] = ["--ink", "--line", "--card"].map(theme.color);
+  return { paper: "rgba(0,0,0,0)", ink, line, card, isDark: theme.isDark() };
 }
 
 /**

@@ -5,38 +5,26 @@ addEventListener("DOMContentLoaded", () => {
   const figure = new PageFigure("tradeoff", looks, draw);
   const change = () => figure.show();
 
-  const choices = ["dataset", "classifier", "norm", "seed", "device"]
-    .filter((key) => distinct(points, key).length > 1)
-    .map((key) => [key, selectControl("tradeoff", key, key, distinct(points, key), change)]);
-  const budgets = distinct(points, "eps").sort((a, b) => a - b);
-  const slider = budgets.length > 1 ? sliderControl("tradeoff", "eps", "epsilon", budgets, change) : null;
+  const keys = [...BudgetChoice.keys, "device"];
+  const choice = new BudgetChoice("tradeoff", figure.tools, points, change, keys);
   const rings = toggleControl(links.get("tradeoff", "rings") !== "no", ["gray-box rings"], (on) => {
     links.set("tradeoff", "rings", on ? "" : "no");
     change();
   });
 
-  for (const [, { label }] of choices) figure.tools.append(label);
-  if (slider) figure.tools.append(slider.label);
   figure.tools.append(rings);
   figure.addChips(distinct(points, "defense"));
   figure.start();
 
-  function chosen() {
-    const eps = slider ? budgets[slider.slider.value] : budgets[0];
-    return points.filter(
-      (row) => row.eps === eps && choices.every(([key, { select }]) => String(row[key]) === select.value),
-    );
-  }
-
   function draw(colors, isShown) {
-    const rows = chosen().filter((row) => isShown(row.defense));
+    const rows = points.filter((row) => choice.matches(row) && isShown(row.defense));
     const traces = rows.flatMap((row) => [pointTrace(row, colors), ...graybox(row, colors)]);
     const [first] = rows;
     const title = first ? `ms a call, batch ${first.batch_size}` : "ms a call";
     return {
       traces: [frontTrace(rows, colors), ...traces],
       changes: {
-        xaxis: { type: "log", title: { text: title }, dtick: "D1", exponentformat: "none" },
+        xaxis: { type: "log", title: { text: title }, exponentformat: "none" },
         yaxis: { range: [-0.03, 1.03], tickformat: ".0%", title: { text: "accuracy in the worst case" } },
       },
     };

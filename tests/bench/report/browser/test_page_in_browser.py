@@ -63,7 +63,7 @@ def becomes(condition: Callable[[], bool]) -> None:
 def test_a_table_sorts_by_number_and_back(
     press: str, file: Path, open_page: Callable[..., Any]
 ) -> None:
-    page = open_page(file)
+    page = open_page(file, figures=False)
     before = column(page, "worst_case", "worst-case accuracy")
     assert before != sorted(before, key=number)
     button = page.locator("#worst_case th", has_text="worst-case accuracy").get_by_role("button")
@@ -84,7 +84,7 @@ def test_a_table_sorts_by_number_and_back(
 def test_rows_filter_by_text_and_by_value_and_a_link_keeps_it(
     file: Path, open_page: Callable[..., Any]
 ) -> None:
-    page = open_page(file)
+    page = open_page(file, figures=False)
     rows = len(column(page, "worst_case", "defense"))
     tools = page.locator("#worst_case .tools")
     tools.get_by_role("combobox", name="eps").select_option("0.3")
@@ -94,7 +94,7 @@ def test_rows_filter_by_text_and_by_value_and_a_link_keeps_it(
     assert tools.locator(".count").inner_text() == f"1 of {rows} rows"
     page.locator("#worst_case th", has_text="rank").get_by_role("button").click()
     fragment = page.evaluate("location.hash")
-    again = open_page(file, fragment=fragment)
+    again = open_page(file, fragment=fragment, figures=False)
     assert column(again, "worst_case", "defense") == ["puvae"]
     heading = again.locator("#worst_case th", has_text="rank")
     assert heading.get_attribute("aria-sort") == "ascending"
@@ -103,12 +103,12 @@ def test_rows_filter_by_text_and_by_value_and_a_link_keeps_it(
 def test_columns_hide_and_a_link_keeps_them_hidden(
     file: Path, open_page: Callable[..., Any]
 ) -> None:
-    page = open_page(file)
+    page = open_page(file, figures=False)
     assert page.locator("#worst_case th", has_text="dataset").is_hidden()  # the same in all rows
     page.locator("#worst_case summary").click()
     page.locator("#worst_case .menu").get_by_label("dataset").check()
     page.locator("#worst_case .menu").get_by_label("strongest").uncheck()
-    again = open_page(file, fragment=page.evaluate("location.hash"))
+    again = open_page(file, fragment=page.evaluate("location.hash"), figures=False)
     for each in (page, again):
         assert each.locator("#worst_case th", has_text="dataset").is_visible()
         assert each.locator("#worst_case th", has_text="strongest").is_hidden()
@@ -117,7 +117,7 @@ def test_columns_hide_and_a_link_keeps_them_hidden(
 
 @pytest.mark.parametrize("reach", ["hover", "focus"])
 def test_a_mark_tells_its_reasons(reach: str, file: Path, open_page: Callable[..., Any]) -> None:
-    page = open_page(file)
+    page = open_page(file, figures=False)
     mark = page.locator("#worst_case td .doubt").first
     getattr(mark, reach)()
     tip = page.locator("#tip")
@@ -131,17 +131,17 @@ def test_a_mark_tells_its_reasons(reach: str, file: Path, open_page: Callable[..
 def test_the_slider_shows_the_cards_of_one_budget(
     file: Path, open_page: Callable[..., Any]
 ) -> None:
-    page = open_page(file)
+    page = open_page(file, figures=False)
     slider = page.locator("#decision-tools input")
     assert "linf eps 0.3" in page.locator(".budget:visible .headline").inner_text()
     slider.press("ArrowLeft")
     assert "linf eps 0.21" in page.locator(".budget:visible .headline").inner_text()
-    again = open_page(file, fragment=page.evaluate("location.hash"))
+    again = open_page(file, fragment=page.evaluate("location.hash"), figures=False)
     assert "linf eps 0.21" in again.locator(".budget:visible .headline").inner_text()
 
 
 def test_the_next_command_is_copied_whole(file: Path, open_page: Callable[..., Any]) -> None:
-    page = open_page(file)
+    page = open_page(file, figures=False)
     page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
     card = page.locator(".card:visible").first
     card.get_by_role("button", name="Copy").click()
@@ -227,7 +227,7 @@ def test_a_narrow_page_scrolls_in_its_tables_alone(
 def test_the_page_is_read_with_the_keyboard_alone(
     file: Path, open_page: Callable[..., Any]
 ) -> None:
-    page = open_page(file)
+    page = open_page(file, figures=False)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
@@ -242,7 +242,7 @@ def test_the_page_is_read_with_the_keyboard_alone(
 
 
 def test_a_link_in_the_contents_keeps_the_state(file: Path, open_page: Callable[..., Any]) -> None:
-    page = open_page(file, fragment="#decision?worst_case.q=puvae")
+    page = open_page(file, fragment="#decision?worst_case.q=puvae", figures=False)
     page.locator("nav a", has_text="Worst case").click()
     assert page.evaluate("location.hash") == "#worst?worst_case.q=puvae"
     assert page.evaluate("document.activeElement.id") == "worst"

@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from bench.records.folder import RunFolder
 from bench.report import Report
+from bench.report.page.budgets import decisive
 
 LONG = "d:std=0.25:steps=[pgd:steps=10]"
 
@@ -38,14 +40,10 @@ def test_budgets_have_headlines_that_agree_with_their_cards(
     run_of: Callable[..., RunFolder], page_in: Callable[..., Any]
 ) -> None:
     page = page_in(run_of())
-    budgets = page.all("div", class_="budget")
-    assert [budget.attributes["data-budget"] for budget in budgets] == [
-        "linf eps 0.1",
-        "linf eps 0.3",
-    ]
-    headlines = [headline.text for headline in page.all("p", class_="headline")]
-    assert len(headlines) == 2
-    assert all("defenses are more robust" in text or "no defense" in text for text in headlines)
+    assert [budget["eps"] for budget in page.data("decision")["budgets"]] == [0.1, 0.3]
+    groups = page.all("div", class_="budget")
+    for eps, group in zip((0.1, 0.3), groups, strict=True):
+        assert f"At linf eps {eps}, no defense is shown to be more robust than none." in group.text
 
 
 def test_without_an_informed_attack_there_is_no_answer_yet(
@@ -145,3 +143,22 @@ def test_the_run_says_how_it_was_made(
     (section,) = page.all("section", id="run")
     assert "some machine, PyTorch 2.9.0" in section.text
     assert '"preset": "mnist"' in section.text
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "eps"),
+    [((0.9, 0.04, 0.0), 0.2), ((0.9, 0.5, 0.2), 0.3), ((0.0, 0.0, 0.0), 0.1), ((), 0.3)],
+)
+def test_the_first_budget_is_the_smallest_that_breaks_the_classifier(
+    accuracies: tuple[float, ...], eps: float
+) -> None:
+    controls = [{"control": True, "worst_case_accuracy": value} for value in accuracies]
+    others = 3 * [{"control": False, "worst_case_accuracy": 0.0}]
+    labels = {"dataset": "d", "classifier": "c", "norm": "linf", "seed": 0}
+    rows = [
+        {**labels, **row, "eps": budget}
+        for kind in (controls, others)
+        for row, budget in zip(kind, (0.1, 0.2, 0.3), strict=False)
+    ]
+    frame = pd.DataFrame(rows)
+    assert set(frame["eps"][decisive(frame)]) == {eps}
