@@ -91,7 +91,7 @@ class Pages:
         if not figures:
             context.add_init_script(NO_FIGURES)
         page = context.new_page()
-        page.set_default_timeout(5_000)
+        page.set_default_timeout(20_000)  # on a machine that does much else
         self._listen(page, file.resolve().as_uri())
         page.goto(f"{file.resolve().as_uri()}{fragment}")
 

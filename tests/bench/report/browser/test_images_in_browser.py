@@ -43,9 +43,8 @@ def test_filters_choose_tiles_and_stand_in_the_address(open_page: Open, page_fil
 
 
 def test_nothing_that_matches_is_said(open_page: Open, page_file: Path) -> None:
-    page = open_page(
-        page_file, fragment="#images?images.true+class=one&images.predicted+class=zero"
-    )
+    state = "images.true+class=one&images.predicted+class=zero"
+    page = open_page(page_file, fragment=f"#images?{state}", figures=False)
     assert page.locator("#images-count").inner_text() == "0 of 160 images"
     assert "No image matches" in page.locator("#images-detail").inner_text()
 
