@@ -53,8 +53,9 @@ def chromium() -> Iterator[Any]:
         _missing("no playwright, which is in the extra 'test'")
 
     with sync_playwright() as playwright:
-        # Chromium has no sandbox for root, which a container's only user is.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        # A container's only user is root, for whom there is no sandbox, and its /dev/shm is small.
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
         browser.close()
 
