@@ -30,9 +30,12 @@ TIMES_NONE = "times none"
 MILLISECONDS = "ms"
 """Basis of a comparison by time alone, on the same machine."""
 
+MATTERS = 0.1
+"""Smallest change of a time that counts, in units of the bare classifier's time."""
+
 COLUMNS = (
     *(*LATENCY_LABELS, "ms_a", "ms_b", "times_none_a", "times_none_b"),
-    *("basis", "slowdown", "slowdown_low", "slowdown_high"),
+    *("basis", "slowdown", "slowdown_low", "slowdown_high", "matters"),
     *("status_a", "status_b", "reason_b", "note", "mark"),
 )
 
@@ -99,7 +102,8 @@ def timings_frame(a: ComparedRun, b: ComparedRun) -> pd.DataFrame:
 
     `slowdown` is how many times as long the call takes in B, by `basis`: `times none`, or `ms`
     where the bare classifier was not timed beside it but the machine is the same. It is missing
-    where neither can be said, and `note` has the reason. `mark` is `slower` or `faster` where the
+    where neither can be said, and `note` has the reason. `matters` is whether the time changed by
+    more than a tenth of the bare classifier's. `mark` is `slower` or `faster` where it did, and the
     quartiles leave no doubt of that.
 
     Args:
@@ -136,7 +140,7 @@ def _sides(run: ComparedRun) -> Iterator[tuple[Call, _Side]]:
                     reason=row["reason"],
                     ms=_milliseconds(row),
                     none=_milliseconds(none),
-                    machine=f"{machine}, {row['threads']} threads" if machine else "",
+                    machine=f"{machine}, {row['threads']:g} threads" if machine else "",
                     impossible=call in impossible,
                 ),
             )
@@ -155,8 +159,9 @@ def _milliseconds(row: Mapping[Any, Any]) -> Spread | None:
 def _row(labels: Mapping[str, Any], a: _Side, b: _Side) -> dict[str, Any]:
     basis = _basis(a, b)
     slowdown = _slowdown(a, b, basis)
-    row = {**labels, "basis": basis, "reason_b": b.reason, "mark": _mark(a, b, slowdown)}
+    row = {**labels, "basis": basis, "matters": _matters(a, b), "reason_b": b.reason}
     row["note"] = "; ".join(_notes(a, b, basis))
+    row["mark"] = _mark(a, b, slowdown if row["matters"] else None)
 
     for end, side in (("a", a), ("b", b)):
         row[f"status_{end}"] = side.status
@@ -198,13 +203,29 @@ def _notes(a: _Side, b: _Side, basis: str) -> Iterator[str]:
             yield f"impossible in {name}: slower than the pipeline that contains it"
 
 
-def _mark(a: _Side, b: _Side, slowdown: Spread | None) -> str:
+def _matters(a: _Side, b: _Side) -> bool:
+    """Whether a time changed by more than hardly counts; also where that is unknown."""
+    if a.times_none is None or b.times_none is None:
+        return True
+
+    return abs(b.times_none.value - a.times_none.value) > MATTERS
+
+
+def _mark(a: _Side, b: _Side, change: Spread | None) -> str:
+    """What a reader should see first.
+
+    Args:
+        a: the call in the reference.
+        b: the call in the other run.
+        change: a slowdown that matters; None for any other.
+    """
     if b.ms is None:
         return f"{b.status or 'not'} in B"
     if a.ms is None:
         return f"{a.status} in A"
-    if slowdown is None:
+    if not _basis(a, b):
         return "not comparable"
-    if slowdown.low > 1:
-        return "slower"
-    return "faster" if slowdown.high < 1 else ""
+    if change is None:
+        return ""
+
+    return "slower" if change.low > 1 else "faster" if change.high < 1 else ""
