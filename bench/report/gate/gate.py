@@ -19,7 +19,7 @@ _PLURALS: dict[Kind, str] = {
     "timing": "timings",
 }
 
-_MOST_NAMED = 3
+_MOST_NAMED = 1
 """Number of failures that the closing line names."""
 
 
