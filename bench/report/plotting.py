@@ -18,8 +18,6 @@ from bench.report.escapes import figure_text
 from bench.report.formats import marked
 from bench.report.judged_lines import draw_judged_line
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#F0E442")
-MARKERS = "osD^vP*X"
 PANELS = 4
 """Largest number of panels in a row of a figure."""
 
@@ -28,17 +26,6 @@ _INSIDE = 5
 
 _DARK = 0.6
 """Share of the color map below which numbers on it are white."""
-
-
-def style(index: int) -> dict[str, Any]:
-    """Color, marker and line of the line with this number; the first sixteen are distinct."""
-    again = index // len(COLORS) % 2
-
-    return {
-        "color": COLORS[index % len(COLORS)],
-        "marker": MARKERS[(index + again) % len(MARKERS)],
-        "linestyle": ("-", "-.")[again],
-    }
 
 
 def line_over_eps(

@@ -10,13 +10,13 @@ from matplotlib.lines import Line2D
 
 from bench.report.columns import NO_NORM
 from bench.report.judged_lines import verdict_key
+from bench.report.looks import style
 from bench.report.plotting import (
     PANELS,
     eps_label,
     legend,
     line_over_eps,
     longest_line,
-    style,
     trim,
     undefended_rows,
 )

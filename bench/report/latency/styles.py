@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from bench.report.latency.frame import engine_title, engine_titles
-from bench.report.plotting import COLORS, MARKERS, style
+from bench.report.looks import COLORS, MARKERS, style
 
 _ENGINE_MARKERS = MARKERS + "h<>p"
 _ENGINE_LINES = ("-", "--", ":", "-.")

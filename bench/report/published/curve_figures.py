@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.judged_lines import verdict_key
-from bench.report.plotting import PANELS, line_over_eps, style, trim, undefended_rows
+from bench.report.looks import style
+from bench.report.plotting import PANELS, line_over_eps, trim, undefended_rows
 from bench.report.published.comparison import PublishedComparison
 from bench.report.published.curves import SCALES, undefended_curves
 from bench.report.published.publication import PublishedFigure

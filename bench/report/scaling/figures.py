@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from bench.report.columns import over_seeds, with_interval, worst_level
 from bench.report.formats import three_digits
 from bench.report.judged_lines import draw_judged_line, verdict_key
-from bench.report.plotting import COLORS, label_cells
+from bench.report.looks import COLORS
+from bench.report.plotting import label_cells
 from bench.report.report import Report
 from bench.report.scaling.frame import varied_columns
 from bench.report.writers import NamedFigure

@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from bench.report.columns import over_seeds
-from bench.report.plotting import COLORS, PANELS, distances_to_ends, trim
+from bench.report.looks import COLORS
+from bench.report.plotting import PANELS, distances_to_ends, trim
 from bench.report.report import Report
 from bench.report.worst_case.basis import DOUBTS
 from bench.report.writers import NamedFigure
