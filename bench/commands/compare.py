@@ -61,10 +61,10 @@ def check_limit(option: str, value: float | None, unit: str) -> None:
     """Check the value of an option that is a limit.
 
     Raises:
-        RequestError: it is not a finite number.
+        RequestError: it is negative or not a finite number.
     """
-    if value is not None and not math.isfinite(value):
-        raise RequestError(f"{option} {value}: must be a number of {unit}")
+    if value is not None and not 0 <= value < math.inf:
+        raise RequestError(f"{option} {value:g}: must be a number of {unit}, at least 0")
 
 
 def print_comparison(output: Console, tables: Iterable[NamedTable]) -> None:

@@ -40,7 +40,7 @@ def limits_of(fail_below: float | None, fail_slower: float | None, no_latency: b
     """The limits that the options name.
 
     Raises:
-        RequestError: a limit is not a finite number.
+        RequestError: a limit is negative or not a finite number.
     """
     check_limit("--fail-below", fail_below, "percentage points")
     check_limit("--fail-slower", fail_slower, "percent")
