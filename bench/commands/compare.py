@@ -15,7 +15,7 @@ from bench.progress import say
 from bench.records.cell import LABELS
 from bench.records.folder import RunFolder
 from bench.report.comparison import Comparison
-from bench.report.comparison.tables import comparison_tables
+from bench.report.comparison.tables import comparison_tables, timing_notes
 from bench.report.gate.accuracy_checks import cell_checks, clean_checks
 from bench.report.gate.check import Limits
 from bench.report.terminal import print_table, say_wrapped, table_console
@@ -80,6 +80,8 @@ def print_comparison(output: Console, tables: Iterable[NamedTable]) -> None:
 def _print(output: Console, title: str, comparison: Comparison) -> None:
     say(output, title)
     print_comparison(output, comparison_tables(comparison))
+    for line in timing_notes(comparison.timings):
+        say(output, line)
 
     for name, cells in (("A", comparison.only_a), ("B", comparison.only_b)):
         if cells:

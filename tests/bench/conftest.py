@@ -137,7 +137,7 @@ class Made:
             call,
             "ok",
             samples=samples,
-            conditions={"threads": changes.get("threads", 2)},
+            conditions=changes.get("conditions", {"threads": 2}),
             environment=environment,
         )
 

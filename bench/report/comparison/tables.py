@@ -10,8 +10,8 @@ from bench.records.cell import LABELS
 from bench.report.comparison.cells import ACCURACIES
 from bench.report.comparison.comparison import Comparison
 from bench.report.comparison.timings import TIMES_NONE
-from bench.report.formats import formatted, three_digits
-from bench.report.latency.frame import LATENCY_LABELS
+from bench.report.formats import abbreviated, formatted, three_digits
+from bench.report.latency.frame import LATENCY_LABELS, call_title
 from bench.report.writers import NamedTable
 
 _TIMING_NOTES = (
@@ -42,6 +42,12 @@ def summary_tables(comparison: Comparison) -> Iterator[NamedTable]:
         yield NamedTable(
             "timings", "Latency per call", table, _TIMING_NOTES, spare=("ms A", "ms B")
         )
+
+
+def timing_notes(frame: pd.DataFrame) -> Iterator[str]:
+    """A line for each note on timings, with the calls that have it."""
+    for note, rows in frame[frame["note"] != ""].groupby("note", sort=False):
+        yield f"{note}: {abbreviated([call_title(row) for row in rows.to_dict('records')])}"
 
 
 def cells_table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -122,7 +122,7 @@ def timings_frame(a: ComparedRun, b: ComparedRun) -> pd.DataFrame:
 def _sides(run: ComparedRun) -> Iterator[tuple[Call, _Side]]:
     """The timed calls of a run, each beside the bare classifier of the same environment.
 
-    Of a call that was timed in several environments, one follows the other.
+    A call that was timed in several environments is there several times; the last one counts.
     """
     for environment in dict.fromkeys(timing.environment for timing in run.timings):
         timings = [timing for timing in run.timings if timing.environment == environment]
@@ -140,10 +140,15 @@ def _sides(run: ComparedRun) -> Iterator[tuple[Call, _Side]]:
                     reason=row["reason"],
                     ms=_milliseconds(row),
                     none=_milliseconds(none),
-                    machine=f"{machine}, {row['threads']:g} threads" if machine else "",
+                    machine=_machine(machine, row["threads"]),
                     impossible=call in impossible,
                 ),
             )
+
+
+def _machine(name: str, threads: Any) -> str:
+    """A machine with its number of threads, where that is known; empty for an unknown machine."""
+    return f"{name}, {threads:g} threads" if name and pd.notna(threads) else name
 
 
 def _call(row: Mapping[Any, Any]) -> Call:
@@ -198,9 +203,9 @@ def _notes(a: _Side, b: _Side, basis: str) -> Iterator[str]:
         without = " and ".join(name for name, side in (("A", a), ("B", b)) if side.none is None)
         machine = "milliseconds of the same machine" if basis else "the machines differ"
         yield f"none was not timed beside it in {without}: {machine}"
-    for name, side in (("A", a), ("B", b)):
-        if side.impossible:
-            yield f"impossible in {name}: slower than the pipeline that contains it"
+    impossible = " and ".join(name for name, side in (("A", a), ("B", b)) if side.impossible)
+    if impossible:
+        yield f"impossible in {impossible}: slower than the pipeline that contains it"
 
 
 def _matters(a: _Side, b: _Side) -> bool:

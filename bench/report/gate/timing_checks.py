@@ -11,7 +11,7 @@ from bench.report.comparison import Comparison
 from bench.report.comparison.timings import TIMES_NONE
 from bench.report.formats import three_digits
 from bench.report.gate.check import Check, Limits
-from bench.report.latency.frame import BASELINE, LATENCY_LABELS, engine_title
+from bench.report.latency.frame import LATENCY_LABELS, call_title
 
 _NUMBERS = (
     *("ms_a", "ms_b", "times_none_a", "times_none_b"),
@@ -43,7 +43,7 @@ def _check(row: Mapping[Any, Any], percent: float) -> Check:
 
     return Check(
         "timing",
-        _title(row),
+        f"{row['dataset']} {row['classifier']} {call_title(row)}",
         finding,
         tuple(_failures(row, finding, percent)),
         tuple(doubts),
@@ -82,15 +82,6 @@ def _finding(row: Mapping[Any, Any]) -> str:
 
     ratios = " to ".join(three_digits(row[f"times_none_{end}"]) for end in "ab")
     return f"{value} [{low}, {high}] times as long ({times}; {ratios} times none)"
-
-
-def _title(row: Mapping[Any, Any]) -> str:
-    names = [row[name] for name in ("dataset", "classifier", "defense", "target")]
-    title = f"{' '.join(names)}, batch {row['batch_size']}"
-    if (row["engine"], row["precision"]) == BASELINE:
-        return title
-
-    return f"{title}, {engine_title(row['engine'], row['precision'])}"
 
 
 def _numbers(row: Mapping[Any, Any]) -> dict[str, float | None]:

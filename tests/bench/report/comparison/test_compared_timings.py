@@ -112,13 +112,19 @@ def test_the_bare_classifier_of_another_session_or_batch_is_no_reference(made: A
 
 
 @pytest.mark.parametrize(
-    "changes", [{"environment": THERE}, {"threads": 1}, {"environment": "f" * 12}]
+    "changes", [{"environment": THERE}, {"conditions": {"threads": 1}}, {"environment": "f" * 12}]
 )
 def test_milliseconds_of_different_machines_are_not_compared(made: Any, changes: Any) -> None:
     found = row(run(made.timing(2.0)), run(made.timing(9.0, **changes)))
     assert np.isnan(found["slowdown"])
     assert (found["basis"], found["mark"]) == ("", "not comparable")
     assert found["note"] == "none was not timed beside it in A and B: the machines differ"
+
+
+def test_an_unknown_number_of_threads_is_that_of_no_other(made: Any) -> None:
+    unknown = made.timing(2.0, conditions={})
+    assert row(run(unknown), run(unknown))["basis"] == "ms"
+    assert row(run(made.timing(2.0)), run(unknown))["basis"] == ""
 
 
 def test_what_one_run_lacks_is_told(made: Any, timed: Any) -> None:
