@@ -17,7 +17,7 @@ def command(
     json: gate_options.Json = None,
     markdown: gate_options.Markdown = None,
 ) -> None:
-    """Judge a run against a baseline: is it as robust, and as fast?
+    """Judge a run against a baseline, in robustness and latency.
 
     RUN fails if a cell, a worst case or a clean accuracy of BASELINE is lost, if a verdict became
     invalid, or if a call takes longer relative to no defense, which both runs must have timed.

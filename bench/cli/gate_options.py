@@ -23,7 +23,6 @@ FailBelow = Annotated[
     typer.Option(
         "--fail-below",
         metavar="POINTS",
-        min=0,
         help="Largest loss of accuracy that is allowed, in percentage points.  [default: any loss "
         "that the paired test does not find significant, at 5 % over all cells]",
         show_default=False,
@@ -34,7 +33,6 @@ FailSlower = Annotated[
     typer.Option(
         "--fail-slower",
         metavar="PERCENT",
-        min=0,
         help="Largest slowdown relative to no defense that is allowed; the quartiles must leave no "
         "doubt that it is larger. If given, BASELINE must have timings.  [default: 100]",
         show_default=False,

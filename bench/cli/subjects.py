@@ -50,7 +50,6 @@ FailBelow = Annotated[
     typer.Option(
         "--fail-below",
         metavar="POINTS",
-        min=0,
         help="Largest loss of clean or robust accuracy that is allowed, in percentage points. Exit "
         "code 1 if a cell of RUN_B lost more, is missing, failed or became invalid.",
         show_default=False,

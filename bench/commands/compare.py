@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from bench.progress import say
 from bench.records.cell import LABELS
 from bench.records.folder import RunFolder
 from bench.report.comparison import Comparison
-from bench.report.comparison.tables import comparison_tables
+from bench.report.comparison.tables import comparison_tables, timing_notes
 from bench.report.gate.accuracy_checks import cell_checks, clean_checks
 from bench.report.gate.check import Limits
-from bench.report.terminal import print_named_table, table_console
+from bench.report.terminal import print_table, say_wrapped, table_console
+from bench.report.writers import NamedTable
 
 
 def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:
@@ -60,16 +61,27 @@ def check_limit(option: str, value: float | None, unit: str) -> None:
     """Check the value of an option that is a limit.
 
     Raises:
-        RequestError: it is not a finite number.
+        RequestError: it is negative or not a finite number.
     """
-    if value is not None and not math.isfinite(value):
-        raise RequestError(f"{option} {value}: must be a number of {unit}")
+    if value is not None and not 0 <= value < math.inf:
+        raise RequestError(f"{option} {value:g}: must be a number of {unit}, at least 0")
+
+
+def print_comparison(output: Console, tables: Iterable[NamedTable]) -> None:
+    """Print the tables of a comparison, of which there are no files."""
+    for table in tables:
+        left_out = print_table(output, table.title, table.frame, table.spare)
+        if left_out:
+            say_wrapped(output, f"not shown at this width: {', '.join(left_out)}")
+        for line in table.notes.splitlines():
+            say_wrapped(output, line)
 
 
 def _print(output: Console, title: str, comparison: Comparison) -> None:
     say(output, title)
-    for table in comparison_tables(comparison):
-        print_named_table(output, table)
+    print_comparison(output, comparison_tables(comparison))
+    for line in timing_notes(comparison.timings):
+        say(output, line)
 
     for name, cells in (("A", comparison.only_a), ("B", comparison.only_b)):
         if cells:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.commands.compare import check_limit
+from bench.commands.compare import check_limit, print_comparison
 from bench.progress import say
 from bench.records.folder import RunFolder
 from bench.report.comparison import Comparison
@@ -14,7 +14,7 @@ from bench.report.gate.check import SLOWER, Limits
 from bench.report.gate.gate import Gate
 from bench.report.gate.junit import junit_xml
 from bench.report.gate.summary import gate_json, gate_markdown
-from bench.report.terminal import print_named_table, table_console
+from bench.report.terminal import table_console
 from bench.store.atomic import write_bytes
 
 _MOST_LINES = 40
@@ -40,7 +40,7 @@ def limits_of(fail_below: float | None, fail_slower: float | None, no_latency: b
     """The limits that the options name.
 
     Raises:
-        RequestError: a limit is not a finite number.
+        RequestError: a limit is negative or not a finite number.
     """
     check_limit("--fail-below", fail_below, "percentage points")
     check_limit("--fail-slower", fail_slower, "percent")
@@ -76,8 +76,7 @@ def gate(baseline: Path, run: Path, limits: Limits, files: GateFiles) -> int:
 
     output = table_console()
     say(output, f"A: {baseline}, B: {run}")
-    for table in summary_tables(comparison):
-        print_named_table(output, table)
+    print_comparison(output, summary_tables(comparison))
 
     lines = [line for check in judged.failed for line in check.lines]
     for line in lines[:_MOST_LINES]:

@@ -20,7 +20,7 @@ COLUMNS = (
     *LABELS,
     *(f"{name}_{end}" for name in ACCURACIES for end in ("a", "b", "points")),
     *("a_only", "b_only", "p", "p_holm"),
-    *("status_a", "status_b", "verdict_a", "verdict_b", "mark"),
+    *("status_a", "status_b", "reason_b", "verdict_a", "verdict_b", "mark"),
 )
 
 
@@ -39,7 +39,7 @@ def cells_frame(a: ComparedRun, b: ComparedRun, keys: Sequence[Key]) -> pd.DataF
 
 
 def _row(key: Key, a: ComparedRun, b: ComparedRun) -> dict[str, Any]:
-    row: dict[str, Any] = {**a.records[key].labels, "mark": ""}
+    row: dict[str, Any] = {**a.records[key].labels, "mark": "", "reason_b": b.records[key].reason}
     for end, run in (("a", a), ("b", b)):
         row[f"status_{end}"] = run.records[key].status
         row[f"verdict_{end}"] = run.levels.get(key, "")

@@ -10,8 +10,8 @@ from bench.records.cell import LABELS
 from bench.report.comparison.cells import ACCURACIES
 from bench.report.comparison.comparison import Comparison
 from bench.report.comparison.timings import TIMES_NONE
-from bench.report.formats import formatted, three_digits
-from bench.report.latency.frame import LATENCY_LABELS
+from bench.report.formats import abbreviated, formatted, three_digits
+from bench.report.latency.frame import LATENCY_LABELS, call_title
 from bench.report.writers import NamedTable
 
 _TIMING_NOTES = (
@@ -19,12 +19,15 @@ _TIMING_NOTES = (
     "A, in brackets between its quartiles"
 )
 
+_SPARE_OF_CELLS = ("p", "clean accuracy A", "clean accuracy B", "clean accuracy, points")
+"""Headings that a narrow terminal leaves out first."""
+
 
 def comparison_tables(comparison: Comparison) -> Iterator[NamedTable]:
     """The tables of cells, of worst cases and of timings, without the empty ones."""
     cells = cells_table(comparison.frame)
     if not cells.empty:
-        yield NamedTable("cells", "Cells", cells)
+        yield NamedTable("cells", "Cells", cells, spare=_SPARE_OF_CELLS)
 
     yield from summary_tables(comparison)
 
@@ -36,7 +39,15 @@ def summary_tables(comparison: Comparison) -> Iterator[NamedTable]:
         yield NamedTable("worst_cases", "Worst cases", table)
     if not comparison.timings.empty:
         table = timings_table(comparison.timings)
-        yield NamedTable("timings", "Latency per call", table, _TIMING_NOTES)
+        yield NamedTable(
+            "timings", "Latency per call", table, _TIMING_NOTES, spare=("ms A", "ms B")
+        )
+
+
+def timing_notes(frame: pd.DataFrame) -> Iterator[str]:
+    """A line for each note on timings, with the calls that have it."""
+    for note, rows in frame[frame["note"] != ""].groupby("note", sort=False):
+        yield f"{note}: {abbreviated([call_title(row) for row in rows.to_dict('records')])}"
 
 
 def cells_table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -30,9 +30,12 @@ TIMES_NONE = "times none"
 MILLISECONDS = "ms"
 """Basis of a comparison by time alone, on the same machine."""
 
+MATTERS = 0.1
+"""Smallest change of a time that counts, in units of the bare classifier's time."""
+
 COLUMNS = (
     *(*LATENCY_LABELS, "ms_a", "ms_b", "times_none_a", "times_none_b"),
-    *("basis", "slowdown", "slowdown_low", "slowdown_high"),
+    *("basis", "slowdown", "slowdown_low", "slowdown_high", "matters"),
     *("status_a", "status_b", "reason_b", "note", "mark"),
 )
 
@@ -99,7 +102,8 @@ def timings_frame(a: ComparedRun, b: ComparedRun) -> pd.DataFrame:
 
     `slowdown` is how many times as long the call takes in B, by `basis`: `times none`, or `ms`
     where the bare classifier was not timed beside it but the machine is the same. It is missing
-    where neither can be said, and `note` has the reason. `mark` is `slower` or `faster` where the
+    where neither can be said, and `note` has the reason. `matters` is whether the time changed by
+    more than a tenth of the bare classifier's. `mark` is `slower` or `faster` where it did, and the
     quartiles leave no doubt of that.
 
     Args:
@@ -118,7 +122,7 @@ def timings_frame(a: ComparedRun, b: ComparedRun) -> pd.DataFrame:
 def _sides(run: ComparedRun) -> Iterator[tuple[Call, _Side]]:
     """The timed calls of a run, each beside the bare classifier of the same environment.
 
-    Of a call that was timed in several environments, one follows the other.
+    A call that was timed in several environments is there several times; the last one counts.
     """
     for environment in dict.fromkeys(timing.environment for timing in run.timings):
         timings = [timing for timing in run.timings if timing.environment == environment]
@@ -136,10 +140,15 @@ def _sides(run: ComparedRun) -> Iterator[tuple[Call, _Side]]:
                     reason=row["reason"],
                     ms=_milliseconds(row),
                     none=_milliseconds(none),
-                    machine=f"{machine}, {row['threads']} threads" if machine else "",
+                    machine=_machine(machine, row["threads"]),
                     impossible=call in impossible,
                 ),
             )
+
+
+def _machine(name: str, threads: Any) -> str:
+    """A machine with its number of threads, where that is known; empty for an unknown machine."""
+    return f"{name}, {threads:g} threads" if name and pd.notna(threads) else name
 
 
 def _call(row: Mapping[Any, Any]) -> Call:
@@ -155,8 +164,9 @@ def _milliseconds(row: Mapping[Any, Any]) -> Spread | None:
 def _row(labels: Mapping[str, Any], a: _Side, b: _Side) -> dict[str, Any]:
     basis = _basis(a, b)
     slowdown = _slowdown(a, b, basis)
-    row = {**labels, "basis": basis, "reason_b": b.reason, "mark": _mark(a, b, slowdown)}
+    row = {**labels, "basis": basis, "matters": _matters(a, b), "reason_b": b.reason}
     row["note"] = "; ".join(_notes(a, b, basis))
+    row["mark"] = _mark(a, b, slowdown if row["matters"] else None)
 
     for end, side in (("a", a), ("b", b)):
         row[f"status_{end}"] = side.status
@@ -193,18 +203,34 @@ def _notes(a: _Side, b: _Side, basis: str) -> Iterator[str]:
         without = " and ".join(name for name, side in (("A", a), ("B", b)) if side.none is None)
         machine = "milliseconds of the same machine" if basis else "the machines differ"
         yield f"none was not timed beside it in {without}: {machine}"
-    for name, side in (("A", a), ("B", b)):
-        if side.impossible:
-            yield f"impossible in {name}: slower than the pipeline that contains it"
+    impossible = " and ".join(name for name, side in (("A", a), ("B", b)) if side.impossible)
+    if impossible:
+        yield f"impossible in {impossible}: slower than the pipeline that contains it"
 
 
-def _mark(a: _Side, b: _Side, slowdown: Spread | None) -> str:
+def _matters(a: _Side, b: _Side) -> bool:
+    """Whether a time changed by more than hardly counts; also where that is unknown."""
+    if a.times_none is None or b.times_none is None:
+        return True
+
+    return abs(b.times_none.value - a.times_none.value) > MATTERS
+
+
+def _mark(a: _Side, b: _Side, change: Spread | None) -> str:
+    """What a reader should see first.
+
+    Args:
+        a: the call in the reference.
+        b: the call in the other run.
+        change: a slowdown that matters; None for any other.
+    """
     if b.ms is None:
         return f"{b.status or 'not'} in B"
     if a.ms is None:
         return f"{a.status} in A"
-    if slowdown is None:
+    if not _basis(a, b):
         return "not comparable"
-    if slowdown.low > 1:
-        return "slower"
-    return "faster" if slowdown.high < 1 else ""
+    if change is None:
+        return ""
+
+    return "slower" if change.low > 1 else "faster" if change.high < 1 else ""

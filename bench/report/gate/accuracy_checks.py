@@ -69,7 +69,7 @@ def _defense_checks(
 
 def _lost_cell(row: Mapping[Any, Any]) -> Iterator[str]:
     if row["status_a"] == "ok" and row["status_b"] != "ok":
-        yield str(row["status_b"])
+        yield f"{row['status_b']}: {row['reason_b']}"
     if row["verdict_b"] == "invalid" and row["verdict_a"] != "invalid":
         yield "the verdict is invalid"
 

@@ -17,9 +17,6 @@ It is for shared machines: between two rounds on one, this ratio changed by up t
 (`results/reference/latency-cpu`).
 """
 
-MATTERS = 0.1
-"""Smallest growth of a time that counts, in units of the bare classifier's time."""
-
 
 @dataclass(frozen=True)
 class Limits:

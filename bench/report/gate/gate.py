@@ -10,6 +10,7 @@ from bench.report.formats import abbreviated
 from bench.report.gate.accuracy_checks import cell_checks, clean_checks, worst_case_checks
 from bench.report.gate.check import KINDS, Check, Kind, Limits
 from bench.report.gate.timing_checks import timing_checks
+from bench.text import LONGEST_LINE, one_line
 
 _PLURALS: dict[Kind, str] = {
     "cell": "cells",
@@ -18,7 +19,7 @@ _PLURALS: dict[Kind, str] = {
     "timing": "timings",
 }
 
-_MOST_NAMED = 3
+_MOST_NAMED = 1
 """Number of failures that the closing line names."""
 
 
@@ -84,7 +85,8 @@ class Gate:
             return "gate failed: there is nothing to judge"
 
         lines = [line for check in self.failed for line in check.lines]
-        return f"gate failed: {_counts(self.failed)}: {abbreviated(lines, _MOST_NAMED)}"
+        text = f"gate failed: {_counts(self.failed)}: {abbreviated(lines, _MOST_NAMED)}"
+        return one_line(text, LONGEST_LINE)
 
 
 def _counts(checks: tuple[Check, ...]) -> str:
