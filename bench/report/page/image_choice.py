@@ -11,7 +11,7 @@ from bench.report.pictures.sheets import sheet_of
 from bench.report.pictures.strips import Strip, adversarial, original, perturbation, purified
 
 MOST_BYTES = 2_500_000
-"""Size in bytes at which the images of a page are cut: their addresses, and what is said of each."""
+"""Size in bytes at which the images of a page are cut, with what the page says of each."""
 
 _BYTES_OF_AN_ENTRY = 250
 """Size in bytes of what a page says of one image: its classes, its result and its attack."""

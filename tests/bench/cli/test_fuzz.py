@@ -106,6 +106,7 @@ REQUEST: dict[str, Callable[[random.Random], list[str]]] = {
     "list": lambda draw: ["--plugin", draw.choice(ODD_PATHS)],
     "report": lambda draw: [argument(draw), *draw.choice(([], ["--against", argument(draw)]))],
     "compare": lambda draw: [argument(draw), argument(draw)],
+    "board": lambda draw: [argument(draw), argument(draw), "--html"],
     "export": lambda draw: [
         *(argument(draw), argument(draw)),
         *draw.choice(([], ["--format", draw.choice(("robustbench", argument(draw)))])),
@@ -270,6 +271,7 @@ COMMANDS = (
     ("run", ["report", "run"]),
     ("run", ["compare", "run", "run"]),
     ("run", ["compare", "run", "run"]),
+    ("run", ["board", "run", "--html", "--out", "out"]),
     ("run", ["export", "run", "out"]),
     ("run", ["export", "run", "out", "--format", "robustbench"]),
     ("weights", ["run", "--weights", "weights", "--n", "10", "--out", "out"]),

@@ -16,6 +16,7 @@ GIVEN = {
     "latency": (),
     "report": ("RUN",),
     "compare": ("RUN_A", "RUN_B"),
+    "board": ("RUNS...",),
     "export": ("RUN", "FOLDER"),
     "doctor": (),
     "list": (),
@@ -27,6 +28,7 @@ FOLDERS = [
     *(f"{command} {option}" for command in ("run", "latency") for option in ("--data", "--cache")),
     *(f"{command} {option}" for command in ("run", "latency") for option in ("--weights", "--out")),
     *("doctor --data", "doctor --cache", "check --data", "export --cache", "export --weights"),
+    *("report --compare", "board RUNS...", "board --out"),
     *("report RUN", "compare RUN_A", "compare RUN_B", "export RUN", "export FOLDER"),
 ]
 FILES = {

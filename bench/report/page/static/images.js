@@ -72,6 +72,7 @@ class ImageBrowser {
     this.more.hidden = shown.length === chosen.length;
     if (!shown.some((entry) => entry === this.selected)) this.selected = shown[0];
     this.grid.replaceChildren(...shown.map((entry) => this.tile(entry)));
+    this.reveal();
     this.showDetail();
   }
 
@@ -98,6 +99,12 @@ class ImageBrowser {
       if (is && focus) tile.focus();
     }
     this.showDetail();
+  }
+
+  /** Scroll the tiles, and not the page, to the selected one. */
+  reveal() {
+    const tile = this.grid.querySelector("[aria-selected='true']");
+    if (tile) this.grid.scrollTop = tile.offsetTop - (this.grid.clientHeight - tile.offsetHeight) / 2;
   }
 
   /** Go to an image from elsewhere: filters that would hide it are taken back. */

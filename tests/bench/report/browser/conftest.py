@@ -53,8 +53,9 @@ def chromium() -> Iterator[Any]:
         _missing("no playwright, which is in the extra 'test'")
 
     with sync_playwright() as playwright:
-        # Chromium has no sandbox for root, which a container's only user is.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        # A container's only user is root, for whom there is no sandbox, and its /dev/shm is small.
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
         browser.close()
 
@@ -91,7 +92,7 @@ class Pages:
         if not figures:
             context.add_init_script(NO_FIGURES)
         page = context.new_page()
-        page.set_default_timeout(5_000)
+        page.set_default_timeout(20_000)  # on a machine that does much else
         self._listen(page, file.resolve().as_uri())
         page.goto(f"{file.resolve().as_uri()}{fragment}")
 
