@@ -219,6 +219,8 @@ def test_a_narrow_page_scrolls_in_its_tables_alone(
     page = open_page(file, width=400, dark=dark)
     drawn(page, "tradeoff")
     drawn(page, "curves")
+    page.locator("#accuracy summary").click()
+    assert page.locator("#accuracy .menu .list").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 400
     box = page.locator("#accuracy .scroll")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
