@@ -11,11 +11,18 @@ def command(
     run: subjects.Run,
     strict: options.Strict = False,
     against: subjects.Against = None,
+    html: options.Page = True,
+    compare: subjects.OtherRun = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
 ) -> None:
     """Make the tables and plots of a run again from its raw results.
 
     No network is run again.
     """
+    from bench.commands.display import Display
     from bench.commands.report import report
 
-    raise typer.Exit(report(run, strict, against))
+    display = Display(quiet, verbose, json)
+    raise typer.Exit(report(run, strict, against, display, html=html, other=compare))

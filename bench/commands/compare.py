@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ from bench.errors import RequestError
 from bench.progress import say
 from bench.records.cell import LABELS
 from bench.records.folder import RunFolder
-from bench.report.comparison import ACCURACIES, Comparison
-from bench.report.formats import formatted, three_digits
-from bench.report.writers import print_table, table_console
+from bench.report.comparison import Comparison
+from bench.report.comparison.tables import comparison_tables, timing_notes
+from bench.report.gate.accuracy_checks import cell_checks, clean_checks
+from bench.report.gate.check import Limits
+from bench.report.terminal import print_table, say_wrapped, table_console
+from bench.report.writers import NamedTable
 
 
 def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:
@@ -34,8 +37,7 @@ def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:
         RequestError: a path is not the folder of a run, a raw file is damaged, or the two runs
             cannot be compared.
     """
-    if fail_below is not None and not math.isfinite(fail_below):
-        raise RequestError(f"--fail-below {fail_below}: must be a number of percentage points")
+    check_limit("--fail-below", fail_below, "percentage points")
 
     comparison = Comparison.of(RunFolder.open(path_a), RunFolder.open(path_b))
     _print(table_console(), f"A: {path_a}, B: {path_b}", comparison)
@@ -43,7 +45,9 @@ def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:
         return 0
 
     messages = Console(stderr=True)
-    regressions = comparison.regressions(fail_below)
+    limits = Limits(points=fail_below)
+    checks = (*cell_checks(comparison, limits), *clean_checks(comparison, limits))
+    regressions = [line for check in checks for line in check.lines]
     for line in regressions:
         say(messages, f"worse in B: {line}")
     if regressions:
@@ -53,25 +57,31 @@ def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:
     return 1 if regressions else 0
 
 
-def comparison_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The comparison for people, without the cells that both runs skipped."""
-    frame = frame[(frame["status_a"] != "skipped") | (frame["status_b"] != "skipped")]
-    table = frame[list(LABELS)].copy()
+def check_limit(option: str, value: float | None, unit: str) -> None:
+    """Check the value of an option that is a limit.
 
-    for name in ACCURACIES:
-        title = name.replace("_", " ")
-        table[f"{title} A"] = formatted(frame[f"{name}_a"], "{:.3f}")
-        table[f"{title} B"] = formatted(frame[f"{name}_b"], "{:.3f}")
-        table[f"{title}, points"] = formatted(frame[f"{name}_points"], "{:+.1f}")
-    table["p"] = frame["p"].map(three_digits)
-    table["p, Holm"] = frame["p_holm"].map(three_digits)
-    table["mark"] = frame["mark"]
+    Raises:
+        RequestError: it is negative or not a finite number.
+    """
+    if value is not None and not 0 <= value < math.inf:
+        raise RequestError(f"{option} {value:g}: must be a number of {unit}, at least 0")
 
-    return table
+
+def print_comparison(output: Console, tables: Iterable[NamedTable]) -> None:
+    """Print the tables of a comparison, of which there are no files."""
+    for table in tables:
+        left_out = print_table(output, table.title, table.frame, table.spare)
+        if left_out:
+            say_wrapped(output, f"not shown at this width: {', '.join(left_out)}")
+        for line in table.notes.splitlines():
+            say_wrapped(output, line)
 
 
 def _print(output: Console, title: str, comparison: Comparison) -> None:
-    print_table(output, title, comparison_table(comparison.frame))
+    say(output, title)
+    print_comparison(output, comparison_tables(comparison))
+    for line in timing_notes(comparison.timings):
+        say(output, line)
 
     for name, cells in (("A", comparison.only_a), ("B", comparison.only_b)):
         if cells:

@@ -6,46 +6,74 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.commands.display import SHOW_TABLES, Display
+from bench.errors import RequestError
 from bench.progress import say
 from bench.records.folder import RunFolder
-from bench.report import Report, print_tables, table_console, write_report
+from bench.report import Report, write_page, write_report
+from bench.report.failures import failures
+from bench.report.page.source import Reference
 from bench.report.published import PublishedComparison, print_published, write_published
 from bench.report.published.publication import read_published
 from bench.store.atomic import sweep_partials
+from bench.text import LONGEST_LINE, one_line
 
 
-def report(path: Path, strict: bool, against: str | None = None) -> int:
-    """Derive tables and figures from the raw files of a run, and print the tables.
+def report(
+    path: Path,
+    strict: bool,
+    against: str | None = None,
+    display: Display = SHOW_TABLES,
+    *,
+    html: bool = True,
+    other: Path | None = None,
+) -> int:
+    """Derive tables and figures from the raw files of a run, and print tables and decision.
 
     Args:
         path: folder of the run.
         strict: whether an invalid cell is a failure.
         against: published figures to compare the run with, see
             `bench.report.published.publication.read_published`; None for none.
+        display: what is shown.
+        html: whether the page is written too.
+        other: folder of another run, which the page shows this one beside; None for none.
 
     Returns:
         1 where `strict` finds an invalid cell, else 0.
 
     Raises:
-        RequestError: the path is not the folder of a run, a raw file is damaged, or there are no
-            such published figures.
+        RequestError: the path is not the folder of a run, a raw file is damaged, there are no such
+            published figures, or the other run cannot be compared or has no page to be on.
     """
-    # A wrong name of published figures is reported before anything is written.
+    if other is not None and not html:
+        raise RequestError("--compare is a part of the page: leave out --no-html")
+
+    # A wrong name of published figures or of a run is reported before anything is written.
     published = None if against is None else read_published(against)
     folder = RunFolder.open(path)
+    reference = None if other is None else Reference.of(folder, RunFolder.open(other))
     sweep_partials(folder.path)
 
     derived = write_report(folder)
     messages = Console(stderr=True)
-    output = table_console()
-    print_tables(output, derived)
+    display.print_tables(derived)
 
     if published is not None:
         comparison = PublishedComparison.of(derived, *published)
         write_published(path, comparison)
-        print_published(output, comparison)
+        if display.shows_tables:
+            print_published(display.console, comparison)
 
-    say(messages, f"Tables and plots are in {path}/tables and {path}/plots")
+    if not display.quiet:
+        say(messages, f"Tables and plots are in {path}/tables and {path}/plots")
+    if html:
+        page = write_page(folder, derived, reference)
+        if not display.quiet:
+            say(messages, f"The page is {page}")
+    for failure in failures(derived):
+        say(messages, one_line(f"failed: {failure.what}: {failure.reason}", LONGEST_LINE))
+    display.close(derived, path)
     return 1 if strict and report_invalid(messages, derived) else 0
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.metrics import Accuracy
@@ -67,6 +68,15 @@ def attack_title(attacks: object, eps: float | None) -> str:
 def seed_column(frame: pd.DataFrame) -> list[str]:
     """The column of seeds where a frame has several seeds, else nothing."""
     return ["seed"] if frame["seed"].nunique() > 1 else []
+
+
+def by_rank(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each budget by rank; budgets keep their order, and equal ranks theirs."""
+    budgets = frame.groupby(["dataset", "classifier", "norm", "eps", "seed"], sort=False).ngroup()
+    ranks = frame["rank"].str.rstrip("=").astype(int)
+    order = np.lexsort((ranks, budgets))
+
+    return frame.iloc[order].reset_index(drop=True)
 
 
 def over_seeds(rows: pd.DataFrame, *labels: str) -> pd.DataFrame:

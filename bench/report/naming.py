@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Self
+
+import pandas as pd
 
 from bench.errors import RequestError
 from bench.spec import Spec
@@ -41,13 +43,64 @@ class ShortNames:
 
         return cls(names)
 
-    def __getitem__(self, spec: str) -> str:
-        """The name of a spec; the spec itself where it was not among those given."""
-        return self.names.get(spec, spec)
+    def __getitem__(self, spec: object) -> str:
+        """The name of a spec, given as text; the text itself where it was not among those given."""
+        return self.names.get(str(spec), str(spec))
 
     def hidden(self) -> dict[str, str]:
         """The specs that a name stands for, by name, without the names that are their spec."""
         return {name: spec for spec, name in self.names.items() if name != spec}
+
+
+@dataclass(frozen=True)
+class RunNames:
+    """Short names of everything that a run's labels name by spec.
+
+    Attributes:
+        dataset: names of the data sets.
+        classifier: names of the classifiers.
+        defense: names of the defenses, in the order of the run's configuration.
+        attack: names of the attacks.
+        threat: names of the threat models.
+    """
+
+    dataset: ShortNames = field(default_factory=ShortNames)
+    classifier: ShortNames = field(default_factory=ShortNames)
+    defense: ShortNames = field(default_factory=ShortNames)
+    attack: ShortNames = field(default_factory=ShortNames)
+    threat: ShortNames = field(default_factory=ShortNames)
+
+    @classmethod
+    def of(
+        cls, specs: Mapping[str, Iterable[str]], aliases: Mapping[str, str] | None = None
+    ) -> Self:
+        """The names of some specs.
+
+        Args:
+            specs: specs of each label, such as `defense`.
+            aliases: names that a user chose, by spec.
+        """
+        return cls(**{label: ShortNames.of(texts, aliases) for label, texts in specs.items()})
+
+    def __getitem__(self, label: str) -> ShortNames:
+        """The names of a label's specs; no names for a label that holds none, such as `eps`."""
+        return getattr(self, label) if label in NAMED_LABELS else ShortNames()
+
+    def shown(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """A table whose columns of labels hold names in place of specs."""
+        labels = [label for label in NAMED_LABELS if label in frame.columns]
+
+        return frame.assign(
+            **{label: frame[label].map(self[label].__getitem__) for label in labels}
+        )
+
+    def hidden(self) -> dict[str, str]:
+        """The specs that a name stands for, see `ShortNames.hidden`, of all labels."""
+        return {name: spec for label in NAMED_LABELS for name, spec in self[label].hidden().items()}
+
+
+NAMED_LABELS = tuple(each.name for each in fields(RunNames))
+"""Labels whose values are specs."""
 
 
 def _taken(names: Mapping[str, str], text: str) -> set[str]:

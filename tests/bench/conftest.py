@@ -10,6 +10,8 @@ import pytest
 from bench.analysis.outcomes import EvaluatedCell
 from bench.records.cell import CellProperties, CellRecord
 from bench.records.outcome import CellImages, Outcome
+from bench.records.pipeline import Pipeline
+from bench.records.timing import Samples, TimedCall, Timing
 from bench.stages.threats import THREATS
 from bench.store.keys import content_key
 
@@ -111,6 +113,32 @@ class Made:
         outcome = self.outcome(robust, clean, moved=moved)
         return EvaluatedCell(
             self.record(**labels, n=len(outcome.labels)), outcome, lambda: self.images(moved)
+        )
+
+    def timing(
+        self, milliseconds: Any = None, defense: str = "d", target: str = "pipeline", **changes: Any
+    ) -> Timing:
+        """A timing at batch 1 on the CPU; milliseconds of its calls, or `status` and `reason`."""
+        call = TimedCall(
+            Pipeline(changes.get("dataset", "digits"), "cnn", defense),
+            target,  # type: ignore[arg-type]
+            changes.get("batch_size", 1),
+            changes.get("engine", "eager"),
+            "float32",
+            "cpu",
+            changes.get("round", 0),
+        )
+        environment = changes.get("environment", "0123456789ab")
+        if milliseconds is None:
+            return Timing(call, changes["status"], changes["reason"], environment=environment)
+        seconds = tuple(float(each) / 1e3 for each in np.atleast_1d(milliseconds))
+        samples = Samples(seconds, (), 3, True, None, None)
+        return Timing(
+            call,
+            "ok",
+            samples=samples,
+            conditions=changes.get("conditions", {"threads": 2}),
+            environment=environment,
         )
 
 

@@ -80,6 +80,14 @@ def engine_title(engine: str, precision: str) -> str:
     return engine if precision == FLOAT32 else f"{engine} {precision}"
 
 
+def call_title(row: Mapping[Any, Any]) -> str:
+    """A timed call for people, without its data set and classifier."""
+    title = f"{row['defense']} {row['target']}, batch {row['batch_size']}"
+    if (row["engine"], row["precision"]) == BASELINE:
+        return title
+    return f"{title}, {engine_title(row['engine'], row['precision'])}"
+
+
 def engine_titles(latency: pd.DataFrame) -> list[str]:
     """All engines with their precisions, eager float32 first."""
     positions = {engine_position(row) for row in latency.to_dict("records")}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -11,7 +10,8 @@ from bench.analysis.metrics import clocks_apart
 from bench.records.timing import BUSY
 from bench.report.formats import abbreviated
 from bench.report.latency.engines import ALIKE
-from bench.report.latency.frame import BASELINE, engine_title
+from bench.report.latency.frame import call_title
+from bench.report.latency.impossible import impossible_timings
 
 _DRIFTED = 0.15
 """Relative difference between the medians of rounds from which a timing is doubtful."""
@@ -24,7 +24,7 @@ def remarks(latency: pd.DataFrame) -> str:
     """One line per reason of missing timings and per kind of doubt; empty if all is well."""
     ok = latency[latency["status"] == "ok"]
 
-    return "\n".join([*_reasons(latency), *_doubts(ok)])
+    return "\n".join([*_reasons(latency), *_doubts(ok), *_impossible(ok)])
 
 
 def _reasons(latency: pd.DataFrame) -> Iterator[str]:
@@ -60,8 +60,17 @@ def _doubts(ok: pd.DataFrame) -> Iterator[str]:
     for title, doubtful, number in kinds:
         rows = ok[doubtful].to_dict("records")
         if rows:
-            names = [_call_title(row) + number.format_map(row) for row in rows]
+            names = [call_title(row) + number.format_map(row) for row in rows]
             yield f"{title}: {abbreviated(names)}"
+
+
+def _impossible(ok: pd.DataFrame) -> Iterator[str]:
+    names = [
+        f"{call_title(row)} ({row['p50_ms']:.3g} and {row['pipeline_p50_ms']:.3g} ms)"
+        for row in impossible_timings(ok).to_dict("records")
+    ]
+    if names:
+        yield f"impossible, slower than the pipeline that contains it: {abbreviated(names)}"
 
 
 def _clocks_apart(ok: pd.DataFrame) -> pd.Series[bool]:
@@ -69,10 +78,3 @@ def _clocks_apart(ok: pd.DataFrame) -> pd.Series[bool]:
     apart = [pd.notna(cuda) and clocks_apart(host / 1e3, cuda / 1e3) for host, cuda in pairs]
 
     return pd.Series(apart, ok.index, bool)
-
-
-def _call_title(row: Mapping[Hashable, Any]) -> str:
-    title = f"{row['defense']} {row['target']}, batch {row['batch_size']}"
-    if (row["engine"], row["precision"]) == BASELINE:
-        return title
-    return f"{title}, {engine_title(row['engine'], row['precision'])}"

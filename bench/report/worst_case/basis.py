@@ -33,7 +33,7 @@ BPDA = "BPDA"
 SCORES = "scores"
 DECISIONS = "decisions"
 
-_SEE_DEFENSE = (ADAPTIVE, WHITE_BOX, BPDA, SCORES, DECISIONS)
+SEE_DEFENSE = (ADAPTIVE, WHITE_BOX, BPDA, SCORES, DECISIONS)
 _WITHOUT_DEFENSE = ("gray-box only", "transfer only", "noise only")
 
 NOTHING_VALID = "no valid attack"
@@ -81,10 +81,10 @@ def basis_of(
     valid = [cell for cell in attacks if cell not in invalid]
 
     kinds = {_kind(cell, undefended) for cell in valid}
-    ordered = (kind for kind in (*_SEE_DEFENSE, *_WITHOUT_DEFENSE) if kind in kinds)
+    ordered = (kind for kind in (*SEE_DEFENSE, *_WITHOUT_DEFENSE) if kind in kinds)
     name = next(ordered, NOTHING_VALID)
 
-    if name not in _SEE_DEFENSE:
+    if name not in SEE_DEFENSE:
         note = NO_ADAPTIVE_ATTACK
     else:
         note = _void(invalid, valid, undefended) or _LIMITED.get(name, "")

@@ -84,7 +84,7 @@ def all_pairs(defenses: Sequence[DefenseUnderBudget]) -> list[Pair]:
     """
     bases: dict[str, Callable[[DefenseUnderBudget], Array | None]] = {
         WORST_CASE: lambda defense: defense.worst_case.right,
-        GRAYBOX: _right_under_graybox,
+        GRAYBOX: right_under_graybox,
     }
 
     return [
@@ -102,17 +102,25 @@ def rankings(
 
     A defense beats another if its worst case is significantly better.
     """
-    groups = _by_budget(defenses)
-    beaten: dict[ThreatBudget, list[tuple[str, str]]] = {budget: [] for budget in groups}
-    for pair in pairs:
-        if pair.basis == WORST_CASE and pair.winner_and_loser:
-            beaten[pair.first.budget].append(pair.winner_and_loser)
+    beaten = beaten_in_the_worst_case(pairs)
 
     return {
         (budget, name): rank
-        for budget, group in groups.items()
-        for name, rank in ranks([defense.defense for defense in group], beaten[budget]).items()
+        for budget, group in _by_budget(defenses).items()
+        for name, rank in ranks(
+            [defense.defense for defense in group], beaten.get(budget, set())
+        ).items()
     }
+
+
+def beaten_in_the_worst_case(pairs: Iterable[Pair]) -> dict[ThreatBudget, set[tuple[str, str]]]:
+    """The (winner, loser) of every pair whose worst cases differ significantly, by budget."""
+    beaten: dict[ThreatBudget, set[tuple[str, str]]] = {}
+    for pair in pairs:
+        if pair.basis == WORST_CASE and pair.winner_and_loser:
+            beaten.setdefault(pair.first.budget, set()).add(pair.winner_and_loser)
+
+    return beaten
 
 
 def pairs_frame(pairs: Iterable[Pair], verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
@@ -146,7 +154,8 @@ def _pairs(
     ]
 
 
-def _right_under_graybox(defense: DefenseUnderBudget) -> Array | None:
+def right_under_graybox(defense: DefenseUnderBudget) -> Array | None:
+    """Shares of draws right under the strongest gray-box attack, (n,); None without any."""
     cell = defense.strongest_graybox
     return None if cell is None else np.asarray(cell.right.mean(axis=0))
 

@@ -106,6 +106,11 @@ REQUEST: dict[str, Callable[[random.Random], list[str]]] = {
     "list": lambda draw: ["--plugin", draw.choice(ODD_PATHS)],
     "report": lambda draw: [argument(draw), *draw.choice(([], ["--against", argument(draw)]))],
     "compare": lambda draw: [argument(draw), argument(draw)],
+    "board": lambda draw: [argument(draw), argument(draw), "--html"],
+    "gate": lambda draw: [
+        *(argument(draw), argument(draw)),
+        *draw.choice(([], ["--fail-slower", argument(draw)], ["--junit", draw.choice(ODD_PATHS)])),
+    ],
     "export": lambda draw: [
         *(argument(draw), argument(draw)),
         *draw.choice(([], ["--format", draw.choice(("robustbench", argument(draw)))])),
@@ -269,7 +274,8 @@ def change_some_file(folder: Path, draw: random.Random) -> Path:
 COMMANDS = (
     ("run", ["report", "run"]),
     ("run", ["compare", "run", "run"]),
-    ("run", ["compare", "run", "run"]),
+    ("run", ["board", "run", "--html", "--out", "out"]),
+    ("run", ["gate", "run", "run", "--junit", "out.xml", "--json", "out.json"]),
     ("run", ["export", "run", "out"]),
     ("run", ["export", "run", "out", "--format", "robustbench"]),
     ("weights", ["run", "--weights", "weights", "--n", "10", "--out", "out"]),
@@ -304,6 +310,6 @@ def test_files_of_strangers_get_one_clean_answer(
 
 def test_the_files_that_the_fuzz_changes_are_sound(bench: Bench, place: Path, sound: Path) -> None:
     os.chdir(sound)
-    for arguments in (["report", "run"], ["compare", "run", "run"]):
+    for arguments in (["report", "run"], ["compare", "run", "run"], ["gate", "run", "run"]):
         finished = bench(*arguments)
         assert (finished.code, "error" in finished.err) == (0, False), finished.err

@@ -16,10 +16,12 @@ GIVEN = {
     "latency": (),
     "report": ("RUN",),
     "compare": ("RUN_A", "RUN_B"),
+    "board": ("RUNS...",),
     "export": ("RUN", "FOLDER"),
     "doctor": (),
     "list": (),
     "check": ("PLUGIN",),
+    "gate": ("BASELINE", "RUN"),
 }
 """Commands with paths, and the arguments that each must have."""
 
@@ -27,7 +29,16 @@ FOLDERS = [
     *(f"{command} {option}" for command in ("run", "latency") for option in ("--data", "--cache")),
     *(f"{command} {option}" for command in ("run", "latency") for option in ("--weights", "--out")),
     *("doctor --data", "doctor --cache", "check --data", "export --cache", "export --weights"),
-    *("report RUN", "compare RUN_A", "compare RUN_B", "export RUN", "export FOLDER"),
+    *("report --compare", "board RUNS...", "board --out"),
+    *(
+        "report RUN",
+        "compare RUN_A",
+        "compare RUN_B",
+        "gate BASELINE",
+        "gate RUN",
+        "export RUN",
+        "export FOLDER",
+    ),
 ]
 FILES = {
     "run --config": "",
@@ -37,6 +48,9 @@ FILES = {
     "list --plugin": ".py",
     "check PLUGIN": ".py",
     "report --against": ".json",
+    "gate --junit": "",
+    "gate --json": "",
+    "gate --markdown": "",
 }
 """Options and arguments that name files, with the ending by which a value is taken for a file."""
 

@@ -75,6 +75,18 @@ def timing(milliseconds: Sequence[float] | float = 1.0, **changes: Any) -> Timin
     )
 
 
+def test_a_purifier_slower_than_its_pipeline_is_impossible_beyond_the_spread() -> None:
+    pipeline = timing([2.0, 2.1, 2.2])
+    within, beyond = (
+        timing(calls, target="purifier") for calls in ([1.9, 2.2, 2.3], [2.3, 2.4, 2.5])
+    )
+    assert not remarks(latency_frame([pipeline, within]))
+    assert remarks(latency_frame([pipeline, beyond])) == (
+        "impossible, slower than the pipeline that contains it: "
+        "d purifier, batch 1 (2.4 and 2.1 ms)"
+    )
+
+
 def folder_of(path: Path, timings: Sequence[Timing], defenses: Sequence[str] = ()) -> RunFolder:
     folder = RunFolder.create(path / "run", {"defenses": list(defenses)})
     for each in timings:

@@ -1,0 +1,1 @@
+"""The gate: what a run may lose against a baseline, judged check by check."""
