@@ -12,9 +12,9 @@ from bench.commands.clean_text import clean_text, guessing_text
 from bench.commands.display import SHOW_TABLES, Display
 from bench.commands.plan_text import plan_text, step_text
 from bench.commands.preparation import PreparedRun, prepare
-from bench.commands.printed_tables import PrintedTables
 from bench.commands.report import report_invalid
 from bench.commands.request import Request, unrecorded_options
+from bench.errors import RequestError
 from bench.progress import say
 from bench.records.cell import CellRecord
 from bench.report import write_page, write_report, write_tables
@@ -53,16 +53,14 @@ def run(
         RequestError: the request is wrong; nothing was computed.
     """
     messages = Console(stderr=True)
-    tables = PrintedTables(display)
     prepared = prepare(request, display.progress(messages))
     _say_plan(prepared, display, messages)
 
     records = _run_cells(prepared, display, messages)
-    failed_timings = _measure_latency(prepared, tables) if latency else 0
+    failed_timings = _measure_latency(prepared, display, messages) if latency else 0
 
     report = write_report(prepared.folder)
-    tables.show(report)
-    display.name_others(report)
+    display.print_tables(report)
     if not display.quiet:
         folder = prepared.folder.path
         say(messages, f"Tables and plots are in {folder}/tables and {folder}/plots")
@@ -84,11 +82,21 @@ def _say_plan(prepared: PreparedRun, display: Display, messages: Console) -> Non
     if display.quiet:
         lines = guessing_text(accuracies)
     else:
-        shipped = None if prepared.weights else Weights.open(pretrained())
-        say(messages, plan_text(plan, prepared, shipped))
+        say(messages, plan_text(plan, prepared, _shipped(prepared)))
         lines = clean_text(accuracies, prepared.runner.config.n)
     for line in lines:
         say(messages, line)
+
+
+def _shipped(prepared: PreparedRun) -> Weights | None:
+    """The networks of the package, for a run without weights; None where they cannot be read."""
+    if prepared.weights:
+        return None
+
+    try:
+        return Weights.open(pretrained())
+    except RequestError:
+        return None
 
 
 def _run_cells(prepared: PreparedRun, display: Display, messages: Console) -> list[CellRecord]:
@@ -111,13 +119,16 @@ def _run_cells(prepared: PreparedRun, display: Display, messages: Console) -> li
     return records
 
 
-def _measure_latency(prepared: PreparedRun, tables: PrintedTables) -> int:
-    """Time the pipelines, which may take long, after the tables of accuracy.
+def _measure_latency(prepared: PreparedRun, display: Display, messages: Console) -> int:
+    """Time the pipelines, which may take long, after the files of accuracy are written.
 
     Returns:
         number of timings that failed.
     """
-    tables.show(write_tables(prepared.folder), timed=False)
+    write_tables(prepared.folder)
+    if not display.quiet:
+        say(messages, f"Tables of accuracy are in {prepared.folder.path}/tables; timings follow")
+
     return prepared.runner.measure_latency(prepared.environment)
 
 

@@ -54,7 +54,6 @@ def decision_tables(report: Report) -> Iterator[NamedTable]:
         decision_table(frame),
         "\n".join((_GAINS, _TIMES, *_doubts(frame))),
         printed=compares(frame),
-        timed=True,
         brief=brief_table(frame, report.names),
         brief_notes="\n".join((f"{_GAINS}; {HALF_WIDTH}", _TIMES, *_doubts(frame))),
         spare=SPARE,
