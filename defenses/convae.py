@@ -1,4 +1,7 @@
-"""ConvAE: "Defense Against Adversarial Attacks using Convolutional Auto-Encoders", section 3.3."""
+"""ConvAE: "Defense Against Adversarial Attacks using Convolutional Auto-Encoders", section 3.3.
+
+The paper is arXiv:2312.03520.
+"""
 
 from __future__ import annotations
 

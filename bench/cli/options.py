@@ -139,6 +139,13 @@ NoLatency = Annotated[
         help="No timings in this call; the same command without the option adds them.",
     ),
 ]
+Page = Annotated[
+    bool,
+    typer.Option(
+        "--html/--no-html",
+        help="The page report.html in the run's folder: one file that opens without a network.",
+    ),
+]
 Quiet = Annotated[
     bool,
     typer.Option(

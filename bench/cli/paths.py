@@ -21,6 +21,13 @@ def path_of_folder(parameter: typer.CallbackParam, value: Path | None) -> Path |
     return None if value is None else checked_folder(_name(parameter), value)
 
 
+def paths_of_folders(parameter: typer.CallbackParam, values: list[Path]) -> list[Path]:
+    """The checked paths of folders; errors as in `path_of_folder`."""
+    from bench.commands.paths import checked_folder
+
+    return [checked_folder(_name(parameter), value) for value in values]
+
+
 def path_of_file(parameter: typer.CallbackParam, value: Path | None) -> Path | None:
     """The checked path of a file; None where it is not given.
 

@@ -11,6 +11,8 @@ def command(
     run: subjects.Run,
     strict: options.Strict = False,
     against: subjects.Against = None,
+    html: options.Page = True,
+    compare: subjects.OtherRun = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     json: options.Json = False,
@@ -22,4 +24,5 @@ def command(
     from bench.commands.display import Display
     from bench.commands.report import report
 
-    raise typer.Exit(report(run, strict, against, Display(quiet, verbose, json)))
+    display = Display(quiet, verbose, json)
+    raise typer.Exit(report(run, strict, against, display, html=html, other=compare))

@@ -26,6 +26,7 @@ def command(
     plugin: options.Plugins = None,
     strict: options.Strict = False,
     no_latency: options.NoLatency = False,
+    html: options.Page = True,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     json: options.Json = False,
@@ -72,4 +73,4 @@ def command(
 
     from bench.commands.run import run
 
-    raise typer.Exit(run(request, strict, latency=not no_latency, display=display))
+    raise typer.Exit(run(request, strict, latency=not no_latency, display=display, html=html))

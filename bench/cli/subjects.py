@@ -8,10 +8,19 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import option
-from bench.cli.paths import path_of_checked_plugin, path_of_figures, path_of_folder
+from bench.cli.paths import (
+    path_of_checked_plugin,
+    path_of_figures,
+    path_of_folder,
+    paths_of_folders,
+)
 
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a run.", callback=path_of_folder)
+]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(metavar="RUNS...", help="Folders of runs.", callback=paths_of_folders),
 ]
 ReferenceRun = Annotated[
     Path,
@@ -25,6 +34,15 @@ ComparedRun = Annotated[
         metavar="RUN_B",
         help="Folder of another run on the same test images.",
         callback=path_of_folder,
+    ),
+]
+OtherRun = Annotated[
+    Path | None,
+    option(
+        "--compare",
+        "OTHER_RUN",
+        "Folder of another run on the same test images, which the page shows RUN beside.",
+        path_of_folder,
     ),
 ]
 FailBelow = Annotated[

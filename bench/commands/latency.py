@@ -8,7 +8,7 @@ from bench.commands.plan_text import networks_text
 from bench.commands.preparation import prepare
 from bench.commands.request import Request
 from bench.progress import reporter, say
-from bench.report import print_tables, table_console, write_report
+from bench.report import print_tables, table_console, write_page, write_report
 
 COMMAND = "latency"
 
@@ -34,8 +34,10 @@ def latency(request: Request) -> int:
 
     failed = prepared.runner.measure_latency(prepared.environment)
 
-    print_tables(output, write_report(prepared.folder))
+    report = write_report(prepared.folder)
+    print_tables(output, report)
     say(messages, f"Tables and plots are in {folder}/tables and {folder}/plots")
+    say(messages, f"The page is {write_page(prepared.folder, report)}")
     if failed:
         say(messages, f"{failed} timings failed; the same command tries them again")
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.commands.display import SHOW_TABLES, Display
+from bench.errors import RequestError
 from bench.progress import say
 from bench.records.folder import RunFolder
-from bench.report import Report, write_report
+from bench.report import Report, write_page, write_report
 from bench.report.failures import failures
+from bench.report.page.source import Reference
 from bench.report.published import PublishedComparison, print_published, write_published
 from bench.report.published.publication import read_published
 from bench.store.atomic import sweep_partials
@@ -18,7 +20,13 @@ from bench.text import LONGEST_LINE, one_line
 
 
 def report(
-    path: Path, strict: bool, against: str | None = None, display: Display = SHOW_TABLES
+    path: Path,
+    strict: bool,
+    against: str | None = None,
+    display: Display = SHOW_TABLES,
+    *,
+    html: bool = True,
+    other: Path | None = None,
 ) -> int:
     """Derive tables and figures from the raw files of a run, and print tables and decision.
 
@@ -28,17 +36,23 @@ def report(
         against: published figures to compare the run with, see
             `bench.report.published.publication.read_published`; None for none.
         display: what is shown.
+        html: whether the page is written too.
+        other: folder of another run, which the page shows this one beside; None for none.
 
     Returns:
         1 where `strict` finds an invalid cell, else 0.
 
     Raises:
-        RequestError: the path is not the folder of a run, a raw file is damaged, or there are no
-            such published figures.
+        RequestError: the path is not the folder of a run, a raw file is damaged, there are no such
+            published figures, or the other run cannot be compared or has no page to be on.
     """
-    # A wrong name of published figures is reported before anything is written.
+    if other is not None and not html:
+        raise RequestError("--compare is a part of the page: leave out --no-html")
+
+    # A wrong name of published figures or of a run is reported before anything is written.
     published = None if against is None else read_published(against)
     folder = RunFolder.open(path)
+    reference = None if other is None else Reference.of(folder, RunFolder.open(other))
     sweep_partials(folder.path)
 
     derived = write_report(folder)
@@ -53,6 +67,10 @@ def report(
 
     if not display.quiet:
         say(messages, f"Tables and plots are in {path}/tables and {path}/plots")
+    if html:
+        page = write_page(folder, derived, reference)
+        if not display.quiet:
+            say(messages, f"The page is {page}")
     for failure in failures(derived):
         say(messages, one_line(f"failed: {failure.what}: {failure.reason}", LONGEST_LINE))
     display.close(derived, path)

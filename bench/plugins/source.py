@@ -25,6 +25,8 @@ class PluginInfo:
         parameters: (name, default as text) of each parameter; the text is empty if there is no
             default.
         origin: source file.
+        reference: docstring of the file in one line, which names the paper or the code that the
+            plugin follows.
     """
 
     family: str
@@ -32,6 +34,7 @@ class PluginInfo:
     summary: str
     parameters: tuple[tuple[str, str], ...]
     origin: Path
+    reference: str = ""
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -50,7 +53,14 @@ def plugins_in(path: Path) -> list[PluginInfo]:
     classes = {**_imported_bases(path, tree), **own}
 
     return [
-        PluginInfo(family, name, _summary(node), tuple(_parameters(node, classes).items()), path)
+        PluginInfo(
+            family=family,
+            name=name,
+            summary=_summary(node),
+            parameters=tuple(_parameters(node, classes).items()),
+            origin=path,
+            reference=" ".join((ast.get_docstring(tree) or "").split()),
+        )
         for node in own.values()
         for family, name in _registrations(node)
     ]

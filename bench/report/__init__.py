@@ -15,6 +15,7 @@ import_matplotlib()  # the modules below import it too
 from bench.records.folder import RunFolder
 from bench.report.contents import figures, tables
 from bench.report.drawing import save_figures
+from bench.report.page.page import write_page
 from bench.report.parquet import write_parquet
 from bench.report.report import Report
 from bench.report.terminal import print_named_table, table_console
@@ -27,6 +28,7 @@ __all__ = [
     "print_tables",
     "table_console",
     "tables",
+    "write_page",
     "write_report",
     "write_tables",
 ]

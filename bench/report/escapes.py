@@ -7,9 +7,10 @@ where its format is written, and gives text that the format shows and does not o
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Number
 from typing import Any
 
@@ -125,6 +126,34 @@ def figure_text(text: str) -> str:
     shown = [one_line(line, LONGEST_FIGURE_LINE) for line in lines[:MOST_LINES]]
 
     return _NOT_IN_XML.sub("�", "\n".join(shown)).replace("$", r"\$")
+
+
+def html_text(text: str) -> str:
+    """The text as HTML may show it; the template that it stands in escapes its tags."""
+    return visible(text)
+
+
+def html_data(value: Any, **options: Any) -> str:
+    """A value as JSON for the scripts of a page, which show its texts and obey none of them.
+
+    Args:
+        value: text, number, mapping or list of these; NaN and infinity become null.
+        options: options of `json.dumps`.
+    """
+    return json.dumps(_html_value(value), **options)
+
+
+def _html_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return html_text(value)
+    if isinstance(value, Mapping):
+        return {html_text(str(name)): _html_value(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_html_value(each) for each in value]
+    if isinstance(value, np.generic):
+        return _html_value(value.item())
+
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def shell_word(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pandas as pd
@@ -25,6 +26,11 @@ def three_digits(value: float) -> str:
     if pd.isna(value) or value == float("inf"):
         return "" if pd.isna(value) else "inf"
     return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def two_decimals(value: float) -> str:
+    """A share with two decimals, a half rounded up, as people round what three decimals show."""
+    return str(Decimal(f"{value:.9g}").quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
 def formatted(values: pd.Series[Any], form: str) -> list[str]:

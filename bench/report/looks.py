@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib import colormaps
+
 _NONE = "none"
 """Name of the classifier without a purifier."""
 
@@ -34,6 +36,17 @@ def style(index: int) -> dict[str, Any]:
         "color": COLORS[index % len(COLORS)],
         "marker": MARKERS[(index + again) % len(MARKERS)],
         "linestyle": LINES[index // len(COLORS) % len(LINES)],
+    }
+
+
+def threat_style(index: int, count: int) -> dict[str, Any]:
+    """Color, marker and line of one of several threat models, in colors of no defense."""
+    share = index / max(1, count - 1)
+
+    return {
+        "color": colormaps["plasma"](0.85 * share),
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": "-",
     }
 
 

@@ -43,9 +43,9 @@ class ShortNames:
 
         return cls(names)
 
-    def __getitem__(self, spec: str) -> str:
-        """The name of a spec; the spec itself where it was not among those given."""
-        return self.names.get(spec, spec)
+    def __getitem__(self, spec: object) -> str:
+        """The name of a spec, given as text; the text itself where it was not among those given."""
+        return self.names.get(str(spec), str(spec))
 
     def hidden(self) -> dict[str, str]:
         """The specs that a name stands for, by name, without the names that are their spec."""

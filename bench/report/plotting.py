@@ -1,28 +1,35 @@
-"""Plotting: colors, intervals, legends and panels that the figures share."""
+"""Plotting: intervals, legends, axes and panels that the figures share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from bench.report.columns import NO_NORM, over_seeds, with_interval
 from bench.report.escapes import figure_text
+from bench.report.figure_styles import figure_width, is_narrow, relative_size
 from bench.report.formats import marked
 from bench.report.judged_lines import draw_judged_line
 
 PANELS = 4
 """Largest number of panels in a row of a figure."""
 
-_INSIDE = 5
-"""Largest number of entries of a legend inside the axes."""
+_FEW_TICKS = 3
+"""Number of ticks below which those of a logarithmic axis are evenly spaced."""
+
+_MANY_DECADES = 1e3
+"""Ratio of the ends of a logarithmic axis from which only powers of ten have ticks."""
 
 _DARK = 0.6
 """Share of the color map below which numbers on it are white."""
@@ -79,25 +86,75 @@ def distances_to_ends(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDAr
     return np.atleast_2d(np.clip(ends, 0.0, None).reshape(2, -1))
 
 
-def legend(
-    figure: Figure, axes: Axes, handles: Sequence[Artist] | None = None, *, outside: bool = False
-) -> None:
-    """Add a legend: inside the axes, or beside them where it is long.
+def legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Add a legend below a figure, where it hides no number.
 
     Args:
-        figure: figure of the axes, which becomes wider for a legend beside them.
-        axes: axes whose labelled lines are named, unless `handles` are given.
-        handles: lines to name instead, each with its label.
-        outside: whether the legend stands beside the axes in any case.
+        figure: figure, which becomes higher by its legend when it is drawn.
+        handles: lines and patches to name, each with its label.
     """
-    lines = axes.get_legend_handles_labels()[0] if handles is None else list(handles)
-    labels = [str(line.get_label()) for line in lines]
-    if len(labels) <= _INSIDE and not outside:
-        axes.legend(lines, labels)
+    labels = [str(handle.get_label()) for handle in handles]
+
+    figure.legend(list(handles), labels, loc="outside lower center", ncols=len(labels))
+
+
+def panel_grid(
+    count: int, width: float, height: float, most: int = PANELS, **shared: Any
+) -> tuple[Figure, NDArray[Any], int]:
+    """A figure with a grid of panels, of which `trim` removes those that are not used.
+
+    Args:
+        count: number of panels.
+        width: width of a panel in inches, where the figure may be as wide as it needs.
+        height: height of a panel in inches, with its title.
+        most: largest number of panels in a row.
+        shared: axes that the panels share, `sharex` and `sharey`.
+
+    Returns:
+        The figure, its panels row by row, and the number of columns.
+    """
+    columns = min(most, count, 2 if is_narrow() else most)
+    lines = -(-count // columns)  # rounded up
+    scale = figure_width() / 2 / width if is_narrow() else 1.0
+    size = (max(figure_width(), 0.8 + width * columns), 0.5 + height * max(scale, 0.6) * lines)
+    figure = Figure(figsize=size, layout="constrained")
+
+    return figure, figure.subplots(lines, columns, squeeze=False, **shared).flatten(), columns
+
+
+def single_axes() -> tuple[Figure, Axes]:
+    """A figure of the settings' size with one pair of axes."""
+    figure = Figure(layout="constrained")
+
+    return figure, figure.subplots()
+
+
+def log_ticks(axis: Axis, values: Iterable[float]) -> None:
+    """Ticks of a logarithmic axis at 1, 2 and 5 times powers of ten, as plain numbers.
+
+    Values that lie closely have evenly spaced ticks.
+
+    Args:
+        axis: logarithmic axis.
+        values: positive values that the axis shows.
+    """
+    shown = [value for value in values if value > 0]
+    if not shown:
         return
 
-    figure.set_figwidth(figure.get_figwidth() + 0.6 + 0.075 * longest_line(*labels))
-    figure.legend(lines, labels, loc="outside right center", fontsize=9)
+    low, high = min(shown) / 1.15, max(shown) * 1.15
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1,) if high / low > _MANY_DECADES else (1, 2, 5)
+    ticks = [factor * 10.0**power for power in powers for factor in factors]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    if len(ticks) < _FEW_TICKS:
+        even = MaxNLocator(4).tick_values(low, high)
+        ticks = [tick for tick in even if low <= tick <= high]
+
+    limit = axis.axes.set_xlim if axis is axis.axes.xaxis else axis.axes.set_ylim
+    limit(low, high)
+    axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
 
 
 def longest_line(*texts: str) -> int:
@@ -121,6 +178,7 @@ def label_cells(
     scale: Normalize,
     text: Callable[[float], str],
     levels: NDArray[Any] | None = None,
+    below: NDArray[Any] | None = None,
 ) -> None:
     """Write the numbers into the cells of a heat map, white on dark cells.
 
@@ -130,13 +188,21 @@ def label_cells(
         scale: scale of the colors.
         text: format of a number.
         levels: level of the verdict on each number, whose mark follows it; None for no marks.
+        below: a text under each number, such as its interval; None for none.
     """
     for (row, column), value in np.ndenumerate(values):
         if np.isnan(value):
             continue
         color = "white" if scale(value) < _DARK else "black"
         label = text(value) if levels is None else marked(text(value), levels[row, column])
-        axes.text(column, row, label, ha="center", va="center", color=color, fontsize=9)
+        place: dict[str, Any] = {"ha": "center", "color": color}
+        if below is None:
+            axes.text(column, row, label, va="center", fontsize=relative_size(0.9), **place)
+            continue
+        axes.text(column, row, label, va="bottom", fontsize=relative_size(0.9), **place)
+        axes.text(
+            column, row, str(below[row, column]), va="top", fontsize=relative_size(0.6), **place
+        )
 
 
 def eps_label(norm: str) -> str:

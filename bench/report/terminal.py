@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ _TEXT_COLUMNS = {
     *_CONSTANT_COLUMNS,
     *("defense", "A", "B", "target", "network", "trained for"),
     *("verdict", "reasons", "result", "strongest", "not ok", "note"),
-    *("member", "most by", "not applied", "dominated by", "rests on"),
+    *("member", "most by", "not applied", "dominated by", "rests on", "run or source"),
 }
 """Columns that the terminal aligns on the left."""
 
@@ -41,6 +42,10 @@ _MOST_LINES = 3
 
 _WHOLE = 14
 """Number of characters up to which a value is not broken, although it has a space."""
+
+_NO_BREAK = "\u00a0"
+_BEFORE_HALF_WIDTH = re.compile(" (?=±)")
+"""Space between a number and half of its interval, at which no line breaks."""
 
 _BETWEEN = 3
 """Number of characters between two columns, the frame included."""
@@ -124,7 +129,7 @@ def say_wrapped(console: Console, text: str, indent: str = "") -> None:
         indent: start of every line.
     """
     lines = textwrap.wrap(
-        text,
+        _BEFORE_HALF_WIDTH.sub(_NO_BREAK, text),
         max(console.width, 20),
         initial_indent=indent,
         subsequent_indent=f"{indent}  ",
@@ -132,7 +137,7 @@ def say_wrapped(console: Console, text: str, indent: str = "") -> None:
         break_on_hyphens=False,
     )
     for line in lines:
-        say(console, line)
+        say(console, line.replace(_NO_BREAK, " "))
 
 
 def _drawn(fitted: _Fitted) -> Table:

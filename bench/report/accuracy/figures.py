@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,20 +10,20 @@ from matplotlib.lines import Line2D
 
 from bench.report.columns import NO_NORM
 from bench.report.judged_lines import verdict_key
-from bench.report.looks import style
+from bench.report.looks import UNDEFENDED, threat_style
 from bench.report.plotting import (
-    PANELS,
     eps_label,
     legend,
     line_over_eps,
-    longest_line,
+    panel_grid,
+    single_axes,
     trim,
     undefended_rows,
 )
 from bench.report.report import Report
 from bench.report.writers import NamedFigure
 
-_UNDEFENDED = {"color": "black", "marker": "", "linestyle": "--"}
+_UNDEFENDED = {**UNDEFENDED, "marker": ""}
 
 
 def accuracy_figures(report: Report) -> Iterator[NamedFigure]:
@@ -35,72 +35,81 @@ def accuracy_figures(report: Report) -> Iterator[NamedFigure]:
         if cell.record.properties.sees_defense
     }
 
-    for (dataset, classifier, attack), rows in ok.groupby(["dataset", "classifier", "attack"]):
+    for labels, rows in ok.groupby(["dataset", "classifier", "attack"], sort=False):
+        dataset, classifier, attack = _names(report, labels)
         stem = f"{dataset}_{classifier}_{attack}"
-        for threat, threat_rows in rows.groupby("threat"):
-            n = threat_rows["n"].iloc[0]
-            title = f"{dataset}, {classifier}, {attack} ({threat}), n = {n}"
-            figure = _accuracy_over_eps(threat_rows, title, threat in adaptive)
-            yield NamedFigure(f"accuracy_eps_{stem}_{threat}", figure)
+        title = f"{dataset}, {classifier}, {attack}"
+        n = f"n = {rows['n'].iloc[0]}"
+        for threat, threat_rows in rows.groupby("threat", sort=False):
+            name = report.names.threat[threat]
+            figure = _accuracy_over_eps(report, threat_rows, str(threat) in adaptive)
+            figure.suptitle(f"{title} ({name}), {n}")
+            yield NamedFigure(f"accuracy_eps_{stem}_{name}", figure)
         if rows["threat"].nunique() > 1:
-            title = f"{dataset}, {classifier}, {attack}, n = {rows['n'].iloc[0]}"
-            yield NamedFigure(f"threats_{stem}", _threat_panels(rows, title))
+            figure = _threat_panels(report, rows)
+            figure.suptitle(f"{title}, {n}")
+            yield NamedFigure(f"threats_{stem}", figure)
 
 
-def _accuracy_over_eps(rows: pd.DataFrame, title: str, adaptive: bool) -> Figure:
+def _names(report: Report, labels: Iterable[object]) -> Iterator[str]:
+    """The names of a data set, a classifier and an attack."""
+    families = (report.names.dataset, report.names.classifier, report.names.attack)
+
+    return (names[str(label)] for names, label in zip(families, labels, strict=True))
+
+
+def _accuracy_over_eps(report: Report, rows: pd.DataFrame, adaptive: bool) -> Figure:
     """Robust accuracy over epsilon, a line per defense; epsilon 0 is the clean accuracy.
 
     Args:
+        report: report of the run.
         rows: results of one attack under one threat model.
-        title: title of the figure.
         adaptive: whether the attacker sees the defense. The adversarial images then differ between
             defenses, and the undefended line is that of `none`; otherwise all defenses share the
             images, and it is the bare classifier's accuracy on them.
     """
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = single_axes()
 
     if not adaptive:
         line_over_eps(axes, undefended_rows(rows), "undefended", _UNDEFENDED, prefix="undefended_")
-    for index, (defense, defense_rows) in enumerate(rows.groupby("defense", sort=False)):
+    for defense, defense_rows in rows.groupby("defense", sort=False):
+        name = report.names.defense[defense]
         if defense != "none":
-            line_over_eps(axes, defense_rows, str(defense), style(index))
+            line_over_eps(axes, defense_rows, name, report.looks[str(defense)])
         elif adaptive:
             line_over_eps(axes, defense_rows, "undefended", _UNDEFENDED)
 
-    axes.set(xlabel=eps_label(rows["norm"].iloc[0]), ylabel="robust accuracy", title=title)
+    axes.set(xlabel=eps_label(rows["norm"].iloc[0]), ylabel="robust accuracy")
     axes.set_ylim(-0.02, 1.02)
     axes.grid(alpha=0.3)
     lines = axes.get_legend_handles_labels()[0]
-    legend(figure, axes, [*lines, *verdict_key(set(rows["verdict"]))])
+    legend(figure, [*lines, *verdict_key(set(rows["verdict"]))])
     return figure
 
 
-def _threat_panels(rows: pd.DataFrame, title: str) -> Figure:
+def _threat_panels(report: Report, rows: pd.DataFrame) -> Figure:
     """Robust accuracy over epsilon under each threat model, a panel per defense."""
     defenses = list(dict.fromkeys(rows["defense"]))
     threats = list(dict.fromkeys(rows["threat"]))
-    columns = min(PANELS, len(defenses))
-    lines = -(-len(defenses) // columns)  # rounded up
-    size = (max(6.4, 0.8 + 2.9 * columns), 1.3 + 2.7 * lines)
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    figure, panels, columns = panel_grid(len(defenses), 2.9, 2.7, sharex=True, sharey=True)
 
     for axes, defense in zip(panels, defenses, strict=False):
         defense_rows = rows[rows["defense"] == defense]
         for threat, threat_rows in defense_rows.groupby("threat", sort=False):
-            line_over_eps(axes, threat_rows, str(threat), style(threats.index(threat)))
-        axes.set(ylim=(-0.02, 1.02))
-        axes.set_title(defense, fontsize=min(9.0, 320 / longest_line(defense)))
+            line_over_eps(
+                axes, threat_rows, str(threat), threat_style(threats.index(threat), len(threats))
+            )
+        axes.set(ylim=(-0.02, 1.02), title=report.names.defense[defense])
         axes.grid(alpha=0.3)
 
     norm = rows["norm"].iloc[0]
     trim(panels, len(defenses), columns, "epsilon" if norm == NO_NORM else f"epsilon ({norm})")
     for axes in panels[: len(defenses) : columns]:
         axes.set_ylabel("robust accuracy")
-    handles = [Line2D([], [], label=threat, **style(index)) for index, threat in enumerate(threats)]
-    handles.extend(verdict_key(set(rows["verdict"])))
-    names = min(5, len(handles))
-    figure.legend(handles=handles, loc="outside lower center", ncols=names, fontsize=9)
-    figure.suptitle(title, fontsize=11)
+    names = [report.names.threat[threat] for threat in threats]
+    handles = [
+        Line2D([], [], label=name, **threat_style(index, len(names)))
+        for index, name in enumerate(names)
+    ]
+    legend(figure, [*handles, *verdict_key(set(rows["verdict"]))])
     return figure

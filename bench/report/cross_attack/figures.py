@@ -11,13 +11,17 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.report.columns import over_seeds
+from bench.report.columns import over_seeds, with_interval
 from bench.report.cross_attack.tables import attack_titles
+from bench.report.figure_styles import figure_width
+from bench.report.fitting import tick_characters
+from bench.report.formats import two_decimals
 from bench.report.plotting import label_cells, longest_line
 from bench.report.report import Report
 from bench.report.writers import NamedFigure
 
-_SLANTED: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+_CELL = (0.95, 0.6)
+"""Width and height of a cell in inches."""
 
 
 def cross_attack_figures(report: Report) -> Iterator[NamedFigure]:
@@ -25,12 +29,14 @@ def cross_attack_figures(report: Report) -> Iterator[NamedFigure]:
     groups = report.cross_attack.groupby(["dataset", "classifier", "defense_name"], sort=False)
 
     for (dataset, classifier, name), rows in groups:
-        figure = _heat_map(rows, f"{name} on {dataset}, {classifier} (graybox)")
-        yield NamedFigure(f"cross_attack_{dataset}_{classifier}_{name}", figure)
+        names = (report.names.dataset[dataset], report.names.classifier[classifier])
+        figure = _heat_map(rows)
+        figure.suptitle(f"{name} on {', '.join(names)} (graybox)")
+        yield NamedFigure(f"cross_attack_{'_'.join(names)}_{name}", figure)
 
 
-def _heat_map(rows: pd.DataFrame, title: str) -> Figure:
-    """Rows: attack of the training; columns: attack of the test."""
+def _heat_map(rows: pd.DataFrame) -> Figure:
+    """Rows: attack of the training; columns: attack of the test; intervals under the numbers."""
     rows = rows.assign(
         trained=attack_titles(rows, "trained_for", "trained_eps"),
         tested=attack_titles(rows, "attack", "eps"),
@@ -40,22 +46,33 @@ def _heat_map(rows: pd.DataFrame, title: str) -> Figure:
     means = over_seeds(rows, "defense", "tested").set_index(["defense", "tested"])
     cells = [[(defense, test) for test in tests] for defense in trainings]
     values = _table(means["robust_accuracy"], cells)
-    levels = _table(means["verdict"], cells)
 
-    longest = longest_line(*trainings.values())
-    size = (1.6 + 0.085 * longest + 0.75 * len(tests), 2.2 + 0.5 * len(trainings))
+    width, height = _CELL
+    labels = 0.085 * min(longest_line(*trainings.values()), tick_characters(figure_width()))
+    size = (1.6 + labels + width * len(tests), 1.4 + height * len(trainings))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     scale = Normalize(0, 1)
     picture = axes.imshow(values, cmap="viridis", norm=scale, aspect="auto")
-    label_cells(axes, values, scale, "{:.2f}".format, levels)
+    levels = _table(means["verdict"], cells)
+    label_cells(axes, values, scale, two_decimals, levels, _table(_intervals(means), cells))
 
-    axes.set_xticks(range(len(tests)), tests, fontsize=9, **_SLANTED)
-    axes.set_yticks(range(len(trainings)), list(trainings.values()), fontsize=9)
+    axes.set_xticks(range(len(tests)), [test.replace(" @ ", "\n@ ") for test in tests])
+    axes.set_yticks(range(len(trainings)), list(trainings.values()))
     axes.set(xlabel="tested on", ylabel="trained for")
-    axes.set_title(title, fontsize=11)
     figure.colorbar(picture, label="robust accuracy", shrink=0.9)
     return figure
+
+
+def _intervals(means: pd.DataFrame) -> pd.Series[Any]:
+    """The ends of the interval of each mean as text."""
+    _, low, high = with_interval("robust_accuracy")
+    texts = [
+        f"[{two_decimals(first)}, {two_decimals(last)}]"
+        for first, last in zip(means[low], means[high], strict=True)
+    ]
+
+    return pd.Series(texts, means.index, dtype=object)
 
 
 def _table(values: pd.Series[Any], cells: list[list[tuple[str, str]]]) -> NDArray[Any]:

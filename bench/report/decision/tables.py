@@ -47,6 +47,7 @@ def decision_tables(report: Report) -> Iterator[NamedTable]:
         "Decision: robustness gained and latency added",
         decision_table(frame),
         "\n".join((_GAINS, _TIMES, *_doubts(frame))),
+        timed=True,
         brief=brief_table(frame, report.names),
         brief_notes="\n".join((f"{_GAINS}; {HALF_WIDTH}", _TIMES, *_doubts(frame))),
         spare=SPARE,

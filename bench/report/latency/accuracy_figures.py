@@ -1,4 +1,4 @@
-"""Figures of accuracy against latency, with the Pareto front."""
+"""Figures of accuracy against latency, a panel for each budget, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from bench.analysis.metrics import pareto_front
 from bench.report.columns import over_seeds
@@ -17,10 +18,11 @@ from bench.report.judged_lines import HOLLOW, draw_crosses, verdict_key
 from bench.report.latency.engines import ALIKE
 from bench.report.latency.frame import at_smallest_batch, engine_titles
 from bench.report.latency.styles import EngineStyles
-from bench.report.plotting import distances_to_ends, legend
+from bench.report.plotting import distances_to_ends, legend, log_ticks, panel_grid, trim
 from bench.report.report import Report
 from bench.report.writers import NamedFigure
 
+_BUDGET = ["dataset", "classifier", "norm", "eps", "seed"]
 _PIPELINE = ["dataset", "classifier", "defense"]
 _TIMED = ["engine", "precision", "device", "batch_size", "alike", "p25_ms", "p50_ms", "p75_ms"]
 _FRONT: dict[str, Any] = {"color": "black", "linewidth": 1.0, "linestyle": "--"}
@@ -39,7 +41,7 @@ _ACCURACY_TITLES = {
 
 
 def accuracy_latency_figures(report: Report) -> Iterator[NamedFigure]:
-    """Accuracy against latency for every attack and epsilon.
+    """Accuracy against latency for every attack, a panel for each epsilon.
 
     Where there are several threat models: for the gray-box attacks, and for the worst case.
     """
@@ -48,78 +50,123 @@ def accuracy_latency_figures(report: Report) -> Iterator[NamedFigure]:
         yield from _worst_cases(report)
         ok = ok[ok["threat"] == "graybox"]
 
-    for (dataset, classifier, attack, threat, eps), rows in ok.groupby(
-        ["dataset", "classifier", "attack", "threat", "eps"]
-    ):
-        title = (
-            f"{dataset}, {classifier}, {attack} ({threat}), n = {rows['n'].iloc[0]}, eps {eps:g}"
-        )
-        name = f"{dataset}_{classifier}_{attack}_{threat}_eps{eps:g}"
-        yield from _of_each_device(name, title, rows, report.latency, "robust_accuracy")
+    for labels, rows in ok.groupby(["dataset", "classifier", "attack", "threat"], sort=False):
+        dataset, classifier, attack, threat = _names(report, labels)
+        title = f"{dataset}, {classifier}, {attack} ({threat})"
+        name = f"{dataset}_{classifier}_{attack}_{threat}"
+        yield from _of_each_device(report, name, title, rows, "robust_accuracy")
 
 
 def _worst_cases(report: Report) -> Iterator[NamedFigure]:
-    for (dataset, classifier, norm, eps), rows in report.worst_case.groupby(
-        ["dataset", "classifier", "norm", "eps"]
-    ):
-        title = f"{dataset}, {classifier}, {norm} eps {eps:g}, n = {rows['n'].iloc[0]}"
-        name = f"worst_case_{dataset}_{classifier}_{norm}_eps{eps:g}"
-        rows = rows.assign(verdict=np.where(rows["mark"] != "", "suspect", "ok"))
-        yield from _of_each_device(name, title, rows, report.latency, "worst_case_accuracy")
+    worst = report.worst_case.merge(
+        report.decisions[[*_BUDGET, "defense", "dominated_by"]], on=[*_BUDGET, "defense"]
+    )
+    worst["dominated"] = worst["dominated_by"] != ""
+    worst["verdict"] = np.where(worst["mark"] != "", "suspect", "ok")
+
+    for labels, rows in worst.groupby(["dataset", "classifier", "norm"], sort=False):
+        dataset, classifier, norm = _names(report, labels)
+        title = f"{dataset}, {classifier}, {norm}"
+        name = f"worst_case_{dataset}_{classifier}_{norm}"
+        yield from _of_each_device(report, name, title, rows, "worst_case_accuracy")
+
+
+def _names(report: Report, labels: Sequence[object]) -> list[str]:
+    """The names of a data set, a classifier, and of an attack and a threat model or a norm."""
+    families = ("dataset", "classifier", "attack", "threat")
+
+    return [report.names[family][label] for family, label in zip(families, labels)]  # noqa: B905
 
 
 def _of_each_device(
-    name: str, title: str, rows: pd.DataFrame, latency: pd.DataFrame, accuracy: str
+    report: Report, name: str, title: str, rows: pd.DataFrame, accuracy: str
 ) -> Iterator[NamedFigure]:
     """A figure for each device on which the pipeline was timed, at the smallest batch.
 
     Args:
+        report: report of the run.
         name: end of the figure's name.
         title: title of the figure.
-        rows: rows with the accuracy, its interval and its verdict, one per defense and seed.
-        latency: latencies of the run.
+        rows: rows with the accuracy, its interval and its verdict, one per defense, epsilon and
+            seed.
         accuracy: column of the accuracy.
     """
-    timed = at_smallest_batch(latency, "pipeline")
+    timed = at_smallest_batch(report.latency, "pipeline")
     timed = timed.astype({"alike": float})  # a column that holds only None is not numeric
     both = rows.merge(timed[[*_PIPELINE, *_TIMED]], on=_PIPELINE)
     devices = both["device"].unique()
 
     for device in devices:
-        figure = accuracy_latency_figure(both[both["device"] == device], title, accuracy)
+        figure = accuracy_latency_figure(report, both[both["device"] == device], accuracy)
+        figure.suptitle(f"{title}, n = {rows['n'].iloc[0]}")
         end = f"_{device}" if len(devices) > 1 else ""
         yield NamedFigure(f"accuracy_latency_{name}{end}", figure)
 
 
-def accuracy_latency_figure(rows: pd.DataFrame, title: str, accuracy: str) -> Figure:
-    """A point per defense and engine; error bars: Wilson interval and interquartile range.
+def accuracy_latency_figure(report: Report, rows: pd.DataFrame, accuracy: str) -> Figure:
+    """A panel per epsilon with a point per defense and engine, and the Pareto front.
 
-    The accuracy is that of eager float32, so an engine that classifies otherwise is faint. Neither
-    it nor an invalid accuracy is on the Pareto front. The step line is the front: the accuracy that
-    a given time buys.
+    Error bars are the Wilson interval and the interquartile range. The accuracy is that of eager
+    float32, so an engine that classifies otherwise is faint. Neither it nor an invalid accuracy is
+    on the front. The step line is the front: the accuracy that a given time buys. Where the rows
+    say what is `dominated`, which takes the intervals into account, it is not on the front either.
+
+    Args:
+        report: report of the run, which has names and looks of all its defenses.
+        rows: rows of one device with accuracies and latencies.
+        accuracy: column of the accuracy.
     """
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
-    points = over_seeds(rows, "defense", "engine", "precision")
-    styles = EngineStyles.of(points)
-    _draw_points(axes, points, accuracy, styles)
+    budgets = sorted(rows["eps"].unique())
+    single = len(budgets) == 1
+    width, height = (6.0, 3.7) if single else (3.4, 3.0)
+    figure, panels, columns = panel_grid(len(budgets), width, height, 3, sharex=True, sharey=True)
+    styles = EngineStyles.of(rows, report)
 
+    comparable = []
+    for axes, eps in zip(panels, budgets, strict=False):
+        points = over_seeds(rows[rows["eps"] == eps], "defense", "engine", "precision")
+        _draw_points(axes, points, accuracy, styles)
+        comparable.append(_comparable(points))
+        axes.set(xscale="log", ylim=(-0.02, 1.02), title=f"eps {eps:g}")
+        axes.grid(alpha=0.3, which="both")
+
+    log_ticks(panels[0].xaxis, [*rows["p25_ms"], *rows["p75_ms"]])
+    for axes, points in zip(panels, comparable, strict=False):
+        _draw_front(axes, points["p50_ms"].tolist(), points[accuracy].tolist())
+    _label(panels, rows, accuracy, columns)
+    legend(figure, _handles(rows, styles))
+    return figure
+
+
+def _comparable(points: pd.DataFrame) -> pd.DataFrame:
+    """The points that may lie on the front."""
+    alike = np.array([_classifies_alike(row) for row in points.to_dict("records")], bool)
+    chosen = alike & (points["verdict"] != "invalid")
+    if "dominated" in points:
+        chosen &= ~points["dominated"].astype(bool)
+
+    return points[chosen]
+
+
+def _label(panels: NDArray[Any], rows: pd.DataFrame, accuracy: str, columns: int) -> None:
+    """Name the axes of the panels that are used, and remove the others."""
+    used = rows["eps"].nunique()
     batch = int(rows["batch_size"].iloc[0])
     device = rows["device"].iloc[0]
-    suffix = " (of eager float32)" if len(engine_titles(points)) > 1 else ""
-    axes.set(xscale="log", ylim=(-0.02, 1.02), title=title)
-    axes.set_ylabel(_ACCURACY_TITLES[accuracy] + suffix)
-    axes.set_xlabel(f"latency of purifier and classifier, ms a call, batch {batch} ({device})")
-    axes.grid(alpha=0.3, which="both")
+    suffix = " (of eager float32)" if len(engine_titles(rows)) > 1 else ""
 
-    alike = np.array([_classifies_alike(row) for row in points.to_dict("records")], bool)
-    comparable = points[alike & (points["verdict"] != "invalid")]
-    _draw_front(axes, comparable["p50_ms"].tolist(), comparable[accuracy].tolist())
+    trim(panels, used, columns, f"purifier and classifier, ms a call, batch {batch} ({device})")
+    for axes in panels[:used:columns]:
+        axes.set_ylabel(_ACCURACY_TITLES[accuracy] + suffix)
+
+
+def _handles(rows: pd.DataFrame, styles: EngineStyles) -> list[Line2D]:
+    """The entries of the legend."""
     handles = [*styles.handles(lines=False), Line2D([], [], **_FRONT, label="Pareto front")]
-    if not alike.all():
+    if not all(_classifies_alike(row) for row in rows.to_dict("records")):
         handles.append(Line2D([], [], **_OTHERWISE))
-    legend(figure, axes, [*handles, *verdict_key(set(points["verdict"]), lines=False)])
-    return figure
+
+    return [*handles, *verdict_key(set(rows["verdict"]), lines=False)]
 
 
 def _draw_points(axes: Axes, points: pd.DataFrame, accuracy: str, styles: EngineStyles) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from bench.records.timing import TARGETS
 from bench.report.latency.styles import EngineStyles
-from bench.report.plotting import legend
+from bench.report.plotting import legend, log_ticks, panel_grid
 from bench.report.report import Report
 from bench.report.writers import NamedFigure
 
@@ -24,31 +24,34 @@ def latency_figures(report: Report) -> Iterator[NamedFigure]:
         ["dataset", "classifier", "device"], sort=False
     ):
         if rows["batch_size"].nunique() > 1:
+            names = (report.names.dataset[dataset], report.names.classifier[classifier])
             end = f"_{device}" if several_devices else ""
-            figure = _latency_over_batch(rows, f"{dataset}, {classifier} ({device})")
-            yield NamedFigure(f"latency_batch_{dataset}_{classifier}{end}", figure)
+            figure = _latency_over_batch(report, rows)
+            figure.suptitle(f"{', '.join(names)} ({device})")
+            yield NamedFigure(f"latency_batch_{'_'.join(names)}{end}", figure)
 
 
-def _latency_over_batch(rows: pd.DataFrame, title: str) -> Figure:
+def _latency_over_batch(report: Report, rows: pd.DataFrame) -> Figure:
     """Median call over batch size with its quartiles, a line per defense and engine.
 
-    The purifier alone is in the left panel, the pipeline in the right one.
+    A panel for each target that was timed: the purifier alone, and the pipeline.
     """
-    figure = Figure(figsize=(9.6, 4.4), layout="constrained")
-    panels = figure.subplots(1, len(TARGETS), sharex=True, sharey=True)
-    styles = EngineStyles.of(rows)
+    targets = [target for target in TARGETS if target in set(rows["target"])]
+    figure, panels, columns = panel_grid(len(targets), 4.4, 3.9, sharex=True, sharey=True)
+    styles = EngineStyles.of(rows, report)
     sizes = sorted(rows["batch_size"].unique())
 
-    for axes, target in zip(panels, TARGETS, strict=True):
+    for axes, target in zip(panels, targets, strict=True):
         _draw_lines(axes, rows[rows["target"] == target], styles)
         axes.set(xscale="log", yscale="log", xlabel="images in a call", title=target)
         axes.set_xticks(sizes, [str(size) for size in sizes])
-        axes.minorticks_off()
+        axes.xaxis.minorticks_off()
         axes.grid(alpha=0.3)
+    log_ticks(panels[0].yaxis, [*rows["p25_ms"], *rows["p75_ms"]])
 
-    panels[0].set_ylabel("ms a call (p50; band p25 to p75)")
-    figure.suptitle(title, fontsize=11)
-    legend(figure, panels[-1], styles.handles(lines=True), outside=True)
+    for axes in panels[::columns]:
+        axes.set_ylabel("ms a call (p50; band p25 to p75)")
+    legend(figure, styles.handles(lines=True))
     return figure
 
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from bench.analysis.outcomes import EvaluatedCell
+from bench.report.figure_styles import figure_width
+from bench.report.naming import RunNames, ShortNames
 from bench.report.pictures.strips import (
     Strip,
     adversarial,
@@ -17,10 +19,11 @@ from bench.report.pictures.strips import (
     perturbation,
     purifications,
     strips_figure,
-    title_width,
 )
 from bench.report.report import Report
 from bench.report.writers import NamedFigure
+
+_KEY = "below: predicted class; framed: misclassified"
 
 _EPSILONS = 3
 """Number of epsilons from which an attack has a figure over epsilon."""
@@ -33,25 +36,28 @@ def picture_figures(report: Report) -> Iterator[NamedFigure]:
     """Images of each attack at one epsilon, and over epsilon, where the run keeps images."""
     cells = [cell for cell in report.cells if cell.images is not None]
 
-    yield from image_figures(cells)
-    yield from epsilon_figures(cells)
+    yield from image_figures(cells, report.names)
+    yield from epsilon_figures(cells, report.names)
 
 
-def image_figures(cells: Sequence[EvaluatedCell]) -> Iterator[NamedFigure]:
+def image_figures(cells: Sequence[EvaluatedCell], names: RunNames) -> Iterator[NamedFigure]:
     """A figure for each data set, classifier, attack and threat model, of its first seed.
 
     Among the epsilons that most defenses have, the largest is shown.
     """
-    for (dataset, classifier, attack, threat, seed), group in _first_seed(cells).items():
+    for labels, group in _first_seed(cells).items():
         defenses = Counter(cell.eps for cell in group)
         eps = max(defenses, key=lambda eps: (defenses[eps], eps))
         chosen = [cell for cell in group if cell.eps == eps]
-        title = f"{dataset}, {classifier}, {attack} eps {eps:g} ({threat}); framed: misclassified"
+        dataset, classifier, attack, threat, seed = _short(labels, names)
+        title = f"{dataset}, {classifier}, {attack} eps {eps:g} ({threat}); {_KEY}"
         name = f"images_{dataset}_{classifier}_{attack}_{threat}_seed{seed}"
-        yield NamedFigure(name, strips_figure(list(_strips(chosen)), title))
+        figure = strips_figure(list(_strips(chosen, names.defense)))
+        figure.suptitle(title)
+        yield NamedFigure(name, figure)
 
 
-def epsilon_figures(cells: Sequence[EvaluatedCell]) -> Iterator[NamedFigure]:
+def epsilon_figures(cells: Sequence[EvaluatedCell], names: RunNames) -> Iterator[NamedFigure]:
     """A figure for each attack that does not see the defense and has three epsilons or more.
 
     It shows the adversarial images of growing epsilon above their perturbations: no defense can be
@@ -59,13 +65,13 @@ def epsilon_figures(cells: Sequence[EvaluatedCell]) -> Iterator[NamedFigure]:
     """
     shared = [cell for cell in cells if not cell.record.properties.sees_defense and cell.eps > 0]
 
-    for (dataset, classifier, attack, threat, seed), group in _first_seed(shared).items():
+    for labels, group in _first_seed(shared).items():
         budgets = {cell.eps: cell for cell in reversed(group)}  # the first defense of each epsilon
         if len(budgets) < _EPSILONS:
             continue
-        framed = "framed: misclassified without defense"
-        title = f"{dataset}, {classifier}, {attack} ({threat}); {framed}"
-        figure = _over_eps([budgets[eps] for eps in sorted(budgets)], title)
+        dataset, classifier, attack, threat, seed = _short(labels, names)
+        figure = _over_eps([budgets[eps] for eps in sorted(budgets)])
+        figure.suptitle(f"{dataset}, {classifier}, {attack} ({threat}); {_KEY}, without defense")
         name = f"images_eps_{dataset}_{classifier}_{attack}_{threat}_seed{seed}"
         yield NamedFigure(name, figure)
 
@@ -81,23 +87,30 @@ def _first_seed(cells: Sequence[EvaluatedCell]) -> dict[tuple[str, ...], list[Ev
     return {(*key, str(min(groups))): groups[min(groups)] for key, groups in seeds.items()}
 
 
-def _strips(cells: Sequence[EvaluatedCell]) -> Iterator[Strip]:
+def _short(labels: Sequence[str], names: RunNames) -> Iterator[str]:
+    """The names of a data set, a classifier, an attack and a threat model, and the seed."""
+    families = ("dataset", "classifier", "attack", "threat", "seed")
+
+    return (names[family][label] for family, label in zip(families, labels, strict=True))
+
+
+def _strips(cells: Sequence[EvaluatedCell], names: ShortNames) -> Iterator[Strip]:
     """Original, adversarial, perturbation, and the purified images of each defense."""
     attacked = adversarial(cells[0], "adversarial")
     yield original(cells[0])
     yield attacked
     yield perturbation(cells[0])
-    yield from purifications(cells, attacked, "{}")
+    yield from purifications(cells, attacked, "{}", names)
 
 
-def _over_eps(cells: Sequence[EvaluatedCell], title: str) -> Figure:
+def _over_eps(cells: Sequence[EvaluatedCell]) -> Figure:
     """Columns: the original, then one per epsilon; two rows per image."""
     attacked = [adversarial(cell, f"eps {cell.eps:g}") for cell in cells]
     changes = _on_one_scale([perturbation(cell) for cell in cells])
     originals = original(cells[0])
     images = min(_IMAGES, *(len(strip.images) for strip in (originals, *attacked)))
-    width = max(0.9 * (len(cells) + 1) + 1.0, title_width(title))
-    height = 1.8 * originals.aspect * images + 0.6
+    width = max(figure_width(), 0.9 * (len(cells) + 1) + 1.0)
+    height = (1.8 * originals.aspect + 0.2) * images + 0.6
     figure = Figure(figsize=(width, height), layout="compressed")
     grid = figure.subplots(2 * images, len(cells) + 1, squeeze=False)
 
@@ -109,13 +122,12 @@ def _over_eps(cells: Sequence[EvaluatedCell], title: str) -> Figure:
             draw_strip(below[column], change.only(index), 1)
         draw_strip(above[0], originals.only(index), 1)
         below[0].axis("off")
-        above[0].set_ylabel("image", fontsize=8)
-        below[1].set_ylabel(f"change\n(±{changes[0].scale[1]:.2g})", fontsize=8)
+        above[0].set_ylabel("image")
+        below[1].set_ylabel(f"change\n(±{changes[0].scale[1]:.2g})")
 
     labels = [originals.label, *(strip.label for strip in attacked)]
     for axes, label in zip(grid[0], labels, strict=True):
-        axes.set_title(label, fontsize=9)
-    figure.suptitle(title, fontsize=10)
+        axes.set_title(label)
     return figure
 
 

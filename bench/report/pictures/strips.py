@@ -13,6 +13,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bench.analysis.outcomes import EvaluatedCell
+from bench.report.figure_styles import is_narrow, relative_size
+from bench.report.naming import ShortNames
 from bench.report.plotting import longest_line
 from bench.text import one_line
 
@@ -25,18 +27,22 @@ _LONGEST_SIDE = 256
 _LONGEST_CAPTION = 14
 """Number of characters at which the name of a class in an image is cut."""
 
-_CAPTION: dict[str, Any] = {
-    "fontsize": 6,
-    "color": "white",
-    "ha": "center",
-    "va": "bottom",
-    "bbox": {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1},
-}
+_CAPTION_SIZE = 0.65
+"""Size of the name of a class below an image, as a share of that of all text."""
+
+_CAPTION_HEIGHT = 0.17
+"""Height of a line of such names in inches."""
+
+_MOST_ROWS = 8
+"""Number of strips from which a figure has two columns of them, each of half as many images."""
 
 _ASPECTS = (0.4, 2.5)
 """Least and largest height of a row over the width of a column; a label has two lines."""
 
-_FRAME: dict[str, Any] = {"fill": False, "edgecolor": "#D55E00", "linewidth": 1.8}
+_WRONG = "#D55E00"
+"""Color of the frame and the class of an image that is misclassified."""
+
+_FRAME: dict[str, Any] = {"fill": False, "edgecolor": _WRONG, "linewidth": 1.8}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +54,7 @@ class Strip:
         images: pixels, (n, channels, height, width).
         scale: values drawn in black and white, or in two colors where the scale reaches below zero.
         wrong: whether an image is misclassified, and therefore framed, (n,); None for unknown.
-        captions: name of a class in each image, empty for none; () where classes have no names.
+        captions: class below each image, the predicted one or that of the original; () for none.
     """
 
     label: str
@@ -78,29 +84,24 @@ class Strip:
 def original(cell: EvaluatedCell) -> Strip:
     """The clean images with their classes; framed are those that the bare classifier gets wrong."""
     wrong = np.atleast_2d(cell.outcome.clean_undefended)[0] != cell.labels
-    captions = _names(cell, cell.labels)
+    captions = _classes(cell, cell.labels)
 
     return Strip("original", _pixels(cell, "clean"), wrong=wrong, captions=captions)
 
 
 def adversarial(cell: EvaluatedCell, label: str) -> Strip:
-    """The adversarial images; framed are those that the bare classifier gets wrong.
-
-    They bear the class that they are taken for.
-    """
+    """The adversarial images with the classes that the bare classifier takes them for."""
     predictions = np.atleast_2d(cell.outcome.adversarial_undefended)[0]
     wrong = predictions != cell.labels
-    captions = _names(cell, predictions, wrong)
 
-    return Strip(label, _pixels(cell, "adversarial"), wrong=wrong, captions=captions)
+    return _predicted(label, cell, "adversarial", predictions, wrong)
 
 
 def purified(cell: EvaluatedCell, label: str) -> Strip:
-    """The adversarial images after purification in the first draw, with its misclassifications."""
+    """The adversarial images after purification in the first draw, with its predictions."""
     predictions = cell.outcome.adversarial_defended[0]
-    captions = _names(cell, predictions, predictions != cell.labels)
 
-    return Strip(label, _pixels(cell, "purified"), wrong=~cell.right[0], captions=captions)
+    return _predicted(label, cell, "purified", predictions, ~cell.right[0])
 
 
 def perturbation(cell: EvaluatedCell) -> Strip:
@@ -111,7 +112,9 @@ def perturbation(cell: EvaluatedCell) -> Strip:
     return Strip(f"perturbation\n(colors: ±{largest:.2g})", difference, (-largest, largest))
 
 
-def purifications(cells: Sequence[EvaluatedCell], attacked: Strip, label: str) -> Iterator[Strip]:
+def purifications(
+    cells: Sequence[EvaluatedCell], attacked: Strip, label: str, names: ShortNames
+) -> Iterator[Strip]:
     """The purified images of each defense.
 
     Adversarial images that an attack made for a single defense come before its purified ones.
@@ -119,36 +122,40 @@ def purifications(cells: Sequence[EvaluatedCell], attacked: Strip, label: str) -
     Args:
         cells: cells of the same attack, one per defense.
         attacked: adversarial images that the figure already shows.
-        label: label of a defense's images, with `{}` for its spec.
+        label: label of a defense's images, with `{}` for its name.
+        names: names of the defenses.
     """
     for cell in cells:
-        defense = str(cell.record.labels["defense"])
+        defense = names[str(cell.record.labels["defense"])]
         own = adversarial(cell, f"adversarial\nfor {defense}")
         if not np.array_equal(own.images, attacked.images):
             yield own
         yield purified(cell, label.format(defense))
 
 
-def strips_figure(strips: Sequence[Strip], title: str) -> Figure:
-    """A figure with a row for each strip."""
-    columns = min(_COLUMNS, len(strips[0].images))
-    longest = longest_line(*(strip.label for strip in strips))
-    margin = max(1.8, 0.4 + 0.085 * longest)
-    width = max(1.0 * columns + margin, title_width(title))
-    height = 1.05 * strips[0].aspect * len(strips) + 0.4
-    figure = Figure(figsize=(width, height), layout="compressed")
+def strips_figure(strips: Sequence[Strip]) -> Figure:
+    """A figure with a row for each strip, or for two of them where there are many."""
+    sides = 1 if len(strips) <= _MOST_ROWS else 2
+    rows = -(-len(strips) // sides)  # rounded up
+    images = min(columns_of_images() // sides, len(strips[0].images))
+    margin = max(1.8, 0.4 + 0.085 * longest_line(*(strip.label for strip in strips)))
+    captions = _CAPTION_HEIGHT if any(strip.captions for strip in strips) else 0.0
+    height = (1.05 * strips[0].aspect + captions) * rows + 0.4
+    figure = Figure(figsize=((images + margin) * sides, height), layout="compressed")
+    grid = figure.subplots(rows, sides, squeeze=False).T.flatten()
 
-    for axes, strip in zip(np.atleast_1d(figure.subplots(len(strips), 1)), strips, strict=True):
-        draw_strip(axes, strip, columns)
-        axes.set_ylabel(strip.label, rotation=0, ha="right", va="center", fontsize=9)
+    for axes, strip in zip(grid, strips, strict=False):
+        draw_strip(axes, strip, images)
+        axes.set_ylabel(strip.label, rotation=0, ha="right", va="center")
+    for axes in grid[len(strips) :]:
+        axes.remove()
 
-    figure.suptitle(title, fontsize=10)
     return figure
 
 
-def title_width(title: str) -> float:
-    """The width of a title in inches."""
-    return 0.3 + 0.085 * longest_line(title)
+def columns_of_images() -> int:
+    """The largest number of images in a row of a figure under the settings in force."""
+    return _COLUMNS // 2 if is_narrow() else _COLUMNS
 
 
 def draw_strip(axes: Axes, strip: Strip, columns: int) -> None:
@@ -169,26 +176,33 @@ def draw_strip(axes: Axes, strip: Strip, columns: int) -> None:
     axes.set(xticks=[], yticks=[], frame_on=False)
 
     height, width = images.shape[-2:]
-    wrong = () if strip.wrong is None else np.flatnonzero(strip.wrong[: len(images)])
+    flags = () if strip.wrong is None else strip.wrong[: len(images)].tolist()
+    wrong = [index for index, is_wrong in enumerate(flags) if is_wrong]
     for index in wrong:
         corner = (index * (width + 1), 0)
         axes.add_patch(Rectangle(corner, width - 1, height - 1, **_FRAME))
-    for place, caption in enumerate(strip.captions[: len(images)]):
-        middle = place * (width + 1) + (width - 1) / 2
-        axes.text(middle, height - 1, caption, **_CAPTION)
+
+    captions = strip.captions[: len(images)]
+    middles = [place * (width + 1) + (width - 1) / 2 for place in range(len(captions))]
+    size = relative_size(_CAPTION_SIZE)
+    axes.set_xticks(middles, captions, fontsize=size)
+    axes.tick_params(axis="x", length=0, pad=1.5)
+    for index, label in enumerate(axes.get_xticklabels()):
+        label.set_color(_WRONG if index in wrong else "black")
 
 
-def _names(
-    cell: EvaluatedCell, classes: NDArray[Any], shown: NDArray[Any] | None = None
-) -> tuple[str, ...]:
-    """The names of classes, (n,); empty where one is not shown, and () where there are none."""
-    if not cell.class_names:
-        return ()
-    are_shown = np.ones(len(classes), bool) if shown is None else shown
-    return tuple(
-        one_line(cell.class_name(int(label)), _LONGEST_CAPTION) if is_shown else ""
-        for label, is_shown in zip(classes, are_shown, strict=True)
-    )
+def _predicted(
+    label: str, cell: EvaluatedCell, images: str, predictions: NDArray[Any], wrong: NDArray[Any]
+) -> Strip:
+    """The stored images of a name with their predictions (n,), of which some are wrong (n,)."""
+    captions = _classes(cell, predictions)
+
+    return Strip(label, _pixels(cell, images), wrong=wrong, captions=captions)
+
+
+def _classes(cell: EvaluatedCell, classes: NDArray[Any]) -> tuple[str, ...]:
+    """The names of classes (n,), or their numbers where a data set has no names."""
+    return tuple(one_line(cell.class_name(int(label)), _LONGEST_CAPTION) for label in classes)
 
 
 def _pixels(cell: EvaluatedCell, name: str) -> NDArray[Any]:

@@ -10,9 +10,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.report.figure_styles import is_narrow
 from bench.report.judged_lines import verdict_key
 from bench.report.looks import style
-from bench.report.plotting import PANELS, line_over_eps, trim, undefended_rows
+from bench.report.plotting import legend, line_over_eps, panel_grid, trim, undefended_rows
 from bench.report.published.comparison import PublishedComparison
 from bench.report.published.curves import SCALES, undefended_curves
 from bench.report.published.publication import PublishedFigure
@@ -49,8 +50,10 @@ def curve_figures(comparison: PublishedComparison) -> Iterator[NamedFigure]:
     for classifier, classifier_rows in rows.groupby("classifier", sort=False):
         panels = list(_panels(classifier_rows, comparison.publication.figures))
         if panels:
-            figure = _figure(name, str(classifier), panels)
-            yield NamedFigure(f"against_{name}_{classifier}", figure)
+            short = comparison.report.names.classifier[classifier]
+            figure = _figure(name, panels)
+            figure.suptitle(f"Undefended: {short} beside {name}")
+            yield NamedFigure(f"against_{name}_{short}", figure)
 
 
 def _panels(rows: pd.DataFrame, figures: Sequence[PublishedFigure]) -> Iterator[_Panel]:
@@ -69,12 +72,9 @@ def _panels(rows: pd.DataFrame, figures: Sequence[PublishedFigure]) -> Iterator[
         yield _Panel(dataset, attack, known, ours)
 
 
-def _figure(name: str, classifier: str, panels: Sequence[_Panel]) -> Figure:
-    columns = min(PANELS // 2, len(panels))
-    lines = -(-len(panels) // columns)  # rounded up
-    size = (0.8 + 4.4 * columns, 1.3 + 2.9 * lines)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(lines, columns, sharey=True, squeeze=False).flatten()
+def _figure(name: str, panels: Sequence[_Panel]) -> Figure:
+    most = 1 if is_narrow() else 2
+    figure, grid, columns = panel_grid(len(panels), 4.4, 2.9, most, sharey=True)
 
     handles: dict[str, Artist] = {}
     levels = {str(level) for panel in panels for level in undefended_rows(panel.rows)["verdict"]}
@@ -86,9 +86,7 @@ def _figure(name: str, classifier: str, panels: Sequence[_Panel]) -> Figure:
     trim(grid, len(panels), columns, _X_LABEL)
     for axes in grid[: len(panels) : columns]:
         axes.set_ylabel("undefended robust accuracy")
-    entries = [*handles.values(), *verdict_key(levels)]
-    figure.legend(handles=entries, loc="outside lower center", ncols=2, fontsize=9)
-    figure.suptitle(f"Undefended: {classifier} beside {name}", fontsize=11)
+    legend(figure, [*handles.values(), *verdict_key(levels)])
     return figure
 
 
@@ -110,6 +108,6 @@ def _draw_panel(axes: Axes, panel: _Panel, name: str) -> None:
     largest = max(epsilons)
     axes.set(ylim=(-0.02, 1.02), xlim=(-0.02 * largest, 1.03 * largest))
     n = panel.rows["n"].iloc[0]
-    axes.set_title(f"{panel.attack} on {panel.dataset}, n = {n}", fontsize=10)
+    axes.set_title(f"{panel.attack} on {panel.dataset}, n = {n}")
     axes.set_xlabel(_X_LABEL)
     axes.grid(alpha=0.3)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.outcomes import EvaluatedCell
+from bench.report.naming import ShortNames
 from bench.report.pictures.strips import (
     Strip,
     adversarial,
@@ -19,6 +20,8 @@ from bench.report.published.comparison import PublishedComparison
 from bench.report.writers import NamedFigure
 
 _LABELS = ["dataset", "classifier", "our_attack", "threat", "defense", "seed"]
+_FAMILIES = {"our_attack": "attack"}
+"""Labels of the run whose specs a column of another name holds."""
 
 
 def recreated_figures(comparison: PublishedComparison) -> Iterator[NamedFigure]:
@@ -30,14 +33,17 @@ def recreated_figures(comparison: PublishedComparison) -> Iterator[NamedFigure]:
     cells = [cell for cell in comparison.report.cells if cell.images is not None]
     rows = _rows(comparison.accuracies, comparison.equal_strength)
 
+    names = comparison.report.names
+
     for values, group in rows.groupby(_LABELS, sort=False):
         labels = dict(zip(_LABELS, values, strict=True))
-        strips = list(_strips(cells, labels, group))
+        strips = list(_strips(cells, labels, group, names.defense))
         if strips:
-            title = "{defense} on {dataset}, {classifier}, {our_attack} ({threat})".format(**labels)
-            name = "_".join(str(part) for part in values)
-            figure = strips_figure(strips, f"{title}; framed: misclassified")
-            yield NamedFigure(f"against_{comparison.name}_images_{name}", figure)
+            shown = [names[_FAMILIES.get(label, label)][value] for label, value in labels.items()]
+            title = "{4} on {0}, {1}, {2} ({3})".format(*shown)
+            figure = strips_figure(strips)
+            figure.suptitle(f"{title}; below: predicted class; framed: misclassified")
+            yield NamedFigure(f"against_{comparison.name}_images_{'_'.join(shown)}", figure)
 
 
 def _rows(accuracies: pd.DataFrame, equal_strength: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +62,10 @@ def _rows(accuracies: pd.DataFrame, equal_strength: pd.DataFrame) -> pd.DataFram
 
 
 def _strips(
-    cells: Sequence[EvaluatedCell], labels: Mapping[str, Any], rows: pd.DataFrame
+    cells: Sequence[EvaluatedCell],
+    labels: Mapping[str, Any],
+    rows: pd.DataFrame,
+    names: ShortNames,
 ) -> Iterator[Strip]:
     """The originals; at each epsilon the attacked images, then those of each defense."""
     first = True
@@ -77,7 +86,7 @@ def _strips(
         choices = "\n".join(dict.fromkeys(eps_rows["choice"]))
         attacked = adversarial(chosen[0], f"attacked, eps {eps:g}\n({choices})")
         yield attacked
-        yield from purifications(chosen, attacked, "recreated by\n{}")
+        yield from purifications(chosen, attacked, "recreated by\n{}", names)
 
 
 def _matches(cell: EvaluatedCell, labels: Mapping[str, Any]) -> bool:

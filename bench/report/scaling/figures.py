@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from bench.report.columns import over_seeds, with_interval, worst_level
-from bench.report.formats import three_digits
+from bench.report.figure_styles import is_narrow
+from bench.report.formats import three_digits, two_decimals
 from bench.report.judged_lines import draw_judged_line, verdict_key
-from bench.report.looks import COLORS
-from bench.report.plotting import label_cells
+from bench.report.looks import style
+from bench.report.plotting import label_cells, legend, log_ticks, panel_grid
 from bench.report.report import Report
 from bench.report.scaling.frame import varied_columns
 from bench.report.writers import NamedFigure
 
 _GROUP = ["dataset", "classifier", "attack", "eps", "threat", "defense_name", "fixed"]
+
+_LATENCY_LOOK = 2
+"""Number of the first line of the latencies; the accuracies have those before it."""
 
 _WIDE = 10.0
 """Ratio of the largest to the smallest value from which the axis is logarithmic."""
@@ -37,31 +42,34 @@ def scaling_figures(report: Report) -> Iterator[NamedFigure]:
         if len(varied) > 2 or words:
             continue
 
-        title = f"{defense} on {dataset}, {classifier}, {attack} eps {eps:g} ({threat})"
-        name = f"scaling_{dataset}_{classifier}_{attack}_{threat}_eps{eps:g}_{defense}"
+        specs = {"dataset": dataset, "classifier": classifier, "attack": attack, "threat": threat}
+        short = {label: report.names[label][spec] for label, spec in specs.items()}
+        name = "scaling_{dataset}_{classifier}_{attack}_{threat}".format(**short)
+        name = f"{name}_eps{eps:g}_{defense}"
         names[name] += 1
         end = "" if names[name] == 1 else f"_{names[name]}"
-        figure = _lines(rows, varied[0], title) if len(varied) == 1 else _maps(rows, varied, title)
+        figure = _lines(rows, varied[0]) if len(varied) == 1 else _maps(rows, varied)
+        place = "{dataset}, {classifier}, {attack}".format(**short)
+        figure.suptitle(f"{defense} on {place} eps {eps:g} ({short['threat']})")
         yield NamedFigure(f"{name}{end}", figure)
 
 
-def _maps(rows: pd.DataFrame, varied: list[str], title: str) -> Figure:
+def _maps(rows: pd.DataFrame, varied: list[str]) -> Figure:
     """Two heat maps side by side, robust accuracy and latency, with the numbers in the cells."""
     lines, columns = (rows[name].nunique() for name in varied)
     panels = _panels_of(rows)
-    width = max(4.0, 1.6 + max(1.6, 0.75 * columns)) * panels
-    figure = Figure(figsize=(width, 1.8 + 0.55 * lines), layout="constrained")
-    axes = figure.subplots(1, panels, squeeze=False).flatten()
+    width = max(4.0, 1.6 + max(1.6, 0.75 * columns))
+    most = 1 if is_narrow() else 2
+    figure, axes, _ = panel_grid(panels, width, 1.6 + 0.55 * lines, most)
 
     _map(axes[0], rows, varied, "robust_accuracy", Normalize(0, 1))
-    axes[0].set_title("robust accuracy", fontsize=10)
+    axes[0].set_title("robust accuracy")
     if panels == 2:
         scale = LogNorm(rows["p50_ms"].min() / 1.05, rows["p50_ms"].max() * 1.05)
         batch = f"{rows['batch_size'].max():.0f}"
         _map(axes[1], rows, varied, "p50_ms", scale)
-        axes[1].set_title(f"p50 of purifier and classifier, ms, batch {batch}", fontsize=10)
+        axes[1].set_title(f"p50 of purifier and classifier, ms, batch {batch}")
 
-    figure.suptitle(title, fontsize=11)
     return figure
 
 
@@ -73,7 +81,7 @@ def _map(axes: Axes, rows: pd.DataFrame, varied: list[str], column: str, scale: 
         levels = rows.pivot_table(
             index=varied[0], columns=varied[1], values="verdict", aggfunc=worst_level
         )
-        label_cells(axes, values, scale, "{:.2f}".format, levels.to_numpy())
+        label_cells(axes, values, scale, two_decimals, levels.to_numpy())
     else:
         label_cells(axes, values, scale, three_digits)
 
@@ -87,16 +95,15 @@ def _map(axes: Axes, rows: pd.DataFrame, varied: list[str], column: str, scale: 
         bar.minorticks_off()
 
 
-def _lines(rows: pd.DataFrame, varied: str, title: str) -> Figure:
+def _lines(rows: pd.DataFrame, varied: str) -> Figure:
     """Two panels over the parameter: accuracies with intervals, latencies with quartiles."""
     rows = over_seeds(rows, varied).sort_values(varied)
     panels = _panels_of(rows)
-    figure = Figure(figsize=(4.4 * panels, 3.8), layout="constrained")
-    both = figure.subplots(1, panels, squeeze=False).flatten()
+    figure, both, _ = panel_grid(panels, 4.4, 3.4, 1 if is_narrow() else 2)
 
-    _draw_accuracies(both[0], rows, varied)
+    handles = _draw_accuracies(both[0], rows, varied)
     if panels == 2:
-        _draw_latencies(both[1], rows, varied)
+        handles += _draw_latencies(both[1], rows, varied)
 
     least = rows[varied].min()
     most = rows[varied].max()
@@ -105,11 +112,12 @@ def _lines(rows: pd.DataFrame, varied: str, title: str) -> Figure:
         axes.set_xticks(rows[varied], [f"{value:g}" for value in rows[varied]])
         axes.xaxis.minorticks_off()
         axes.grid(alpha=0.3, which="both")
-    figure.suptitle(title, fontsize=11)
+    legend(figure, handles)
     return figure
 
 
-def _draw_accuracies(axes: Axes, rows: pd.DataFrame, varied: str) -> None:
+def _draw_accuracies(axes: Axes, rows: pd.DataFrame, varied: str) -> list[Artist]:
+    """Draw clean and robust accuracy; the entries of the legend."""
     clean = rows.assign(verdict="ok")
     for index, (name, judged) in enumerate((("clean_accuracy", clean), ("robust_accuracy", rows))):
         value, low, high = with_interval(name)
@@ -117,20 +125,29 @@ def _draw_accuracies(axes: Axes, rows: pd.DataFrame, varied: str) -> None:
 
     axes.set(ylim=(-0.02, 1.02), ylabel="accuracy (95 % Wilson intervals)")
     lines = axes.get_legend_handles_labels()[0]
-    axes.legend(handles=[*lines, *verdict_key(set(rows["verdict"]))])
+    return [*lines, *verdict_key(set(rows["verdict"]))]
 
 
-def _draw_latencies(axes: Axes, rows: pd.DataFrame, varied: str) -> None:
+def _draw_latencies(axes: Axes, rows: pd.DataFrame, varied: str) -> list[Artist]:
+    """Draw the latency at the smallest and the largest batch; the entries of the legend."""
     timed = rows.assign(verdict="ok")
     prefixes = [prefix for prefix in ("", "largest_") if rows[f"{prefix}p50_ms"].notna().any()]
     for index, prefix in enumerate(prefixes):
         label = f"batch {rows[f'{prefix}batch_size'].max():.0f}"
         quartiles = (f"{prefix}p25_ms", f"{prefix}p50_ms", f"{prefix}p75_ms")
-        _draw_line(axes, timed, varied, quartiles, label, index)
+        _draw_line(axes, timed, varied, quartiles, label, _LATENCY_LOOK + index)
 
     axes.set(yscale="log", ylabel="ms a call (p50; band p25 to p75)")
-    axes.set_title("purifier and classifier", fontsize=10)
-    axes.legend()
+    axes.set_title("purifier and classifier")
+    log_ticks(axes.yaxis, _ends(rows, prefixes))
+    return list(axes.get_legend_handles_labels()[0])
+
+
+def _ends(rows: pd.DataFrame, prefixes: Sequence[str]) -> list[float]:
+    """The quartiles of all calls."""
+    columns = [f"{prefix}{name}" for prefix in prefixes for name in ("p25_ms", "p75_ms")]
+
+    return [float(value) for column in columns for value in rows[column].dropna()]
 
 
 def _draw_line(
@@ -138,7 +155,7 @@ def _draw_line(
 ) -> None:
     """Draw a line with its band; points look as the rows' verdicts ask."""
     low, value, high = columns
-    look: dict[str, Any] = {"color": COLORS[index], "marker": "o"}
+    look: dict[str, Any] = style(index)
     draw_judged_line(axes, rows[x], rows[value], list(rows["verdict"]), look, label)
     band: dict[str, Any] = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
     axes.fill_between(rows[x], rows[low], rows[high], where=rows["verdict"] != "invalid", **band)

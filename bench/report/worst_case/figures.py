@@ -12,25 +12,30 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from bench.report.columns import over_seeds
-from bench.report.looks import COLORS
-from bench.report.plotting import PANELS, distances_to_ends, trim
+from bench.report.looks import DefenseLooks
+from bench.report.plotting import distances_to_ends, legend, panel_grid, trim
 from bench.report.report import Report
 from bench.report.worst_case.basis import DOUBTS
 from bench.report.writers import NamedFigure
 
-_BARS = (
-    ("graybox_accuracy", "gray-box accuracy, strongest attack", COLORS[5], -0.2),
-    ("worst_case_accuracy", "worst-case accuracy", COLORS[1], 0.2),
-)
-"""Column, label, color and offset of each bar."""
+_GRAYBOX = "graybox_accuracy"
+_WORST_CASE = "worst_case_accuracy"
+_OFFSETS = {_GRAYBOX: -0.2, _WORST_CASE: 0.2}
+"""Column of each bar, and its distance below the middle of its defense."""
+
+_LIGHT = "#BBBBBB"
+"""Color of gray-box bars; a worst case has the color of its defense."""
+
+_KEY = "#555555"
+"""Color that stands for that of any defense in the legend."""
 
 _HOLLOW: dict[str, Any] = {"facecolor": "white", "hatch": "////"}
-_ERROR_BAR: dict[str, Any] = {"color": "black", "capsize": 2, "linewidth": 1}
+_ERROR_BAR: dict[str, Any] = {"color": "dimgray", "capsize": 2, "linewidth": 1}
 
 _CLEAN: dict[str, Any] = {
-    "color": COLORS[2],
+    "color": "black",
     "marker": "|",
-    "markeredgewidth": 2.5,
+    "markeredgewidth": 1.5,
     "linestyle": "",
 }
 
@@ -40,12 +45,13 @@ def worst_case_figures(report: Report) -> Iterator[NamedFigure]:
     groups = report.worst_case.groupby(["dataset", "classifier", "norm"], sort=False)
 
     for (dataset, classifier, norm), rows in groups:
-        title = f"{dataset}, {classifier}, {norm}, n = {rows['n'].iloc[0]}"
-        figure = _worst_case_figure(rows, title)
-        yield NamedFigure(f"worst_case_{dataset}_{classifier}_{norm}", figure)
+        names = (report.names.dataset[dataset], report.names.classifier[classifier], str(norm))
+        figure = _worst_case_figure(report, rows)
+        figure.suptitle(f"{', '.join(names)}, n = {rows['n'].iloc[0]}")
+        yield NamedFigure(f"worst_case_{'_'.join(names)}", figure)
 
 
-def _worst_case_figure(rows: pd.DataFrame, title: str) -> Figure:
+def _worst_case_figure(report: Report, rows: pd.DataFrame) -> Figure:
     """Bars with intervals, a row per defense, a panel per epsilon.
 
     A worst case that is marked is hatched, and so is the accuracy under a gray-box attack whose
@@ -53,42 +59,39 @@ def _worst_case_figure(rows: pd.DataFrame, title: str) -> Figure:
     """
     defenses = list(dict.fromkeys(rows["defense"]))
     budgets = sorted(rows["eps"].unique())
-    columns = min(PANELS, len(budgets))
-    lines = -(-len(budgets) // columns)  # rounded up
-    size = (max(6.4, 1.8 + 2.4 * columns), (0.9 + 0.42 * len(defenses)) * lines + 0.9)
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    height = 0.6 + 0.42 * len(defenses)
+    figure, panels, columns = panel_grid(len(budgets), 2.4, height, sharex=True, sharey=True)
 
     for axes, eps in zip(panels, budgets, strict=False):
-        _draw_bars(axes, rows[rows["eps"] == eps], defenses)
-        axes.set_title(f"eps {eps:g}", fontsize=10)
+        _draw_bars(axes, rows[rows["eps"] == eps], defenses, report.looks)
+        axes.set_title(f"eps {eps:g}")
 
     trim(panels, len(budgets), columns, "accuracy")
     panels[0].set(xlim=(0, 1.02), ylim=(len(defenses) - 0.5, -0.5))
-    panels[0].set_yticks(range(len(defenses)), defenses)
-    handles = _legend_handles(rows)
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9)
-    figure.suptitle(title, fontsize=11)
+    names = [report.names.defense[defense] for defense in defenses]
+    panels[0].set_yticks(range(len(defenses)), names)
+    legend(figure, _legend_handles(rows))
     return figure
 
 
-def _draw_bars(axes: Axes, rows: pd.DataFrame, defenses: list[str]) -> None:
+def _draw_bars(axes: Axes, rows: pd.DataFrame, defenses: list[str], looks: DefenseLooks) -> None:
     hatched = {
-        "worst_case_accuracy": set(rows.loc[rows["mark"] != "", "defense"]),
-        "graybox_accuracy": set(rows.loc[_doubtful_graybox(rows), "defense"]),
+        _WORST_CASE: set(rows.loc[rows["mark"] != "", "defense"]),
+        _GRAYBOX: set(rows.loc[_doubtful_graybox(rows), "defense"]),
     }
 
     for row in over_seeds(rows, "defense").to_dict("records"):
         height = defenses.index(row["defense"])
-        for name, _, color, offset in _BARS:
+        colors = {_GRAYBOX: _LIGHT, _WORST_CASE: looks.color(row["defense"])}
+        for name, offset in _OFFSETS.items():
             value = row[name]
             if pd.isna(value):
                 continue
-            look = _HOLLOW if row["defense"] in hatched[name] else {"color": color}
-            axes.barh(height + offset, value, 0.38, edgecolor=color, **look)
+            look = _HOLLOW if row["defense"] in hatched[name] else {"color": colors[name]}
+            axes.barh(height + offset, value, 0.38, edgecolor=colors[name], **look)
             ends = distances_to_ends(value, row[f"{name}_low"], row[f"{name}_high"])
             axes.errorbar(value, height + offset, xerr=ends, **_ERROR_BAR)
-        axes.plot([row["clean_accuracy"]], [height], **_CLEAN, markersize=20)
+        axes.plot([row["clean_accuracy"]], [height], **_CLEAN, markersize=18)
 
     axes.grid(alpha=0.3, axis="x")
     axes.set_axisbelow(True)
@@ -96,15 +99,16 @@ def _draw_bars(axes: Axes, rows: pd.DataFrame, defenses: list[str]) -> None:
 
 def _legend_handles(rows: pd.DataFrame) -> list[Patch | Line2D]:
     handles: list[Patch | Line2D] = [
-        Patch(color=color, label=label) for _, label, color, _ in _BARS
+        Patch(color=_LIGHT, label="gray-box accuracy, strongest attack"),
+        Patch(color=_KEY, label="worst-case accuracy, in the defense's color"),
+        Line2D([], [], **_CLEAN, markersize=10, label="clean accuracy"),
     ]
-    handles.append(Line2D([], [], **_CLEAN, markersize=10, label="clean accuracy"))
     if _doubtful_graybox(rows).any():
         label = "gray-box attack suspect or invalid"
-        handles.append(Patch(**_HOLLOW, edgecolor=COLORS[5], label=label))
+        handles.append(Patch(**_HOLLOW, edgecolor=_LIGHT, label=label))
     for doubt in DOUBTS:
         if rows["note"].str.contains(doubt, regex=False).any():
-            handles.append(Patch(**_HOLLOW, edgecolor=COLORS[1], label=f"?: {doubt}"))
+            handles.append(Patch(**_HOLLOW, edgecolor=_KEY, label=f"?: {doubt}"))
 
     return handles
 

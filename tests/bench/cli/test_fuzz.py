@@ -110,6 +110,7 @@ REQUEST: dict[str, Callable[[random.Random], list[str]]] = {
         *(argument(draw), argument(draw)),
         *draw.choice(([], ["--fail-slower", argument(draw)], ["--junit", draw.choice(ODD_PATHS)])),
     ],
+    "board": lambda draw: [argument(draw), argument(draw), "--html"],
     "export": lambda draw: [
         *(argument(draw), argument(draw)),
         *draw.choice(([], ["--format", draw.choice(("robustbench", argument(draw)))])),
@@ -274,6 +275,7 @@ COMMANDS = (
     ("run", ["report", "run"]),
     ("run", ["compare", "run", "run"]),
     ("run", ["gate", "run", "run", "--junit", "out.xml", "--json", "out.json"]),
+    ("run", ["board", "run", "--html", "--out", "out"]),
     ("run", ["export", "run", "out"]),
     ("run", ["export", "run", "out", "--format", "robustbench"]),
     ("weights", ["run", "--weights", "weights", "--n", "10", "--out", "out"]),

@@ -16,6 +16,7 @@ GIVEN = {
     "latency": (),
     "report": ("RUN",),
     "compare": ("RUN_A", "RUN_B"),
+    "board": ("RUNS...",),
     "export": ("RUN", "FOLDER"),
     "doctor": (),
     "list": (),
@@ -37,6 +38,7 @@ FOLDERS = [
         "export RUN",
         "export FOLDER",
     ),
+    *("report --compare", "board RUNS...", "board --out"),
 ]
 FILES = {
     "run --config": "",

@@ -1,0 +1,1 @@
+"""The board: the defenses of several runs in one ranking, where they are comparable."""
