@@ -27,7 +27,7 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Rank the defenses of several runs, with published figures beside them.
+    """Rank the defenses of several runs beside published figures.
 
     Numbers on other test images or behind another trained classifier have tables of their own.
     """
