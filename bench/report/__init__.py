@@ -72,7 +72,7 @@ def write_tables(run: RunFolder) -> Report:
     if not report.results.empty:
         write_parquet(tree, report)
     for table in tables(report):
-        write_table(tree, table)
+        write_table(tree, table, report.names)
 
     return report
 

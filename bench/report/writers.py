@@ -14,13 +14,13 @@ from bench.progress import say
 from bench.report.escapes import (
     csv_text,
     escaped,
-    latex_comment,
-    latex_rows,
-    latex_text,
     markdown_note,
     markdown_text,
     terminal_text,
 )
+from bench.report.latex.table import LatexTable
+from bench.report.latex.writing import latex_of
+from bench.report.naming import RunNames
 from bench.store.tree import Tree, file_stem
 
 _TITLE_COLUMNS = {
@@ -40,6 +40,9 @@ _TEXT_COLUMNS = {
 MOST_ROWS = 2_000
 """Number of rows at which a table for people is cut; its CSV file has them all."""
 
+MOST_LATEX_ROWS = 200
+"""Number of rows at which a table for LaTeX is cut, which then has several pages already."""
+
 
 @dataclass(frozen=True, eq=False)
 class NamedTable:
@@ -51,6 +54,7 @@ class NamedTable:
         frame: rows as text and numbers, under the headings that people read.
         notes: lines under the table; empty for none.
         printed: whether the table is also shown on the terminal.
+        labels: columns that name a row beside those that do in every table.
     """
 
     name: str
@@ -58,6 +62,7 @@ class NamedTable:
     frame: pd.DataFrame
     notes: str = ""
     printed: bool = True
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +88,14 @@ def csv_of(frame: pd.DataFrame) -> str:
     return str(escaped(frame, csv_text).to_csv(index=False, float_format="%.9g"))
 
 
-def write_table(tree: Tree, table: NamedTable) -> None:
-    """Write a table as Markdown and LaTeX, its notes below, into `tables`."""
+def write_table(tree: Tree, table: NamedTable, names: RunNames | None = None) -> None:
+    """Write a table as Markdown and LaTeX, its notes below, into `tables`.
+
+    Args:
+        tree: folder of the run.
+        table: table to write.
+        names: short names of specs, which the LaTeX file uses; None for none.
+    """
     stem = file_stem(table.name)
     frame = table.frame[:MOST_ROWS]
     notes = [*table.notes.splitlines(), *_cut(table.frame)]
@@ -93,16 +104,24 @@ def write_table(tree: Tree, table: NamedTable) -> None:
     below = "".join(f"\n{markdown_note(line)}\n" for line in notes)
     tree.write_text("tables", f"{stem}.md", text=f"{markdown}\n{below}")
 
-    latex = escaped(frame, latex_text).to_latex(index=False, escape=False, float_format="%g")
-    below = "".join(f"% {latex_comment(line)}\n" for line in notes)
-    tree.write_text("tables", f"{stem}.tex", text=latex_rows(latex) + below)
+    notes = [*table.notes.splitlines(), *_cut(table.frame, MOST_LATEX_ROWS)]
+    latex = LatexTable.of(
+        table.name,
+        table.title,
+        table.frame[:MOST_LATEX_ROWS],
+        notes,
+        constant=frozenset(_TITLE_COLUMNS),
+        texts=frozenset(_TEXT_COLUMNS) | set(table.labels),
+        names=names or RunNames(),
+    )
+    tree.write_text("tables", f"{stem}.tex", text=latex_of(latex))
 
 
-def _cut(frame: pd.DataFrame) -> list[str]:
+def _cut(frame: pd.DataFrame, most: int = MOST_ROWS) -> list[str]:
     """A note on rows that are left out; nothing where all are shown."""
-    if len(frame) <= MOST_ROWS:
+    if len(frame) <= most:
         return []
-    return [f"the first {MOST_ROWS} of {len(frame)} rows; the CSV files have them all"]
+    return [f"the first {most} of {len(frame)} rows; the CSV files have them all"]
 
 
 def table_console() -> Console:

@@ -12,15 +12,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.report.columns import over_seeds, with_interval
-from bench.report.cross_attack.tables import attack_titles
+from bench.report.cross_attack.tables import attack_titles, short_trainings
 from bench.report.figure_styles import figure_width
 from bench.report.fitting import tick_characters
 from bench.report.formats import two_decimals
-from bench.report.naming import ShortNames
 from bench.report.plotting import label_cells, longest_line
 from bench.report.report import Report
 from bench.report.writers import NamedFigure
-from bench.spec import split_list
 
 _CELL = (0.95, 0.6)
 """Width and height of a cell in inches."""
@@ -39,7 +37,7 @@ def cross_attack_figures(report: Report) -> Iterator[NamedFigure]:
 
 def _heat_map(rows: pd.DataFrame) -> Figure:
     """Rows: attack of the training; columns: attack of the test; intervals under the numbers."""
-    rows = rows.assign(trained_for=_short(rows["trained_for"]))
+    rows = rows.assign(trained_for=short_trainings(rows["trained_for"]))
     rows = rows.assign(
         trained=attack_titles(rows, "trained_for", "trained_eps"),
         tested=attack_titles(rows, "attack", "eps"),
@@ -76,14 +74,6 @@ def _intervals(means: pd.DataFrame) -> pd.Series[Any]:
     ]
 
     return pd.Series(texts, means.index, dtype=object)
-
-
-def _short(attacks: pd.Series[Any]) -> list[str]:
-    """Comma-separated specs of attacks under their short names."""
-    listed = [split_list(str(specs)) for specs in attacks]
-    names = ShortNames.of(spec for specs in listed for spec in specs)
-
-    return [",".join(names[spec] for spec in specs) for specs in listed]
 
 
 def _table(values: pd.Series[Any], cells: list[list[tuple[str, str]]]) -> NDArray[Any]:

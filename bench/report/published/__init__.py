@@ -22,7 +22,7 @@ def write_published(run: Path, comparison: PublishedComparison) -> None:
     for name, frame in comparison.frames().items():
         write_frame(tree, f"against_{comparison.name}_{name}", frame)
     for table in published_tables(comparison):
-        write_table(tree, table)
+        write_table(tree, table, comparison.report.names)
 
     save_figures(tree, published_figures(comparison))
 
