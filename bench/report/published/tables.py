@@ -58,7 +58,7 @@ def published_tables(comparison: PublishedComparison) -> Iterator[NamedTable]:
         notes = _lines(_EQUAL_STRENGTH, MARKS, _training(rows), *rows["remark"], setting)
         title = f"Defenses of {name} under an attack of equal strength"
         table = equal_strength_table(rows)
-        yield NamedTable(f"against_{name}_equal_strength", title, table, notes)
+        yield NamedTable(f"against_{name}_equal_strength", title, table, notes, labels=_LABELS)
 
     rows = comparison.latency
     if not rows.empty:
@@ -80,7 +80,7 @@ def _accuracy_tables(comparison: PublishedComparison) -> Iterator[NamedTable]:
         title = f"Table {table} of {name}" if table else f"Figures of {name}"
         notes = _lines(_SCALES, MARKS, _training(rows), *rows["remark"], setting)
         frame = accuracies_table(rows)
-        yield NamedTable(f"against_{name}_table{stem}", f"{title}, and this run", frame, notes)
+        yield NamedTable(f"against_{name}_table{stem}", f"{title}, and this run", frame, notes, labels=_LABELS)
 
 
 def run_setting(report: Report) -> str:
