@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.paths import path_of_file, path_of_folder, paths_of_plugins
+from bench.cli.quietness import hide_messages
 from bench.cli.tracebacks import show_tracebacks
 from bench.sweep.presets import preset_names
 
@@ -136,6 +137,28 @@ NoLatency = Annotated[
     typer.Option(
         "--no-latency",
         help="No timings in this call; the same command without the option adds them.",
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        callback=hide_messages,
+        help="Nothing but the decision at the end, and failures.",
+    ),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="All tables, also those that are in files alone by default."
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="The decision, failures and paths as JSON on standard output, and nothing else there.",
     ),
 ]
 Traceback = Annotated[

@@ -11,11 +11,15 @@ def command(
     run: subjects.Run,
     strict: options.Strict = False,
     against: subjects.Against = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
 ) -> None:
     """Make the tables and plots of a run again from its raw results.
 
     No network is run again.
     """
+    from bench.commands.display import Display
     from bench.commands.report import report
 
-    raise typer.Exit(report(run, strict, against))
+    raise typer.Exit(report(run, strict, against, Display(quiet, verbose, json)))

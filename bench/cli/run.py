@@ -26,6 +26,9 @@ def command(
     plugin: options.Plugins = None,
     strict: options.Strict = False,
     no_latency: options.NoLatency = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
     traceback: options.Traceback = False,  # noqa: ARG001 - its callback has set it
     device: options.Device = "auto",
     data: options.Data = None,
@@ -43,9 +46,11 @@ def command(
 
     The same command continues a run that was interrupted.
     """
+    from bench.commands.display import Display
     from bench.commands.folders import weights_folder
     from bench.commands.request import Request, Resources, check_request
 
+    display = Display(quiet, verbose, json)
     request = Request(
         axes={
             "datasets": datasets,
@@ -67,4 +72,4 @@ def command(
 
     from bench.commands.run import run
 
-    raise typer.Exit(run(request, strict, latency=not no_latency))
+    raise typer.Exit(run(request, strict, latency=not no_latency, display=display))

@@ -16,7 +16,7 @@ from bench.records.cell import LABELS
 from bench.records.folder import RunFolder
 from bench.report.comparison import ACCURACIES, Comparison
 from bench.report.formats import formatted, three_digits
-from bench.report.writers import print_table, table_console
+from bench.report.terminal import print_table, table_console
 
 
 def compare(path_a: Path, path_b: Path, fail_below: float | None) -> int:

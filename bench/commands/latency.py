@@ -7,7 +7,7 @@ from rich.console import Console
 from bench.commands.plan_text import networks_text
 from bench.commands.preparation import prepare
 from bench.commands.request import Request
-from bench.progress import say
+from bench.progress import reporter, say
 from bench.report import print_tables, table_console, write_report
 
 COMMAND = "latency"
@@ -27,7 +27,7 @@ def latency(request: Request) -> int:
     """
     messages = Console(stderr=True)
     output = table_console()
-    prepared = prepare(request, messages, COMMAND)
+    prepared = prepare(request, reporter(messages), COMMAND)
     folder = prepared.folder.path
     networks = networks_text(prepared.runner.plan(), prepared.weights)
     say(messages, f"Latency on {prepared.device}, into {folder}\n{networks}")

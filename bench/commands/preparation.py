@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from bench.commands.folders import RUNS, cache_folder, data_folder
 from bench.commands.paths import checked_folder
 from bench.commands.request import Request, Resources, configuration, requested_plugins
@@ -19,7 +17,7 @@ from bench.errors import RequestError
 from bench.machine.devices import choose_device, device_name
 from bench.machine.environment import describe_environment
 from bench.plugins.discovery import discover
-from bench.progress import Reporter, reporter
+from bench.progress import Reporter
 from bench.records.folder import RunFolder
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
@@ -91,12 +89,12 @@ class Destination:
         return checked_folder("--out", self.path / f"{self.title}-{key[:8]}")
 
 
-def prepare(request: Request, messages: Console, command: str = "") -> PreparedRun:
+def prepare(request: Request, progress: Reporter, command: str = "") -> PreparedRun:
     """Check every part of a request and open its folder.
 
     Args:
         request: options of the command.
-        messages: console that progress is shown on.
+        progress: reporter that shows the progress of long steps.
         command: name of the command, which begins the folder's name and is part of the run's
             configuration; empty for `bench run`.
 
@@ -106,7 +104,7 @@ def prepare(request: Request, messages: Console, command: str = "") -> PreparedR
     name, config = configuration(request)
     discover(requested_plugins(request, config))
 
-    return prepare_run(name, config, request.resources, reporter(messages), command)
+    return prepare_run(name, config, request.resources, progress, command)
 
 
 def prepare_run(

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
+from bench.commands.display import Display
 from bench.report import Report, tables
-from bench.report.writers import NamedTable, print_named_table
+from bench.report.terminal import print_named_table
+from bench.report.writers import NamedTable
 
 
 class PrintedTables:
     """Prints the tables of a run's reports, one report after the other.
 
     Args:
-        console: console of the tables.
+        display: what is shown.
     """
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._console = display.console
         self._printed: dict[str, NamedTable] = {}
 
     def show(self, report: Report) -> None:
         """Print the tables that were not printed before with the same content."""
         for table in tables(report):
-            if not table.printed:
+            if not self._display.shows(table):
                 continue
             if not _is_same(self._printed.get(table.name), table):
-                print_named_table(self._console, table)
+                print_named_table(self._console, table, report.names)
             self._printed[table.name] = table
 
 

@@ -6,22 +6,26 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.commands.display import SHOW_TABLES, Display
 from bench.progress import say
 from bench.records.folder import RunFolder
-from bench.report import Report, print_tables, table_console, write_report
+from bench.report import Report, write_report
 from bench.report.published import PublishedComparison, print_published, write_published
 from bench.report.published.publication import read_published
 from bench.store.atomic import sweep_partials
 
 
-def report(path: Path, strict: bool, against: str | None = None) -> int:
-    """Derive tables and figures from the raw files of a run, and print the tables.
+def report(
+    path: Path, strict: bool, against: str | None = None, display: Display = SHOW_TABLES
+) -> int:
+    """Derive tables and figures from the raw files of a run, and print tables and decision.
 
     Args:
         path: folder of the run.
         strict: whether an invalid cell is a failure.
         against: published figures to compare the run with, see
             `bench.report.published.publication.read_published`; None for none.
+        display: what is shown.
 
     Returns:
         1 where `strict` finds an invalid cell, else 0.
@@ -37,15 +41,17 @@ def report(path: Path, strict: bool, against: str | None = None) -> int:
 
     derived = write_report(folder)
     messages = Console(stderr=True)
-    output = table_console()
-    print_tables(output, derived)
+    display.print_tables(derived)
 
     if published is not None:
         comparison = PublishedComparison.of(derived, *published)
         write_published(path, comparison)
-        print_published(output, comparison)
+        if display.shows_tables:
+            print_published(display.console, comparison)
 
-    say(messages, f"Tables and plots are in {path}/tables and {path}/plots")
+    if not display.quiet:
+        say(messages, f"Tables and plots are in {path}/tables and {path}/plots")
+    display.close(derived, path)
     return 1 if strict and report_invalid(messages, derived) else 0
 
 

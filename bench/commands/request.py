@@ -14,6 +14,7 @@ from bench.machine.device_names import parse_device
 from bench.plugins.catalog import ENTRY_POINT_GROUP, is_file_name, list_plugins, plugin_source
 from bench.plugins.packages import PACKAGES
 from bench.spec import split_list
+from bench.store.weights import pretrained
 from bench.sweep.config import RunConfig, read_file, resolve
 from bench.sweep.config_checks import check_fixed_names, check_plugin_names
 from bench.sweep.presets import read_preset
@@ -72,6 +73,21 @@ class Request:
     config_file: Path | None
     plugins: tuple[str, ...]
     resources: Resources
+
+
+def unrecorded_options(request: Request) -> list[str]:
+    """Names and values of the options that a run's folder does not record, as they were given."""
+    resources = request.resources
+    own_weights = resources.weights if resources.weights != pretrained() else None
+    paths = {"--data": resources.data, "--cache": resources.cache, "--weights": own_weights}
+    plugins = [word for plugin in request.plugins for word in ("--plugin", plugin)]
+    device = [] if resources.device == "auto" else ["--device", resources.device]
+
+    return [
+        *(word for name, path in paths.items() if path for word in (name, str(path))),
+        *plugins,
+        *device,
+    ]
 
 
 def timing_request(request: Request) -> Request:

@@ -6,26 +6,31 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from bench.commands.clean_text import clean_text
+from bench.commands.clean_text import clean_text, guessing_text
+from bench.commands.display import SHOW_TABLES, Display
 from bench.commands.plan_text import plan_text
 from bench.commands.preparation import PreparedRun, prepare
 from bench.commands.printed_tables import PrintedTables
 from bench.commands.report import report_invalid
-from bench.commands.request import Request
+from bench.commands.request import Request, unrecorded_options
 from bench.progress import say
 from bench.records.cell import CellRecord
-from bench.report import table_console, write_report, write_tables
+from bench.report import write_report, write_tables
 from bench.report.columns import title_of
+from bench.report.decision.cards import with_options
 from bench.text import LONGEST_LINE, one_line
 
 
-def run(request: Request, strict: bool = False, latency: bool = True) -> int:
+def run(
+    request: Request, strict: bool = False, latency: bool = True, display: Display = SHOW_TABLES
+) -> int:
     """Run a grid and report on it.
 
     Args:
         request: grid, device and folders.
         strict: whether an invalid cell counts as a failure.
         latency: whether the pipelines are timed; timings that the folder has are shown anyway.
+        display: what is shown.
 
     Returns:
         0 when every cell has a record, and no cell and no timing failed (and, under `strict`, no
@@ -35,24 +40,37 @@ def run(request: Request, strict: bool = False, latency: bool = True) -> int:
         RequestError: the request is wrong; nothing was computed.
     """
     messages = Console(stderr=True)
-    tables = PrintedTables(table_console())
-    prepared = prepare(request, messages)
-    folder = prepared.folder.path
-    say(messages, plan_text(prepared.runner.plan(), prepared))
-
-    for line in clean_text(prepared.runner.clean_accuracies(), prepared.runner.config.n):
-        say(messages, line)
+    tables = PrintedTables(display)
+    prepared = prepare(request, display.progress(messages))
+    _say_plan(prepared, display, messages)
 
     records = _run_cells(prepared, messages)
     failed_timings = _measure_latency(prepared, tables) if latency else 0
 
     report = write_report(prepared.folder)
     tables.show(report)
-    say(messages, f"Tables and plots are in {folder}/tables and {folder}/plots")
+    display.name_others(report)
+    if not display.quiet:
+        folder = prepared.folder.path
+        say(messages, f"Tables and plots are in {folder}/tables and {folder}/plots")
     complete = _is_complete(prepared, records, messages)
     invalid = strict and report_invalid(messages, report)
+    display.close(with_options(report, unrecorded_options(request)), prepared.folder.path)
 
     return 0 if complete and not failed_timings and not invalid else 1
+
+
+def _say_plan(prepared: PreparedRun, display: Display, messages: Console) -> None:
+    """Say what is to be done, and how good each pipeline is before any attack."""
+    plan = prepared.runner.plan()
+    accuracies = prepared.runner.clean_accuracies()
+    if display.quiet:
+        lines = guessing_text(accuracies)
+    else:
+        say(messages, plan_text(plan, prepared))
+        lines = clean_text(accuracies, prepared.runner.config.n)
+    for line in lines:
+        say(messages, line)
 
 
 def _run_cells(prepared: PreparedRun, messages: Console) -> list[CellRecord]:

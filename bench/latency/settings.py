@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.contracts import PositiveFloat, PositiveInt
+from bench.contracts.parameters import PositiveFloat, PositiveInt
 
 
 class LatencySettings(BaseModel):

@@ -17,7 +17,8 @@ from bench.report.contents import figures, tables
 from bench.report.drawing import save_figures
 from bench.report.parquet import write_parquet
 from bench.report.report import Report
-from bench.report.writers import print_named_table, table_console, write_frame, write_table
+from bench.report.terminal import print_named_table, table_console
+from bench.report.writers import write_frame, write_table
 from bench.store.tree import Tree
 
 __all__ = [
@@ -77,11 +78,17 @@ def write_tables(run: RunFolder) -> Report:
     return report
 
 
-def print_tables(console: Console, report: Report) -> None:
-    """Print the tables for people."""
+def print_tables(console: Console, report: Report, *, every: bool = False) -> None:
+    """Print the tables for people.
+
+    Args:
+        console: console to print on.
+        report: report of the run.
+        every: whether those are printed too that are in files alone by default.
+    """
     for table in tables(report):
-        if table.printed:
-            print_named_table(console, table)
+        if table.printed or every:
+            print_named_table(console, table, report.names)
 
 
 def _frames(report: Report) -> Iterator[tuple[str, pd.DataFrame]]:

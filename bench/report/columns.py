@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.metrics import Accuracy
@@ -14,6 +15,21 @@ from bench.records.cell import CellRecord
 
 NO_NORM = "no norm"
 """Name of the norm in tables where epsilon bounds none."""
+
+CONSTANT_COLUMNS = frozenset(
+    {
+        *("dataset", "classifier", "attack", "eps", "threat", "norm", "seed", "seeds", "cells"),
+        *("basis", "engine", "precision", "device"),
+    }
+)
+"""Columns that stand above a table for people where all rows hold the same value."""
+
+TEXT_COLUMNS = CONSTANT_COLUMNS | {
+    *("defense", "A", "B", "target", "network", "trained for"),
+    *("verdict", "reasons", "result", "strongest", "not ok", "note"),
+    *("member", "most by", "not applied", "dominated by", "rests on"),
+}
+"""Columns of words, which stand on the left."""
 
 
 def norm_name(record: CellRecord) -> str:
@@ -67,6 +83,15 @@ def attack_title(attacks: object, eps: float | None) -> str:
 def seed_column(frame: pd.DataFrame) -> list[str]:
     """The column of seeds where a frame has several seeds, else nothing."""
     return ["seed"] if frame["seed"].nunique() > 1 else []
+
+
+def by_rank(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each budget by rank; budgets keep their order, and equal ranks theirs."""
+    budgets = frame.groupby(["dataset", "classifier", "norm", "eps", "seed"], sort=False).ngroup()
+    ranks = frame["rank"].str.rstrip("=").astype(int)
+    order = np.lexsort((ranks, budgets))
+
+    return frame.iloc[order].reset_index(drop=True)
 
 
 def over_seeds(rows: pd.DataFrame, *labels: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from bench.report.cascade.tables import cascade_tables
 from bench.report.classes.tables import class_tables
 from bench.report.cross_attack.figures import cross_attack_figures
 from bench.report.cross_attack.tables import cross_attack_tables
+from bench.report.decision.tables import decision_tables
 from bench.report.latency.accuracy_figures import accuracy_latency_figures
 from bench.report.latency.figures import latency_figures
 from bench.report.latency.tables import latency_tables
@@ -32,6 +33,7 @@ _FRAMES = ("results", "latency", "worst_case", "cross_attack", "scaling")
 logger = logging.getLogger("bench")
 
 _TABLES: tuple[Callable[[Report], Iterator[NamedTable]], ...] = (
+    decision_tables,
     worst_case_tables,
     cascade_tables,
     accuracy_tables,

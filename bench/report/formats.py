@@ -17,6 +17,10 @@ MARKS = "?: suspect, !: invalid, reasons in accuracy.md"
 """Note under a table that shows marks."""
 
 
+HALF_WIDTH = "±: half of the 95 % interval"
+"""Note under a table whose numbers show half of their interval."""
+
+
 def three_digits(value: float) -> str:
     """A number with three significant digits, `inf` for infinity, empty for NaN."""
     if pd.isna(value) or value == float("inf"):
@@ -41,6 +45,24 @@ def interval_texts(frame: pd.DataFrame, name: str) -> list[str]:
 
     return [
         "" if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+        for value, low, high in rows
+    ]
+
+
+def half_width(frame: pd.DataFrame, name: str, form: str, half_form: str) -> list[str]:
+    """A number and half of its interval as text, such as `0.954 ±0.016`; empty where missing.
+
+    Args:
+        frame: frame with the columns of `bench.report.columns.with_interval`.
+        name: column of the number.
+        form: format of the number.
+        half_form: format of half of the interval.
+    """
+    columns = (frame[column] for column in with_interval(name))
+    rows: Iterator[tuple[Any, ...]] = zip(*columns, strict=True)
+
+    return [
+        "" if pd.isna(value) else f"{form.format(value)} ±{half_form.format((high - low) / 2)}"
         for value, low, high in rows
     ]
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Self
 
+import pandas as pd
+
 from bench.errors import RequestError
 from bench.spec import Spec
 
@@ -84,6 +86,14 @@ class RunNames:
     def __getitem__(self, label: str) -> ShortNames:
         """The names of a label's specs; no names for a label that holds none, such as `eps`."""
         return getattr(self, label) if label in NAMED_LABELS else ShortNames()
+
+    def shown(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """A table whose columns of labels hold names in place of specs."""
+        labels = [label for label in NAMED_LABELS if label in frame.columns]
+
+        return frame.assign(
+            **{label: frame[label].map(self[label].__getitem__) for label in labels}
+        )
 
     def hidden(self) -> dict[str, str]:
         """The specs that a name stands for, see `ShortNames.hidden`, of all labels."""

@@ -1,4 +1,4 @@
-"""Writers: tables as CSV, Markdown, LaTeX and on the terminal."""
+"""Writers: tables as CSV, Markdown and LaTeX; `bench.report.terminal` prints them."""
 
 from __future__ import annotations
 
@@ -6,36 +6,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from bench.progress import say
+from bench.report.columns import CONSTANT_COLUMNS, TEXT_COLUMNS
 from bench.report.escapes import (
     csv_text,
     escaped,
     markdown_note,
     markdown_text,
-    terminal_text,
 )
 from bench.report.latex.table import LatexTable
 from bench.report.latex.writing import latex_of
 from bench.report.naming import RunNames
 from bench.store.tree import Tree, file_stem
-
-_TITLE_COLUMNS = {
-    *("dataset", "classifier", "attack", "eps", "threat", "norm", "seed", "seeds", "cells"),
-    *("basis", "engine", "precision", "device"),
-}
-"""Columns that the terminal names in a table's title where all rows hold the same value."""
-
-_TEXT_COLUMNS = {
-    *_TITLE_COLUMNS,
-    *("defense", "A", "B", "target", "network", "trained for"),
-    *("verdict", "reasons", "result", "strongest", "not ok", "note"),
-    *("member", "most by", "not applied"),
-}
-"""Columns that the terminal aligns on the left."""
 
 MOST_ROWS = 2_000
 """Number of rows at which a table for people is cut; its CSV file has them all."""
@@ -53,7 +35,11 @@ class NamedTable:
         title: title on the terminal.
         frame: rows as text and numbers, under the headings that people read.
         notes: lines under the table; empty for none.
-        printed: whether the table is also shown on the terminal.
+        printed: whether the table is also shown on the terminal without `--verbose`.
+        brief: the rows as a terminal shows them, with short names and intervals as ±; None for
+            those of `frame`.
+        brief_notes: lines under the table on the terminal; None for those of `notes`.
+        spare: headings of the columns that a narrow terminal leaves out first, in this order.
         labels: columns that name a row beside those that do in every table.
     """
 
@@ -62,6 +48,9 @@ class NamedTable:
     frame: pd.DataFrame
     notes: str = ""
     printed: bool = True
+    brief: pd.DataFrame | None = None
+    brief_notes: str | None = None
+    spare: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
 
 
@@ -98,70 +87,27 @@ def write_table(tree: Tree, table: NamedTable, names: RunNames | None = None) ->
     """
     stem = file_stem(table.name)
     frame = table.frame[:MOST_ROWS]
-    notes = [*table.notes.splitlines(), *_cut(table.frame)]
+    notes = [*table.notes.splitlines(), *cut_note(table.frame)]
 
     markdown = escaped(frame, markdown_text).to_markdown(index=False, disable_numparse=True)
     below = "".join(f"\n{markdown_note(line)}\n" for line in notes)
     tree.write_text("tables", f"{stem}.md", text=f"{markdown}\n{below}")
 
-    notes = [*table.notes.splitlines(), *_cut(table.frame, MOST_LATEX_ROWS)]
+    notes = [*table.notes.splitlines(), *cut_note(table.frame, MOST_LATEX_ROWS)]
     latex = LatexTable.of(
         table.name,
         table.title,
         table.frame[:MOST_LATEX_ROWS],
         notes,
-        constant=frozenset(_TITLE_COLUMNS),
-        texts=frozenset(_TEXT_COLUMNS) | set(table.labels),
+        constant=CONSTANT_COLUMNS,
+        texts=TEXT_COLUMNS | set(table.labels),
         names=names or RunNames(),
     )
     tree.write_text("tables", f"{stem}.tex", text=latex_of(latex))
 
 
-def _cut(frame: pd.DataFrame, most: int = MOST_ROWS) -> list[str]:
+def cut_note(frame: pd.DataFrame, most: int = MOST_ROWS) -> list[str]:
     """A note on rows that are left out; nothing where all are shown."""
     if len(frame) <= most:
         return []
     return [f"the first {most} of {len(frame)} rows; the CSV files have them all"]
-
-
-def table_console() -> Console:
-    """Standard output: as wide as the terminal, or wide enough for every column in a file."""
-    console = Console()
-
-    return console if console.is_terminal else Console(width=220)
-
-
-def print_named_table(console: Console, table: NamedTable) -> None:
-    """Print a table and its notes."""
-    print_table(console, table.title, table.frame)
-    if table.notes:
-        say(console, table.notes)
-
-
-def print_table(console: Console, title: str, frame: pd.DataFrame) -> None:
-    """Print a frame as a table; labels that all rows share move into the title."""
-    shared = [
-        name for name in frame.columns if name in _TITLE_COLUMNS and frame[name].nunique() == 1
-    ]
-    rows = frame.drop(columns=shared)[:MOST_ROWS]
-    labels = ", ".join(f"{name} {frame[name].iloc[0]}" for name in shared)
-
-    table = Table(
-        title=_shown(f"{title} ({labels})" if labels else title),
-        title_justify="left",
-        header_style="bold",
-    )
-    for name in rows.columns:
-        left = name in _TEXT_COLUMNS
-        table.add_column(_shown(name), justify="left" if left else "right", overflow="fold")
-    for row in rows.itertuples(index=False):
-        table.add_row(*(_shown(value) for value in row))
-
-    console.print(table)
-    for line in _cut(frame):
-        say(console, line)
-
-
-def _shown(value: object) -> Text:
-    """A value in the terminal's table; rich takes no markup from a `Text`."""
-    return Text(f"{value:g}" if isinstance(value, float) else terminal_text(str(value)))

@@ -21,7 +21,7 @@ from bench.analysis.metrics import (
 )
 from bench.records.outcome import Outcome
 from bench.report.columns import interval_columns, with_interval
-from bench.report.formats import interval_texts, three_digits
+from bench.report.formats import half_width, interval_texts, three_digits
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,15 @@ class Metric:
             else {self.name: value}
         )
 
-    def texts(self, results: pd.DataFrame) -> list[str]:
-        """The column of the accuracy table, row by row."""
+    def texts(self, results: pd.DataFrame, *, brief: bool = False) -> list[str]:
+        """The column of the accuracy table, row by row.
+
+        Args:
+            results: frame with the columns of the metric.
+            brief: whether half of an interval stands in place of its ends.
+        """
+        if self.interval and brief:
+            return half_width(results, self.name, "{:.3f}", "{:.3f}")
         if self.interval:
             return interval_texts(results, self.name)
         return [self.text(value) for value in results[self.name]]

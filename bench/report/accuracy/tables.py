@@ -9,7 +9,7 @@ import pandas as pd
 from bench.report.accuracy.frame import EXTRA
 from bench.report.accuracy.metrics import METRICS
 from bench.report.columns import seed_column
-from bench.report.formats import LEVEL_MARKS, formatted, marked, three_digits
+from bench.report.formats import HALF_WIDTH, LEVEL_MARKS, formatted, marked, three_digits
 from bench.report.report import Report
 from bench.report.writers import NamedTable
 
@@ -27,14 +27,25 @@ def accuracy_tables(report: Report) -> Iterator[NamedTable]:
     if side_by_side:
         title = "Robust accuracy, threat models side by side"
         notes = f"{_marks(results)}; reasons and intervals in accuracy.md"
-        yield NamedTable("threats", title, threat_table(results), f"{notes}\n{skipped}".strip())
+        yield NamedTable(
+            "threats", title, threat_table(results), f"{notes}\n{skipped}".strip(), printed=False
+        )
 
     title = "Accuracy, with 95 % Wilson intervals"
     table = accuracy_table(results)
-    yield NamedTable("accuracy", title, table, skipped, printed=not side_by_side)
+    yield NamedTable(
+        "accuracy",
+        title,
+        table,
+        skipped,
+        printed=False,
+        brief=report.names.shown(accuracy_table(results, brief=True)),
+        brief_notes=f"{HALF_WIDTH}\n{skipped}".strip(),
+        spare=("reasons", "undefended clean accuracy", "undefended robust accuracy"),
+    )
 
     if not report.seeds.empty:
-        yield NamedTable("seeds", "Over seeds", seeds_table(report.seeds))
+        yield NamedTable("seeds", "Over seeds", seeds_table(report.seeds), printed=False)
 
 
 def threat_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -57,18 +68,22 @@ def threat_table(results: pd.DataFrame) -> pd.DataFrame:
     return _sorted(table.reset_index(), labels)
 
 
-def accuracy_table(results: pd.DataFrame) -> pd.DataFrame:
+def accuracy_table(results: pd.DataFrame, *, brief: bool = False) -> pd.DataFrame:
     """One row per cell: every metric that has a title, the verdict and its reasons.
 
     The seed has a column where there are several, a metric where a cell has it. Skipped cells are
     left out; a failed one has the verdict `failed`.
+
+    Args:
+        results: frame of `bench.report.accuracy.frame.results_frame`.
+        brief: whether half of an interval stands in place of its ends.
     """
     results = results[results["status"] != "skipped"]
     labels = [*_LABELS, *seed_column(results)]
     table = results[labels].copy()
     for metric in METRICS:
         if metric.title and results[metric.name].notna().any():
-            table[metric.title] = metric.texts(results)
+            table[metric.title] = metric.texts(results, brief=brief)
     for name in (name for name in results if str(name).startswith(EXTRA)):
         title = f"mean {str(name).removeprefix(EXTRA)}, clean"
         table[title] = [three_digits(value) for value in results[name]]

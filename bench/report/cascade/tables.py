@@ -27,7 +27,7 @@ def cascade_tables(report: Report) -> Iterator[NamedTable]:
         return
 
     title = "Adaptive attack: images broken, and model calls"
-    yield NamedTable("cascade_costs", title, costs_table(frame), _PER_TEST_IMAGE)
+    yield NamedTable("cascade_costs", title, costs_table(frame), _PER_TEST_IMAGE, printed=False)
 
     title = "Members of the adaptive attack"
     yield NamedTable("cascade", title, members_table(frame), _PER_ATTACKED, printed=False)

@@ -15,8 +15,11 @@ from bench.report.worst_case.basis import NO_ADAPTIVE_ATTACK, VOID_ADAPTIVE, VOI
 from bench.spec import Spec
 from bench.text import one_line
 
-_MOST_IMAGES = 100_000
-"""Number of images above which more of them are no way to tell."""
+NEGLIGIBLE = 5.0
+"""Gain in percentage points below which a defense counts as no gain, once that is certain."""
+
+DOMINATED = "; others dominate it"
+"""End of the answer about a defense that another one than `none` dominates."""
 
 _IN_CASCADES = ("linf", "l2")
 """Norms of the threat model `adaptive`."""
@@ -42,6 +45,8 @@ class Judged:
     Attributes:
         row: labels, gains, costs, basis and dominating defenses, by column.
         has_reference: whether the undefended classifier was run under the same budget.
+        better: whether its worst case is significantly better than that of no defense.
+        worse: whether it is significantly worse.
         images: number of images that would tell the worst case from that of no defense.
         n: number of images.
         time: time of a call; None where it was not timed.
@@ -50,10 +55,22 @@ class Judged:
 
     row: Mapping[str, Any]
     has_reference: bool
+    better: bool
+    worse: bool
     images: float
     n: int
     time: CallTime | None
     reasons: tuple[str, ...]
+
+    @property
+    def highest_gain(self) -> float:
+        """The upper end of the worst-case gain, in percentage points."""
+        return float(self.row[f"{WORST_CASE_GAIN}_high"])
+
+    @property
+    def lowest_gain(self) -> float:
+        """The lower end of the worst-case gain, in percentage points."""
+        return float(self.row[f"{WORST_CASE_GAIN}_low"])
 
 
 def answer(judged: Judged, run: RecordedRun) -> Answer:
@@ -94,19 +111,36 @@ def _with_informed_attack(run: RecordedRun, norm: str, budget: str) -> str:
     return run.again(threats=(*kept, threat))
 
 
-def _doubtful(judged: Judged, _run: RecordedRun) -> Iterator[Answer]:
+def _doubtful(judged: Judged, run: RecordedRun) -> Iterator[Answer]:
     if judged.reasons:
-        yield Answer(f"a verdict is {one_line(judged.reasons[0])}")
+        level = judged.reasons[0].partition(":")[0]
+        norm = str(judged.row["norm"])
+        command = _with_informed_attack(run, norm, "full") if level == "suspect" else ""
+        yield Answer(f"a verdict is {one_line(judged.reasons[0])}", command)
 
 
 def _few_images(judged: Judged, run: RecordedRun) -> Iterator[Answer]:
-    low, high = (judged.row[f"{WORST_CASE_GAIN}{end}"] for end in ("_low", "_high"))
-    if not low <= 0 <= high or judged.images <= judged.n or judged.images > _MOST_IMAGES:
+    if judged.better or judged.worse or judged.highest_gain < NEGLIGIBLE:
         return
 
-    images = _rounded(judged.images)
-    command = run.again(n=images) if run.config else ""
-    yield Answer(f"{judged.n} images cannot tell it from no defense, about {images} would", command)
+    images = _images_to_decide(judged)
+    yield Answer(
+        f"{judged.n} images cannot tell it from no defense, about {images} would",
+        run.again(n=images),
+    )
+
+
+def _images_to_decide(judged: Judged) -> int:
+    """The number of images that would show the gain, or that there is none, two digits of it.
+
+    The width of an interval falls with the square root of the number of images.
+    """
+    half = (judged.highest_gain - judged.lowest_gain) / 2
+    to_exclude = judged.n * (half / NEGLIGIBLE) ** 2
+    number = max(min(judged.images, to_exclude), 1.1 * judged.n)  # too few did not decide
+    unit = int(10 ** max(0, math.floor(math.log10(number)) - 1))
+
+    return math.ceil(number / unit) * unit
 
 
 def _not_timed(judged: Judged, run: RecordedRun) -> Iterator[Answer]:
@@ -132,23 +166,11 @@ _QUESTIONS: tuple[Callable[[Judged, RecordedRun], Iterator[Answer]], ...] = (
 
 def _decision(judged: Judged) -> str:
     """The decision in a sentence."""
-    low, high = (judged.row[f"{WORST_CASE_GAIN}{end}"] for end in ("_low", "_high"))
-    robust = (
-        "more robust than no defense"
-        if low > 0
-        else "less robust than no defense"
-        if high < 0
-        else "no more robust than no defense"
-    )
-    dominated = judged.row["dominated_by"]
-    speed = ", and slower" if REFERENCE in dominated.split(", ") else ""
-    better = f", dominated by {dominated}" if dominated and not speed else ""
+    dominating = {name for name in str(judged.row["dominated_by"]).split(", ") if name}
+    gain = "more" if judged.better else "less" if judged.worse else "no more"
+    is_small = judged.better and judged.highest_gain < NEGLIGIBLE
+    small = f", by less than {NEGLIGIBLE:g} points" if is_small else ""
+    slower = ", and slower" if REFERENCE in dominating else ""
+    dominated = DOMINATED if dominating - {REFERENCE} else ""
 
-    return f"decided: {robust}{speed}{better}"
-
-
-def _rounded(number: float) -> int:
-    """A number of images with two significant digits, rounded up."""
-    unit = int(10 ** max(0, math.floor(math.log10(number)) - 1))
-
-    return math.ceil(number / unit) * unit
+    return f"{gain} robust than no defense{small}{slower}{dominated}"

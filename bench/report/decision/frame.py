@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Set as AbstractSet
 
 import pandas as pd
 
@@ -64,7 +64,8 @@ def decision_frame(
     """
     bare = references(defenses)
     times = call_times(latency)
-    dominated = _dominated(defenses, worst_case, pairs, times)
+    beaten = beaten_in_the_worst_case(pairs)
+    dominated = _dominated(defenses, worst_case, beaten, times)
 
     rows = []
     for defense, worst in zip(defenses, worst_case.to_dict("records"), strict=True):
@@ -77,7 +78,17 @@ def decision_frame(
             **costs(_pipeline(defense), times),
             "dominated_by": ", ".join(dominated[defense.budget, defense.defense]),
         }
-        found = answer(_judged(defense, reference, row, times, verdicts), run)
+        judged = Judged(
+            row=row,
+            has_reference=reference is not None,
+            better=(defense.defense, REFERENCE) in beaten.get(defense.budget, ()),
+            worse=(REFERENCE, defense.defense) in beaten.get(defense.budget, ()),
+            images=images_for_the_worst_case(defense, reference) if reference else 0.0,
+            n=len(defense.strongest.labels),
+            time=times.get(_pipeline(defense)),
+            reasons=tuple(_reasons(defense, verdicts)),
+        )
+        found = answer(judged, run)
         rows.append({**row, "answer": found.text, "next": found.command})
 
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -86,11 +97,10 @@ def decision_frame(
 def _dominated(
     defenses: Sequence[DefenseUnderBudget],
     worst_case: pd.DataFrame,
-    pairs: Iterable[Pair],
+    beaten: Mapping[ThreatBudget, AbstractSet[tuple[str, str]]],
     times: Mapping[Pipeline, CallTime],
 ) -> dict[tuple[ThreatBudget, str], list[str]]:
     """The defenses that dominate each defense, by budget and name."""
-    beaten = beaten_in_the_worst_case(pairs)
     sound: dict[ThreatBudget, list[str]] = {}
     timed: dict[ThreatBudget, dict[str, CallTime]] = {}
     for defense, mark in zip(defenses, worst_case["mark"], strict=True):
@@ -108,23 +118,6 @@ def _dominated(
         )
         for defense in defenses
     }
-
-
-def _judged(
-    defense: DefenseUnderBudget,
-    reference: DefenseUnderBudget | None,
-    row: Mapping[str, Any],
-    times: Mapping[Pipeline, CallTime],
-    verdicts: Mapping[str, Verdict],
-) -> Judged:
-    return Judged(
-        row=row,
-        has_reference=reference is not None,
-        images=0.0 if reference is None else images_for_the_worst_case(defense, reference),
-        n=len(defense.strongest.labels),
-        time=times.get(_pipeline(defense)),
-        reasons=tuple(_reasons(defense, verdicts)),
-    )
 
 
 def _reasons(defense: DefenseUnderBudget, verdicts: Mapping[str, Verdict]) -> list[str]:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pydantic import ValidationError
+
 from bench.errors import RequestError
 from bench.records.cell import CellRecord
 from bench.records.folder import RunFolder
 from bench.store.weights import Weights, pretrained
-from bench.sweep.config import RunConfig, resolve
 from bench.sweep.presets import preset_names, read_preset
+from bench.sweep.settings import RunConfig, merged
 
 _AXES = ("datasets", "classifiers", "defenses", "attacks", "threats", "seeds")
 _SCALARS = ("n", "batch_size", "draws", "convergence")
@@ -28,7 +30,7 @@ class RecordedRun:
 
     Attributes:
         preset: name of the preset or of the configuration file.
-        content: keys of the configuration, as `bench.sweep.config.RunConfig` has them.
+        content: keys of the configuration, as `bench.sweep.settings.RunConfig` has them.
         pretrained: whether the run used the networks of the package.
         command: name of the command that made the run; empty for `bench run`.
     """
@@ -62,8 +64,8 @@ class RecordedRun:
     def config(self) -> RunConfig | None:
         """The configuration; None where this version cannot read it."""
         try:
-            return resolve(self.content, {}, "config.json")
-        except RequestError:
+            return RunConfig.model_validate(self.content)
+        except ValidationError:
             return None
 
     def again(self, **changes: Any) -> str:
@@ -79,11 +81,8 @@ class RecordedRun:
 
         wanted = self.config.model_copy(update=changes)
         preset = read_preset(self.preset)
-        given = dict(_given(wanted, resolve(preset, {}, self.preset)))
-        try:
-            found = resolve(preset, given, self.preset)
-        except RequestError:
-            return ""
+        given = dict(_given(wanted, RunConfig.model_validate(preset)))
+        found = RunConfig.model_validate(merged(preset, given))
         if found.model_dump() != wanted.model_dump():
             return ""
 
@@ -94,7 +93,7 @@ class RecordedRun:
         if not self.again() or self.config is None:
             return ""
 
-        preset = resolve(read_preset(self.preset), {}, self.preset)
+        preset = RunConfig.model_validate(read_preset(self.preset))
         given = dict(_given(self.config, preset))
         axes = {name: given[name] for name in _PIPELINES if name in given}
         return self._command("latency", _options(axes))

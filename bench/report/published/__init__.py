@@ -10,7 +10,8 @@ from bench.report.drawing import save_figures
 from bench.report.published.comparison import PublishedComparison
 from bench.report.published.figures import published_figures
 from bench.report.published.tables import published_tables
-from bench.report.writers import print_named_table, write_frame, write_table
+from bench.report.terminal import print_named_table
+from bench.report.writers import write_frame, write_table
 from bench.store.tree import Tree
 
 __all__ = ["PublishedComparison", "print_published", "write_published"]

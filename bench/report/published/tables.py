@@ -80,7 +80,9 @@ def _accuracy_tables(comparison: PublishedComparison) -> Iterator[NamedTable]:
         title = f"Table {table} of {name}" if table else f"Figures of {name}"
         notes = _lines(_SCALES, MARKS, _training(rows), *rows["remark"], setting)
         frame = accuracies_table(rows)
-        yield NamedTable(f"against_{name}_table{stem}", f"{title}, and this run", frame, notes, labels=_LABELS)
+        yield NamedTable(
+            f"against_{name}_table{stem}", f"{title}, and this run", frame, notes, labels=_LABELS
+        )
 
 
 def run_setting(report: Report) -> str:

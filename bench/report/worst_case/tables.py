@@ -7,8 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from bench.report.columns import seed_column
-from bench.report.formats import MARKS, formatted, interval_texts, marked, three_digits
+from bench.report.columns import by_rank, seed_column
+from bench.report.formats import (
+    HALF_WIDTH,
+    MARKS,
+    formatted,
+    half_width,
+    interval_texts,
+    marked,
+    three_digits,
+)
+from bench.report.naming import RunNames
 from bench.report.report import Report
 from bench.report.worst_case.basis import DOUBTS
 from bench.report.writers import NamedTable
@@ -23,6 +32,14 @@ _RANKS = (
     "rank: 1 + the number of defenses that beat it (paired test on the same images, Holm's "
     "correction, level 0.05), see pairs.md"
 )
+_ACCURACIES = {
+    "clean accuracy": "clean_accuracy",
+    "gray-box accuracy": "graybox_accuracy",
+    "worst-case accuracy": "worst_case_accuracy",
+}
+_SPARE = ("cells", "not ok", "note", "strongest", "fixed draw")
+"""Headings of the columns that a narrow terminal leaves out first."""
+
 _DOUBTS = f"? at a worst case: {', or '.join(DOUBTS)}"
 _MISSING = "? at a rank: also that the defense faced fewer attacks than others"
 
@@ -36,8 +53,17 @@ def worst_case_tables(report: Report) -> Iterator[NamedTable]:
     ok = report.results[report.results["status"] == "ok"]
     several = ok["threat"].nunique() > 1 or ok["attack"].nunique() > 1
     title = "Worst case over all attacks within a budget"
-    notes = "\n".join(_notes(worst))
-    yield NamedTable("worst_case", title, worst_case_table(worst), notes, printed=several)
+    ranked = by_rank(worst)
+    yield NamedTable(
+        "worst_case",
+        title,
+        worst_case_table(ranked),
+        "\n".join(_notes(worst)),
+        printed=several,
+        brief=brief_table(ranked, report.names),
+        brief_notes="\n".join((f"{_WORST_CASE}; {HALF_WIDTH}", *list(_notes(worst))[1:])),
+        spare=_SPARE,
+    )
 
 
 def pair_tables(report: Report) -> Iterator[NamedTable]:
@@ -75,6 +101,21 @@ def worst_case_table(frame: pd.DataFrame) -> pd.DataFrame:
     table["not ok"] = frame["not_ok"]
     if frame["note"].any():
         table["note"] = frame["note"]
+
+    return table
+
+
+def brief_table(frame: pd.DataFrame, names: RunNames) -> pd.DataFrame:
+    """The same rows for the terminal: short names, half widths in place of intervals."""
+    whole = worst_case_table(frame)
+    table = names.shown(whole)
+    for heading, name in _ACCURACIES.items():
+        table[heading] = half_width(frame, name, "{:.3f}", "{:.3f}")
+    table["gray-box accuracy"] = [
+        *map(marked, table["gray-box accuracy"], frame["graybox_verdict"])
+    ]
+    marks = np.where(frame["mark"] != "", " " + frame["mark"], "")
+    table["worst-case accuracy"] = table["worst-case accuracy"] + marks
 
     return table
 
