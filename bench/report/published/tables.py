@@ -16,6 +16,9 @@ from bench.report.published.matching import TRAININGS
 from bench.report.report import Report
 from bench.report.writers import NamedTable
 
+_LABELS = ("printed eps", "printed on")
+"""Columns that name a row beside its data set, attack and defense."""
+
 _SCALES = (
     "printed on: the scale of the printed epsilon; an epsilon on [-1, 1] is half as large on "
     "[0, 1]; eps: on [0, 1]"
