@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from bench.report.latex.table import LatexTable
-from bench.report.latex.widths import TEXT_WIDTH, cell_width, text_width, wrapped
-
-GAP = 12.0
-"""Points between two columns."""
+from bench.report.latex.widths import cell_width, text_width, wrapped
 
 _LABELS = 0.6
 """Largest share of a line that the columns of labels take."""
@@ -43,22 +40,22 @@ class PlacedColumn:
 def parts(table: LatexTable) -> list[list[PlacedColumn]]:
     """The parts of a table, each of which fits a line: its labels, and some of its columns."""
     labels = _placed_labels(table)
-    room = TEXT_WIDTH - sum(column.width + GAP for column in labels)
+    room = table.room - sum(column.width + table.gap for column in labels)
     found: list[list[PlacedColumn]] = [[]]
     used = 0.0
-    for column in _placed_values(table, room - GAP):
-        if found[-1] and used + column.width + GAP > room:
+    for column in _placed_values(table, room - table.gap):
+        if found[-1] and used + column.width + table.gap > room:
             found.append([])
             used = 0.0
         found[-1].append(column)
-        used += column.width + GAP
+        used += column.width + table.gap
 
     return [[*labels, *columns] for columns in found]
 
 
 def lines(table: LatexTable, columns: Sequence[PlacedColumn], notes: Sequence[str]) -> float:
     """The height of a part with notes below it, in lines."""
-    width = max(_LEAST, sum(column.width + GAP for column in columns))
+    width = max(_LEAST, sum(column.width + table.gap for column in columns))
     below = sum(1 + text_width(note) / width for note in notes)
     head = sum(1 for _ in table.headings[0]) + 2 if table.headings else 2
 
@@ -102,9 +99,9 @@ def _placed_labels(table: LatexTable) -> list[PlacedColumn]:
     indices = range(table.labels)
     widths = {index: _natural(table, index) for index in indices}
     natural = dict(widths)
-    room = (_LABELS if len(table.headings) > table.labels else 1.0) * TEXT_WIDTH
+    room = (_LABELS if len(table.headings) > table.labels else 1.0) * table.room
 
-    while widths and sum(widths.values()) + GAP * len(widths) > room:
+    while widths and sum(widths.values()) + table.gap * len(widths) > room:
         widest = max(widths, key=lambda index: widths[index])
         if widths[widest] <= _LEAST:
             break
@@ -123,7 +120,7 @@ def _placed_values(table: LatexTable, room: float) -> Iterator[PlacedColumn]:
         indices = [PlacedColumn(index, 0.0, False) for index in range(len(table.headings))]
         start = 0
         for heading, count in groups(table, indices, level):
-            together = sum(wide[start + place] + GAP for place in range(count)) - GAP
+            together = sum(wide[start + place] + table.gap for place in range(count)) - table.gap
             missing = max(0.0, text_width(heading) - together) / count
             for place in range(count):
                 wide[start + place] += missing

@@ -8,7 +8,29 @@ from typing import Self
 
 import pandas as pd
 
+from bench.report.latex.widths import TEXT_WIDTH
 from bench.report.naming import RunNames
+
+
+@dataclass(frozen=True)
+class FontSize:
+    """A size of the font of a table.
+
+    Attributes:
+        share: width of a text, as a share of that in the document's own size.
+        gap: points between two columns.
+    """
+
+    share: float
+    gap: float
+
+
+FONTS = {
+    "normalsize": FontSize(1.0, 12.0),
+    "small": FontSize(0.93, 9.0),
+    "footnotesize": FontSize(0.86, 7.0),
+}
+"""LaTeX's sizes of fonts by the name of their command, the document's own first."""
 
 Cell = tuple[int, int]
 """Row and column of a cell."""
@@ -28,6 +50,8 @@ class LatexTable:
         texts: columns of words, which stand on the left and may be broken.
         notes: lines below the table.
         bold: cells in bold type.
+        width: width of a line in points.
+        font: size of the font, one of `FONTS`.
     """
 
     name: str
@@ -38,6 +62,18 @@ class LatexTable:
     texts: frozenset[int]
     notes: Sequence[str] = ()
     bold: frozenset[Cell] = frozenset()
+    width: float = TEXT_WIDTH
+    font: str = "normalsize"
+
+    @property
+    def room(self) -> float:
+        """Width of a line in points of the document's own font."""
+        return self.width / FONTS[self.font].share
+
+    @property
+    def gap(self) -> float:
+        """Width between two columns in points of the document's own font."""
+        return FONTS[self.font].gap / FONTS[self.font].share
 
     @classmethod
     def of(

@@ -7,16 +7,21 @@ import re
 TEXT_WIDTH = 345.0
 """Width of a line in points, of LaTeX's article on A4 with its own margins."""
 
+COLUMN_WIDTH = 239.0
+"""Width of a column in points, of a page of two columns: 3.3 inches."""
+
 _WIDTHS = {
-    **dict.fromkeys("ijl.,:;!|'[]", 2.78),
-    **dict.fromkeys("ft()rs-`", 3.95),
-    **dict.fromkeys("acegkoqvxyz?0123456789/* ", 5.28),
-    **dict.fromkeys("bdhnpu_", 5.56),
-    **dict.fromkeys("mwABCDEFGHJKLNOPQRSTUVXYZ+=<>±~@&%#", 8.34),
-    **dict.fromkeys("MW", 10.28),
-    "I": 3.61,
+    **dict.fromkeys("ijl.,:;!|'[]", 2.85),
+    **dict.fromkeys("f -`", 3.4),
+    **dict.fromkeys("t()rs", 4.0),
+    **dict.fromkeys("cez?", 4.75),
+    **dict.fromkeys("ago0123456789/*", 5.1),
+    **dict.fromkeys("bdhknpquvxy_", 5.65),
+    **dict.fromkeys("wEFLPSZBCIJTRXY", 7.6),
+    **dict.fromkeys("mADGHKNOQUV+=<>±~@&%#", 8.4),
+    **dict.fromkeys("MW", 10.3),
 }
-"""Width of a character in points, rounded up within its group; the font's own metrics are lower."""
+"""Width of a character in points, the largest of its group in the font's metrics and a little."""
 
 _ANY_WIDTH = 10.3
 """Width of any other character."""
@@ -24,8 +29,8 @@ _ANY_WIDTH = 10.3
 _SCRIPT = 0.72
 """Ratio of a text in `\\scriptsize` to the same text at the document's size."""
 
-INTERVAL = re.compile(r"(-?[\d.]+) (\[-?[\d.]+, -?[\d.]+\])")
-"""A number and its interval, as tables print them."""
+INTERVAL = re.compile(r"([+-]?[\d.]+) (\[[+-]?[\d.]+, [+-]?[\d.]+\]|±[\d.]+)")
+"""A number and its interval, both ends or half of it, as tables print them."""
 
 
 def text_width(text: str) -> float:

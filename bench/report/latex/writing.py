@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from bench.report.escapes import latex_rows, latex_text
-from bench.report.latex.layout import GAP, PlacedColumn, groups, lines, parts
-from bench.report.latex.table import LatexTable
+from bench.report.latex.layout import PlacedColumn, groups, lines, parts
+from bench.report.latex.table import FONTS, LatexTable
 from bench.report.latex.widths import INTERVAL, text_width, wrapped
 from bench.store.tree import file_stem
 
@@ -27,7 +27,9 @@ def latex_of(table: LatexTable) -> str:
     """The table as LaTeX; one that is wider than a line is several tables."""
     found = parts(table)
     texts = [_part(table, columns, number, len(found)) for number, columns in enumerate(found, 1)]
-    packages = f"% needs \\usepackage{{{','.join(_PACKAGES)}}}; fits a line of 345 points"
+    packages = (
+        f"% needs \\usepackage{{{','.join(_PACKAGES)}}}; fits a line of {table.width:.0f} points"
+    )
 
     return latex_rows(f"{packages}\n" + "\n".join(texts))
 
@@ -42,13 +44,13 @@ def _part(table: LatexTable, columns: Sequence[PlacedColumn], number: int, count
     head = "\n".join(_head(table, columns))
     body = "\n".join(_row(table, row, columns) for row in range(len(table.rows)))
     if lines(table, columns, notes) > _MOST_LINES:
-        return _over_pages(pattern, caption + label, head, body, notes)
+        return _over_pages(table, pattern, caption + label, head, body, notes)
 
-    is_wide = sum(column.width + GAP for column in columns) >= _LEAST_NOTES
+    is_wide = sum(column.width + table.gap for column in columns) >= _LEAST_NOTES
     return "\n".join(
         [
             "\\begin{table}[htbp]",
-            "\\centering\\sloppy",
+            f"\\centering\\sloppy{_font(table)}",
             caption + label,
             "\\begin{threeparttable}",
             f"\\begin{{tabular}}{{{pattern}}}",
@@ -62,11 +64,22 @@ def _part(table: LatexTable, columns: Sequence[PlacedColumn], number: int, count
     )
 
 
-def _over_pages(pattern: str, caption: str, head: str, body: str, notes: Sequence[str]) -> str:
+def _font(table: LatexTable) -> str:
+    """The commands that set the size of the font, and the space between columns with it."""
+    size = FONTS[table.font]
+    if size.share == 1:
+        return ""
+
+    return f"\\{table.font}\\setlength{{\\tabcolsep}}{{{size.gap / 2:g}pt}}"
+
+
+def _over_pages(
+    table: LatexTable, pattern: str, caption: str, head: str, body: str, notes: Sequence[str]
+) -> str:
     """A table that runs over pages, with its head on each of them."""
     return "\n".join(
         [
-            "{\\sloppy",
+            f"{{\\sloppy{_font(table)}",
             f"\\begin{{longtable}}{{{pattern}}}",
             f"{caption}\\\\",
             f"\\toprule\n{head}\n\\midrule\n\\endfirsthead",
@@ -152,10 +165,11 @@ def _cell(text: str, column: PlacedColumn) -> str:
 
     interval = INTERVAL.match(text)
     if interval is None:
-        return latex_text(text).replace("±", "$\\pm$")
+        return latex_text(text)
 
+    behind = interval[2].replace("±", "$\\pm$")
     after = latex_text(text[interval.end() :])
-    return f"{interval[1]} {{\\scriptsize {interval[2]}}}{after}"
+    return f"{interval[1]} {{\\scriptsize {behind}}}{after}"
 
 
 def _breakable(text: str, column: PlacedColumn) -> str:
