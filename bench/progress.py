@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from bench.errors import Interrupted
-from bench.text import visible
+from bench.text import duration, visible
 
 _LINE_EVERY_S = 15.0
 """Seconds between two lines of progress where the output is not a terminal."""
@@ -150,7 +150,7 @@ class _LineStep:
             return ""
 
         seconds = (now - self._start) / self._done * (self._total - self._done)
-        return f", about {seconds:.0f} s left"
+        return f", about {duration(seconds)} left"
 
     def _say(self, text: str) -> None:
         say(self._console, f"{self._title}: {text}".rstrip())

@@ -28,6 +28,13 @@ _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u
 """Characters that change the direction of the text around them."""
 
 
+def duration(seconds: float) -> str:
+    """A duration in the unit that suits it, such as `40 s`, `4 min` or `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
 def visible(text: str) -> str:
     """The text without escape sequences; any other control character but a line break becomes �.
 

@@ -10,9 +10,11 @@ from bench.commands.display import SHOW_TABLES, Display
 from bench.progress import say
 from bench.records.folder import RunFolder
 from bench.report import Report, write_report
+from bench.report.failures import failures
 from bench.report.published import PublishedComparison, print_published, write_published
 from bench.report.published.publication import read_published
 from bench.store.atomic import sweep_partials
+from bench.text import LONGEST_LINE, one_line
 
 
 def report(
@@ -51,6 +53,8 @@ def report(
 
     if not display.quiet:
         say(messages, f"Tables and plots are in {path}/tables and {path}/plots")
+    for failure in failures(derived):
+        say(messages, one_line(f"failed: {failure.what}: {failure.reason}", LONGEST_LINE))
     display.close(derived, path)
     return 1 if strict and report_invalid(messages, derived) else 0
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 
 from rich.console import Console
 
 from bench.commands.clean_text import clean_text, guessing_text
 from bench.commands.display import SHOW_TABLES, Display
-from bench.commands.plan_text import plan_text
+from bench.commands.plan_text import plan_text, step_text
 from bench.commands.preparation import PreparedRun, prepare
 from bench.commands.printed_tables import PrintedTables
 from bench.commands.report import report_invalid
@@ -18,7 +20,12 @@ from bench.records.cell import CellRecord
 from bench.report import write_report, write_tables
 from bench.report.columns import title_of
 from bench.report.decision.cards import with_options
+from bench.store.weights import Weights, pretrained
+from bench.sweep.runner import RunStep
 from bench.text import LONGEST_LINE, one_line
+
+_STEP_EVERY_S = 2.0
+"""Seconds between two lines about the steps of a run."""
 
 
 def run(
@@ -44,7 +51,7 @@ def run(
     prepared = prepare(request, display.progress(messages))
     _say_plan(prepared, display, messages)
 
-    records = _run_cells(prepared, messages)
+    records = _run_cells(prepared, display, messages)
     failed_timings = _measure_latency(prepared, tables) if latency else 0
 
     report = write_report(prepared.folder)
@@ -67,16 +74,25 @@ def _say_plan(prepared: PreparedRun, display: Display, messages: Console) -> Non
     if display.quiet:
         lines = guessing_text(accuracies)
     else:
-        say(messages, plan_text(plan, prepared))
+        shipped = None if prepared.weights else Weights.open(pretrained())
+        say(messages, plan_text(plan, prepared, shipped))
         lines = clean_text(accuracies, prepared.runner.config.n)
     for line in lines:
         say(messages, line)
 
 
-def _run_cells(prepared: PreparedRun, messages: Console) -> list[CellRecord]:
-    """Run all cells; returns their records, and shows those that failed."""
+def _run_cells(prepared: PreparedRun, display: Display, messages: Console) -> list[CellRecord]:
+    """Run all cells; returns their records, and shows steps and failures."""
+    last = -math.inf
+
+    def announce(step: RunStep) -> None:
+        nonlocal last
+        if not display.quiet and time.monotonic() - last >= _STEP_EVERY_S:
+            say(messages, step_text(step))
+            last = time.monotonic()
+
     records = []
-    for record in prepared.runner.run(prepared.environment):
+    for record in prepared.runner.run(prepared.environment, on_step=announce):
         records.append(record)
         if record.status == "failed":
             line = f"failed: {title_of(record.labels)}: {record.reason}"

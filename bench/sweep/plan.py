@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from bench.contracts import Network
 from bench.errors import NotApplicable
+from bench.plugins.configured import Configured
 from bench.stages.context import TaskContext
 from bench.stages.references import CellNetworks, NetworkRef
 from bench.stages.train import Train
 from bench.store.keys import content_key
 from bench.sweep.cell import Cell
 from bench.sweep.cell_tasks import CellTasks
+from bench.sweep.costs import PlannedCell
 from bench.sweep.grid import Grid
 
 
@@ -23,10 +25,12 @@ class PlannedNetwork(NamedTuple):
     Attributes:
         title: role, plugin, data set and seed of the network.
         cached: whether the cache has the network.
+        trains: whether its plugin trains it; another one comes as it is.
     """
 
     title: str
     cached: bool
+    trains: bool = True
 
 
 @dataclass
@@ -36,6 +40,7 @@ class Plan:
     Attributes:
         cells: number of cells.
         recorded: number of cells that the run's folder already holds.
+        cells_left: cells that are still to be run, in their order.
         networks: networks of the remaining cells, by key.
         adversarial_sets: adversarial sets of the remaining cells, by key: whether the cache has
             the set.
@@ -44,6 +49,7 @@ class Plan:
 
     cells: int = 0
     recorded: int = 0
+    cells_left: list[PlannedCell] = field(default_factory=list)
     networks: dict[str, PlannedNetwork] = field(default_factory=dict)
     adversarial_sets: dict[str, bool] = field(default_factory=dict)
     convergence_sets: dict[str, bool] = field(default_factory=dict)
@@ -87,6 +93,7 @@ class Planner:
         """Add everything that a cell needs to the plan."""
         networks = self._add_networks(cell, plan)
         key, cached = self._adversarial_set(cell, networks)
+        plan.cells_left.append(PlannedCell(cell, not cached and key not in plan.adversarial_sets))
         plan.adversarial_sets[key] = cached
 
         images = self._tasks.convergence_images
@@ -98,7 +105,9 @@ class Planner:
         task = self._tasks.classifier_task(cell)
         classifier = self._cached(task)
         title = f"classifier {cell.classifier.label} {_where(cell)}"
-        plan.networks[task.key] = PlannedNetwork(title, classifier is not None)
+        plan.networks[task.key] = PlannedNetwork(
+            title, classifier is not None, _is_trained(cell.classifier)
+        )
 
         defense = self._add_defense(cell, classifier, plan)
 
@@ -107,7 +116,9 @@ class Planner:
         if substitute_task is not None:
             substitute = self._cached(substitute_task)
             title = f"substitute classifier {substitute_task.plugin.label} {_where(cell)}"
-            plan.networks[substitute_task.key] = PlannedNetwork(title, substitute is not None)
+            plan.networks[substitute_task.key] = PlannedNetwork(
+                title, substitute is not None, _is_trained(substitute_task.plugin)
+            )
 
         return _CachedNetworks(classifier, defense, substitute)
 
@@ -129,7 +140,7 @@ class Planner:
 
         task = self._tasks.defense_task(cell, classifier)
         defense = self._cached(task)
-        if _is_trained(cell):
+        if _is_trained(cell.defense.trained):
             plan.networks[task.key] = PlannedNetwork(title, defense is not None)
 
         return defense
@@ -170,9 +181,9 @@ def _where(cell: Cell) -> str:
     return f"on {cell.dataset}, seed {cell.seed}"
 
 
-def _is_trained(cell: Cell) -> bool:
-    """Whether the cell's defense has something to train."""
-    return type(cell.defense.trained.plugin).fit is not Network.fit
+def _is_trained(network: Configured[Network]) -> bool:
+    """Whether a defense or classifier has something to train."""
+    return type(network.plugin).fit is not Network.fit
 
 
 def _applies(cell: Cell) -> bool:

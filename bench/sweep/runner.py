@@ -5,10 +5,14 @@ A cell that fails is recorded with its reason, and the others go on.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench.errors import NotApplicable, PluginFault
+from bench.machine.devices import device_name
 from bench.records.cell import CellRecord, Status
 from bench.records.folder import RunFolder
 from bench.records.outcome import CellResult
@@ -21,6 +25,7 @@ from bench.sweep.cell import Cell
 from bench.sweep.cell_tasks import CellTasks
 from bench.sweep.clean import CleanAccuracy
 from bench.sweep.config import RunConfig
+from bench.sweep.costs import CellCosts, PlannedCell, TimeLeft
 from bench.sweep.grid import Grid
 from bench.sweep.latency_sweep import LatencySweep
 from bench.sweep.plan import Plan, Planner
@@ -32,6 +37,31 @@ OnFault = Callable[[Cell, PluginFault], None]
 
 def recorded_only(_cell: Cell, _fault: PluginFault) -> None:
     """The default: a fault is recorded, and the other cells go on."""
+
+
+@dataclass(frozen=True)
+class RunStep:
+    """A cell that is about to be run.
+
+    Attributes:
+        number: its position among the cells that the plan left, from 1.
+        steps: number of those cells.
+        cell: cell of the grid.
+        time_left: function that tells the time that it and the cells after it will take.
+    """
+
+    number: int
+    steps: int
+    cell: Cell
+    time_left: Callable[[], TimeLeft]
+
+
+OnStep = Callable[[RunStep], None]
+"""A function that is told of each step before it starts."""
+
+
+def unannounced(_step: RunStep) -> None:
+    """The default: nobody is told of a step."""
 
 
 class Runner:
@@ -58,6 +88,8 @@ class Runner:
         self.context = context
         self.folder = folder
         self._tasks = CellTasks(executor, context, config)
+        self._costs = CellCosts(context, config, device_name(context.device))
+        self._left: list[PlannedCell] = []
 
     def plan(self) -> Plan:
         """The plan of the run; nothing is computed.
@@ -69,7 +101,14 @@ class Runner:
         self.folder.check_cells(cells)
 
         planner = Planner(self.grid, self._tasks, self.context)
-        return planner.plan(lambda cell: self._recorded(cell) is not None)
+        plan = planner.plan(lambda cell: self._recorded(cell) is not None)
+        self._left = plan.cells_left
+
+        return plan
+
+    def time_left(self) -> TimeLeft:
+        """The time that the cells of the plan will take, as far as their costs are known."""
+        return self._costs.left(self._left)
 
     def clean_accuracies(self) -> Iterator[CleanAccuracy]:
         """The clean accuracy of each pipeline that is still to be attacked; it is trained now.
@@ -86,19 +125,48 @@ class Runner:
             except (PluginFault, NotApplicable):
                 continue
 
-    def run(self, environment: str, on_fault: OnFault = recorded_only) -> Iterator[CellRecord]:
+    def run(
+        self,
+        environment: str,
+        on_fault: OnFault = recorded_only,
+        on_step: OnStep = unannounced,
+    ) -> Iterator[CellRecord]:
         """Run every cell and yield its record as soon as it is written.
 
         Args:
             environment: id of this machine's environment in the folder.
             on_fault: function that is called with the cell and its fault after a failed cell was
                 recorded; it may raise.
+            on_step: function that is called before each cell that the plan left.
 
         Raises:
             StorageError: the disk is full or the folder not writable; earlier results are intact.
         """
+        planned = {self._tasks.cell_key(each.cell): each for each in self._left}
+        number = 0
         for cell in self.grid.cells():
-            yield self._recorded(cell) or self._evaluate(cell, environment, on_fault)
+            recorded = self._recorded(cell)
+            if recorded is not None:
+                yield recorded
+                continue
+
+            step = planned.get(self._tasks.cell_key(cell))
+            if step is not None:
+                number += 1
+                left = partial(self._costs.left, self._left[number - 1 :])
+                on_step(RunStep(number, len(self._left), cell, left))
+            yield self._timed(cell, step, environment, on_fault)
+
+    def _timed(
+        self, cell: Cell, planned: PlannedCell | None, environment: str, on_fault: OnFault
+    ) -> CellRecord:
+        """Run one cell and note what it cost, if the plan knew of it."""
+        start = time.perf_counter()
+        record = self._evaluate(cell, environment, on_fault)
+        if planned is not None and record.status == "ok":
+            self._costs.note(planned, time.perf_counter() - start)
+
+        return record
 
     def measure_latency(self, environment: str) -> int:
         """Time every pipeline of the grid, see `LatencySweep.run`.

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.records.cell import LABELS
-from bench.report.columns import title_of
+from bench.report.failures import failures
 from bench.report.report import Report
 
 SCHEMA = 1
 """Version of the document. 1: the first."""
-
-_TIMED = ("defense", "target", "batch_size", "engine", "precision", "device")
 
 
 def decision_json(report: Report, run: Path) -> str:
@@ -33,7 +31,7 @@ def decision_json(report: Report, run: Path) -> str:
         "decided": bool((report.decisions["next"] == "").all()) and not report.decisions.empty,
         "cells": {str(name): int(count) for name, count in _counts(report).items()},
         "invalid": report.invalid,
-        "failures": _failures(report),
+        "failures": [asdict(failure) for failure in failures(report)],
         "decisions": [_row(row) for row in report.decisions.to_dict("records")],
         "paths": {"tables": str(run / "tables"), "plots": str(run / "plots")},
     }
@@ -44,18 +42,6 @@ def decision_json(report: Report, run: Path) -> str:
 def _counts(report: Report) -> pd.Series[int]:
     """The number of cells of each status."""
     return report.results["status"].value_counts()
-
-
-def _failures(report: Report) -> list[dict[str, str]]:
-    """What failed, cells and timings, each with its reason."""
-    cells = report.results[report.results["status"] == "failed"].to_dict("records")
-    timings = report.latency[report.latency["status"] == "failed"].to_dict("records")
-    titles = [
-        *((title_of({name: row[name] for name in LABELS}), row["reason"]) for row in cells),
-        *((" ".join(str(row[name]) for name in _TIMED), row["reason"]) for row in timings),
-    ]
-
-    return [{"what": title, "reason": str(reason)} for title, reason in titles]
 
 
 def _row(row: Any) -> dict[str, Any]:

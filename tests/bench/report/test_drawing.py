@@ -157,7 +157,8 @@ def test_images_of_any_shape_are_drawn(channels: int, side: int, made: Any, tmp_
 def _report(cells: list[Any]) -> Report:
     frames = dict.fromkeys(
         (
-            *("results", "provenance", "latency", "engines", "worst_case", "pairs"),
+            *("results", "provenance", "latency", "engines", "decisions"),
+            *("worst_case", "pairs"),
             *("cascade", "classes", "seeds", "cross_attack", "scaling"),
         )
     )

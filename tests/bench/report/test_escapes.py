@@ -21,13 +21,8 @@ from markdown_it.token import Token
 from rich.console import Console
 
 from bench.report import escapes
-from bench.report.writers import (
-    MOST_ROWS,
-    NamedTable,
-    print_named_table,
-    write_frame,
-    write_table,
-)
+from bench.report.terminal import print_named_table
+from bench.report.writers import MOST_ROWS, NamedTable, write_frame, write_table
 from bench.store.tree import Tree
 from bench.text import one_line, visible
 

@@ -99,13 +99,13 @@ def written(made: Any, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return folder
 
 
-TABLES = ("accuracy", "latency_table", "pairs", "worst_case")
+TABLES = ("accuracy", "decisions", "latency_table", "pairs", "worst_case")
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("results.csv", "latency.csv", "pairs.csv", "worst_case.csv"),
+        *("results.csv", "decisions.csv", "latency.csv", "pairs.csv", "worst_case.csv"),
         *(f"{table}.{end}" for table in TABLES for end in ("md", "tex")),
     ],
 )
@@ -217,7 +217,7 @@ def test_a_skipped_cell_is_counted_below_the_table_and_has_its_reason_in_the_csv
 
 def test_the_terminal_shows_every_row(written: RunFolder) -> None:
     buffer = io.StringIO()
-    print_tables(Console(file=buffer, width=250), Report.of(written))
+    print_tables(Console(file=buffer, width=250), Report.of(written), every=True)
     text = buffer.getvalue()
     for word in (
         "convae:width=8",
@@ -230,9 +230,11 @@ def test_the_terminal_shows_every_row(written: RunFolder) -> None:
     ):
         assert word in text
     assert (
-        text.index("Worst case") < text.index("threat models side by side") < text.index("Latency")
+        text.index("Decision")
+        < text.index("Worst case")
+        < text.index("threat models side by side")
+        < text.index("Latency")
     )
-    assert "Pairs of defenses" not in text
 
 
 def test_a_run_without_latency_or_with_failures_only_is_reported(made: Any, tmp_path: Path) -> None:
@@ -282,11 +284,14 @@ def test_threat_models_stand_side_by_side_with_the_mark_of_their_verdict(
     assert table.loc["b", ["graybox", "bpda", "whitebox"]].tolist() == ["0.700", "0.200", "0.600 ?"]
     assert table.loc["c", ["graybox", "bpda", "whitebox"]].tolist() == ["failed", "", ""]
     buffer = io.StringIO()
-    print_tables(Console(file=buffer, width=250), Report.of(folder))
+    print_tables(Console(file=buffer, width=250), Report.of(folder), every=True)
     assert (
         "4 ok, 1 suspect (?), 1 invalid (!); reasons and intervals in accuracy.md"
         in buffer.getvalue()
     )
+    buffer = io.StringIO()
+    print_tables(Console(file=buffer, width=250), Report.of(folder))
+    assert "side by side" not in buffer.getvalue()
     assert "Accuracy, with" not in buffer.getvalue()
 
 
