@@ -14,6 +14,7 @@ def command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     json: options.Json = False,
+    style: options.Style = "screen",
 ) -> None:
     """Make the tables and plots of a run again from its raw results.
 
@@ -22,4 +23,4 @@ def command(
     from bench.commands.display import Display
     from bench.commands.report import report
 
-    raise typer.Exit(report(run, strict, against, Display(quiet, verbose, json)))
+    raise typer.Exit(report(run, strict, against, Display(quiet, verbose, json), style))

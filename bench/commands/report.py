@@ -11,6 +11,7 @@ from bench.progress import say
 from bench.records.folder import RunFolder
 from bench.report import Report, write_report
 from bench.report.failures import failures
+from bench.report.figure_styles import styles_of
 from bench.report.published import PublishedComparison, print_published, write_published
 from bench.report.published.publication import read_published
 from bench.store.atomic import sweep_partials
@@ -18,7 +19,11 @@ from bench.text import LONGEST_LINE, one_line
 
 
 def report(
-    path: Path, strict: bool, against: str | None = None, display: Display = SHOW_TABLES
+    path: Path,
+    strict: bool,
+    against: str | None = None,
+    display: Display = SHOW_TABLES,
+    style: str = "screen",
 ) -> int:
     """Derive tables and figures from the raw files of a run, and print tables and decision.
 
@@ -28,26 +33,28 @@ def report(
         against: published figures to compare the run with, see
             `bench.report.published.publication.read_published`; None for none.
         display: what is shown.
+        style: style of the figures, see `bench.report.figure_styles.styles_of`.
 
     Returns:
         1 where `strict` finds an invalid cell, else 0.
 
     Raises:
-        RequestError: the path is not the folder of a run, a raw file is damaged, or there are no
-            such published figures.
+        RequestError: the path is not the folder of a run, a raw file is damaged, or there is no
+            such style or no such published figures.
     """
-    # A wrong name of published figures is reported before anything is written.
+    # A wrong name of a style or of published figures is reported before anything is written.
+    styles = styles_of(style)
     published = None if against is None else read_published(against)
     folder = RunFolder.open(path)
     sweep_partials(folder.path)
 
-    derived = write_report(folder)
+    derived = write_report(folder, styles)
     messages = Console(stderr=True)
     display.print_tables(derived)
 
     if published is not None:
         comparison = PublishedComparison.of(derived, *published)
-        write_published(path, comparison)
+        write_published(path, comparison, styles)
         if display.shows_tables:
             print_published(display.console, comparison)
 
