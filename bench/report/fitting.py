@@ -67,8 +67,9 @@ def fit(figure: Figure, *, fixed_width: bool = False) -> None:
         steps = (_break_texts(figure), _part_ticks(figure, fixed_width), _grow(figure, fixed_width))
         if not any(steps):
             break
+    else:
+        figure.draw_without_rendering()
 
-    figure.draw_without_rendering()
     figure.set_layout_engine("none")  # a second layout would differ between the formats
 
 
@@ -131,7 +132,6 @@ def _fit_legend(figure: Figure, legend: Legend) -> None:
     room = figure.bbox.width - 2 * _EDGE * figure.dpi
     for text in legend.get_texts():
         _break(text, room - 4 * float(text.get_fontsize()) / 72 * figure.dpi)
-    figure.draw_without_rendering()
     height = legend.get_window_extent().height / figure.dpi
     figure.set_figheight(min(figure.get_figheight() + height, MOST_INCHES))
 

@@ -111,14 +111,15 @@ def test_the_pixels_of_a_figure_are_bounded(size: tuple[float, float], tmp_path:
 def test_the_settings_of_a_notebook_change_nothing_and_stay(
     setting: dict[str, Any], tmp_path: Path
 ) -> None:
-    plain = saved(tmp_path, figure_with("plain"), "plain").with_suffix(".png").read_bytes()
 
-    def drawn() -> Iterator[NamedFigure]:
-        yield NamedFigure("set", figure_with("plain"))
+    def drawn(name: str) -> Iterator[NamedFigure]:
+        yield NamedFigure(name, figure_with("plain"))
 
+    save_figures(Tree(tmp_path), drawn("plain"))
+    plain = (tmp_path / "plots" / "plain.png").read_bytes()
     with mpl.rc_context(setting):
         before = dict(mpl.rcParams)
-        save_figures(Tree(tmp_path), drawn())
+        save_figures(Tree(tmp_path), drawn("set"))
         assert dict(mpl.rcParams) == before
     assert (tmp_path / "plots" / "set.png").read_bytes() == plain
 

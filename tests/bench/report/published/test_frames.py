@@ -446,7 +446,7 @@ ROWS = (
 def comparison() -> PublishedComparison:
     empty = pd.DataFrame()
     latency = pd.DataFrame([timing("convae:eps=0.3", 2.0)], columns=list(LATENCY_COLUMNS))
-    tables = (frame(*ROWS), empty, latency, *[empty] * 8)
+    tables = (frame(*ROWS), empty, latency, *[empty] * 9)
     report = Report((), *tables, invalid=0, machines=("a machine",))
     return PublishedComparison.of(
         report, "made", Publication(sources={"s": SOURCE}, figures=FIGURES)
