@@ -113,7 +113,7 @@ def _placed_labels(table: LatexTable) -> list[PlacedColumn]:
 def _placed_values(table: LatexTable, room: float) -> Iterator[PlacedColumn]:
     """The other columns; one of words is broken, and so is any that is wider than its room.
 
-    The columns of a group are as wide together as its heading.
+    The columns of a group are as wide together as its heading, up to `_BROKEN`.
     """
     wide = dict(enumerate(_natural(table, index) for index in range(len(table.headings))))
     for level in range(len(table.headings[0]) - 1 if table.headings else 0):
@@ -121,7 +121,7 @@ def _placed_values(table: LatexTable, room: float) -> Iterator[PlacedColumn]:
         start = 0
         for heading, count in groups(table, indices, level):
             together = sum(wide[start + place] + table.gap for place in range(count)) - table.gap
-            missing = max(0.0, text_width(heading) - together) / count
+            missing = max(0.0, min(text_width(heading), _BROKEN) - together) / count
             for place in range(count):
                 wide[start + place] += missing
             start += count

@@ -19,6 +19,9 @@ _LEAST_NOTES = 160.0
 
 _PACKAGES = ("array", "booktabs", "threeparttable", "longtable")
 
+_WIDEST = 9.5
+"""Points that a character in the middle of a word takes at most, in most words."""
+
 _LONGEST_RUN = 12
 """Number of characters without a space from which a text in a caption or note may be broken."""
 
@@ -122,7 +125,9 @@ def _head(table: LatexTable, columns: Sequence[PlacedColumn]) -> Iterator[str]:
     for level in range(levels - 1):
         cells, rules, start = [], [], 1
         for heading, count in groups(table, columns, level):
-            cells.append(f"\\multicolumn{{{count}}}{{c}}{{{latex_text(heading)}}}")
+            members = columns[start - 1 : start - 1 + count]
+            text = _group(table, heading, members)
+            cells.append(f"\\multicolumn{{{count}}}{{c}}{{{text}}}")
             if heading:
                 rules.append(f"\\cmidrule(lr){{{start}-{start + count - 1}}}")
             start += count
@@ -130,6 +135,16 @@ def _head(table: LatexTable, columns: Sequence[PlacedColumn]) -> Iterator[str]:
         yield "".join(rules)
 
     yield " & ".join(_heading(table, column) for column in columns) + " \\\\"
+
+
+def _group(table: LatexTable, heading: str, columns: Sequence[PlacedColumn]) -> str:
+    """The heading of a group, broken where it is wider than its columns."""
+    width = sum(column.width + table.gap for column in columns) - table.gap
+    if text_width(heading) <= width:
+        return latex_text(heading)
+
+    text = _with_breaks(latex_text(heading), max(3, int(width / _WIDEST)))
+    return f"\\parbox[b]{{{width:.0f}pt}}{{\\centering {text}}}"
 
 
 def _heading(table: LatexTable, column: PlacedColumn) -> str:
@@ -174,7 +189,7 @@ def _cell(text: str, column: PlacedColumn) -> str:
 
 def _breakable(text: str, column: PlacedColumn) -> str:
     """An escaped text that may be broken within words that are too wide for their column."""
-    run = max(3, int(column.width / (text_width("m") + 1)))
+    run = max(3, int(column.width / _WIDEST))
 
     return _with_breaks(text, run)
 
