@@ -20,10 +20,15 @@ class PrintedTables:
         self._console = display.console
         self._printed: dict[str, NamedTable] = {}
 
-    def show(self, report: Report) -> None:
-        """Print the tables that were not printed before with the same content."""
+    def show(self, report: Report, *, timed: bool = True) -> None:
+        """Print the tables that were not printed before with the same content.
+
+        Args:
+            report: report of the run.
+            timed: whether the timings are complete; else tables that they change are left out.
+        """
         for table in tables(report):
-            if not self._display.shows(table):
+            if not self._display.shows(table) or (table.timed and not timed):
                 continue
             if not _is_same(self._printed.get(table.name), table):
                 print_named_table(self._console, table, report.names)

@@ -15,6 +15,7 @@ from bench.commands.preparation import PreparedRun, prepare
 from bench.commands.printed_tables import PrintedTables
 from bench.commands.report import report_invalid
 from bench.commands.request import Request, unrecorded_options
+from bench.errors import RequestError
 from bench.progress import say
 from bench.records.cell import CellRecord
 from bench.report import write_report, write_tables
@@ -74,11 +75,21 @@ def _say_plan(prepared: PreparedRun, display: Display, messages: Console) -> Non
     if display.quiet:
         lines = guessing_text(accuracies)
     else:
-        shipped = None if prepared.weights else Weights.open(pretrained())
-        say(messages, plan_text(plan, prepared, shipped))
+        say(messages, plan_text(plan, prepared, _shipped(prepared)))
         lines = clean_text(accuracies, prepared.runner.config.n)
     for line in lines:
         say(messages, line)
+
+
+def _shipped(prepared: PreparedRun) -> Weights | None:
+    """The networks of the package, for a run without weights; None where they cannot be read."""
+    if prepared.weights:
+        return None
+
+    try:
+        return Weights.open(pretrained())
+    except RequestError:
+        return None
 
 
 def _run_cells(prepared: PreparedRun, display: Display, messages: Console) -> list[CellRecord]:
@@ -107,7 +118,7 @@ def _measure_latency(prepared: PreparedRun, tables: PrintedTables) -> int:
     Returns:
         number of timings that failed.
     """
-    tables.show(write_tables(prepared.folder))
+    tables.show(write_tables(prepared.folder), timed=False)
     return prepared.runner.measure_latency(prepared.environment)
 
 

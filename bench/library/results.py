@@ -44,6 +44,11 @@ class Results:
         return self._report.results
 
     @property
+    def decisions(self) -> pd.DataFrame:
+        """One row per defense and budget: gains beside costs, and whether they decide."""
+        return self._report.decisions
+
+    @property
     def worst_case(self) -> pd.DataFrame:
         """One row per defense and budget: all attacks together, rank, and what it rests on."""
         return self._report.worst_case

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ _MOST_LINES = 3
 
 _WHOLE = 14
 """Number of characters up to which a value is not broken, although it has a space."""
+
+_NO_BREAK = "\u00a0"
+_BEFORE_HALF_WIDTH = re.compile(" (?=±)")
+"""Space between a number and half of its interval, at which no line breaks."""
 
 _BETWEEN = 3
 """Number of characters between two columns, the frame included."""
@@ -111,7 +116,7 @@ def say_wrapped(console: Console, text: str, indent: str = "") -> None:
         indent: start of every line.
     """
     lines = textwrap.wrap(
-        text,
+        _BEFORE_HALF_WIDTH.sub(_NO_BREAK, text),
         max(console.width, 20),
         initial_indent=indent,
         subsequent_indent=f"{indent}  ",
@@ -119,7 +124,7 @@ def say_wrapped(console: Console, text: str, indent: str = "") -> None:
         break_on_hyphens=False,
     )
     for line in lines:
-        say(console, line)
+        say(console, line.replace(_NO_BREAK, " "))
 
 
 def _drawn(fitted: _Fitted) -> Table:

@@ -36,6 +36,7 @@ class NamedTable:
         frame: rows as text and numbers, under the headings that people read.
         notes: lines under the table; empty for none.
         printed: whether the table is also shown on the terminal without `--verbose`.
+        timed: whether its numbers change with the timings, which come last.
         brief: the rows as a terminal shows them, with short names and intervals as ±; None for
             those of `frame`.
         brief_notes: lines under the table on the terminal; None for those of `notes`.
@@ -48,6 +49,7 @@ class NamedTable:
     frame: pd.DataFrame
     notes: str = ""
     printed: bool = True
+    timed: bool = False
     brief: pd.DataFrame | None = None
     brief_notes: str | None = None
     spare: tuple[str, ...] = ()

@@ -102,7 +102,8 @@ class Train(Task):
             "losses": fit_context.history,
             **quality,
         }
-        logger.info("trained %s in %.1f s", meta["title"], meta["seconds"])
+        if type(plugin).fit is not Network.fit:
+            logger.info("trained %s in %.1f s", meta["title"], meta["seconds"])
 
         return weights, meta
 

@@ -9,7 +9,7 @@ import pandas as pd
 from bench.report.accuracy.frame import EXTRA
 from bench.report.accuracy.metrics import METRICS
 from bench.report.columns import seed_column
-from bench.report.decision.gains import WORST_CASE_GAIN
+from bench.report.decision.gains import compares
 from bench.report.formats import HALF_WIDTH, LEVEL_MARKS, formatted, marked, three_digits
 from bench.report.report import Report
 from bench.report.writers import NamedTable
@@ -20,7 +20,7 @@ _LABELS = ["dataset", "classifier", "attack", "eps", "threat", "defense"]
 def accuracy_tables(report: Report) -> Iterator[NamedTable]:
     """Threat models side by side where there are several, every cell, and statistics over seeds.
 
-    On the terminal only the cells of a run without a classifier to compare with.
+    On the terminal only the cells of a run that compares no defense with the bare classifier.
     """
     results = report.results
     if results.empty:
@@ -42,7 +42,7 @@ def accuracy_tables(report: Report) -> Iterator[NamedTable]:
         title,
         table,
         skipped,
-        printed=not side_by_side and bool(report.decisions[WORST_CASE_GAIN].isna().all()),
+        printed=not side_by_side and not compares(report.decisions),
         brief=report.names.shown(accuracy_table(results, brief=True)),
         brief_notes=f"{HALF_WIDTH}\n{skipped}".strip(),
         spare=("reasons", "undefended clean accuracy", "undefended robust accuracy"),

@@ -32,10 +32,12 @@ class Answer:
     Attributes:
         text: one short sentence.
         command: the command that would make a decision of it; empty where it is one, or none would.
+        decided: whether it is a decision.
     """
 
     text: str
     command: str = ""
+    decided: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,13 @@ def answer(judged: Judged, run: RecordedRun) -> Answer:
     """The answer about a defense: the first open question, else the decision."""
     open_questions = (found for question in _QUESTIONS for found in question(judged, run))
 
-    return next(open_questions, Answer(_decision(judged)))
+    return next(open_questions, Answer(_decision(judged), decided=True))
 
 
 def _reference(judged: Judged, run: RecordedRun) -> Iterator[Answer]:
     if judged.row["defense"] == REFERENCE:
-        yield Answer("the classifier without a defense, which the others are compared with")
+        text = "the classifier without a defense, which the others are compared with"
+        yield Answer(text, decided=True)
     elif not judged.has_reference:
         command = run.again(defenses=(REFERENCE, *run.config.defenses)) if run.config else ""
         yield Answer("there is no undefended classifier to compare with", command)

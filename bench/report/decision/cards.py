@@ -43,7 +43,7 @@ def print_cards(console: Console, report: Report) -> None:
     if decisions.empty:
         return
 
-    say_wrapped(console, "Decision; gains and losses in points against no defense, ± half of 95 %")
+    say_wrapped(console, "Decision (points against no defense, ±: half of the 95 % interval)")
     for labels, rows in groups:
         say(console, "")
         say_wrapped(console, _group_title(labels, rows, report))

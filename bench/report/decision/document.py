@@ -28,7 +28,7 @@ def decision_json(report: Report, run: Path) -> str:
     document = {
         "schema": SCHEMA,
         "run": str(run),
-        "decided": bool((report.decisions["next"] == "").all()) and not report.decisions.empty,
+        "decided": not report.decisions.empty and bool(report.decisions["decided"].all()),
         "cells": {str(name): int(count) for name, count in _counts(report).items()},
         "invalid": report.invalid,
         "failures": [asdict(failure) for failure in failures(report)],

@@ -33,7 +33,7 @@ COLUMNS = (
     *gain_columns.COLUMNS,
     *("worst_case_accuracy", "rank", "basis", "adaptive", "mark", "note"),
     *cost_columns.COLUMNS,
-    *("dominated_by", "answer", "next"),
+    *("dominated_by", "answer", "decided", "next"),
 )
 
 
@@ -52,7 +52,7 @@ def decision_frame(
     `bench.report.decision.gains`. `adaptive` says whether an attack saw the defense. Times and
     memory are those of `bench.report.decision.costs`. `dominated_by` names the defenses that
     dominate it, see `bench.report.decision.dominance`, separated by `, `. `answer` is one sentence,
-    `next` the command that would make a decision of it.
+    `decided` whether it is a decision, `next` the command that would make one of it.
 
     Args:
         defenses: defenses under their budgets.
@@ -89,7 +89,7 @@ def decision_frame(
             reasons=tuple(_reasons(defense, verdicts)),
         )
         found = answer(judged, run)
-        rows.append({**row, "answer": found.text, "next": found.command})
+        rows.append({**row, "answer": found.text, "decided": found.decided, "next": found.command})
 
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

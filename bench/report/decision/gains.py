@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.analysis.statistics import images_to_tell, paired_difference
@@ -60,6 +61,13 @@ COLUMNS = tuple(column for points in _POINTS for column in with_interval(points.
 def references(defenses: Sequence[DefenseUnderBudget]) -> dict[ThreatBudget, DefenseUnderBudget]:
     """The undefended classifier under each budget; where it was run."""
     return {defense.budget: defense for defense in defenses if defense.defense == REFERENCE}
+
+
+def compares(decisions: pd.DataFrame) -> bool:
+    """Whether a frame of decisions compares any defense with the undefended classifier."""
+    defended = decisions[~decisions["control"].astype(bool)]
+
+    return bool(defended[WORST_CASE_GAIN].notna().any())
 
 
 def gains(defense: DefenseUnderBudget, reference: DefenseUnderBudget | None) -> dict[str, float]:

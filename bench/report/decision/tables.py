@@ -7,7 +7,13 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 
 from bench.report.columns import by_rank, seed_column, with_interval
-from bench.report.decision.gains import CLEAN_LOST, GRAYBOX_GAIN, REFERENCE, WORST_CASE_GAIN
+from bench.report.decision.gains import (
+    CLEAN_LOST,
+    GRAYBOX_GAIN,
+    REFERENCE,
+    WORST_CASE_GAIN,
+    compares,
+)
 from bench.report.formats import HALF_WIDTH, formatted, half_width, three_digits
 from bench.report.naming import RunNames
 from bench.report.report import Report
@@ -47,6 +53,8 @@ def decision_tables(report: Report) -> Iterator[NamedTable]:
         "Decision: robustness gained and latency added",
         decision_table(frame),
         "\n".join((_GAINS, _TIMES, *_doubts(frame))),
+        printed=compares(frame),
+        timed=True,
         brief=brief_table(frame, report.names),
         brief_notes="\n".join((f"{_GAINS}; {HALF_WIDTH}", _TIMES, *_doubts(frame))),
         spare=SPARE,

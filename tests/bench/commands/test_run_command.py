@@ -76,7 +76,7 @@ def test_success_needs_a_record_of_every_cell(
 ) -> None:
     run = Runner.run
 
-    def without_first(runner: Runner, environment: str) -> Iterator[CellRecord]:
+    def without_first(runner: Runner, environment: str, **_options: Any) -> Iterator[CellRecord]:
         records = list(run(runner, environment))
         if lost == "file removed":
             next(Path("out/cells").glob(f"{records[0].key[:16]}*.json")).unlink()
