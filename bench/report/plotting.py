@@ -130,8 +130,8 @@ def panel_grid(
     Returns:
         The figure, its panels row by row, and the number of columns.
     """
-    columns = min(most, count, 2 if is_narrow() else most)
-    lines = -(-count // columns)  # rounded up
+    lines = -(-count // min(most, 2 if is_narrow() else most))  # rounded up
+    columns = -(-count // lines)
     scale = figure_width() / 2 / width if is_narrow() else 1.0
     size = (max(figure_width(), 0.8 + width * columns), 0.5 + height * max(scale, 0.6) * lines)
     figure = Figure(figsize=size, layout="constrained")
