@@ -132,6 +132,15 @@ Plugins = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit code 1 if the verdict on a cell is invalid.")
 ]
+Style = Annotated[
+    str,
+    typer.Option(
+        "--style",
+        metavar="NAME",
+        help="Style of the figures: screen, which is PNG, or paper, which adds PDF a column wide "
+        "without titles.",
+    ),
+]
 NoLatency = Annotated[
     bool,
     typer.Option(

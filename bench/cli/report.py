@@ -16,6 +16,7 @@ def command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     json: options.Json = False,
+    style: options.Style = "screen",
 ) -> None:
     """Make the tables and plots of a run again from its raw results.
 
@@ -25,4 +26,4 @@ def command(
     from bench.commands.report import report
 
     display = Display(quiet, verbose, json)
-    raise typer.Exit(report(run, strict, against, display, html=html, other=compare))
+    raise typer.Exit(report(run, strict, against, display, style=style, html=html, other=compare))

@@ -12,6 +12,7 @@ from bench.progress import say
 from bench.records.folder import RunFolder
 from bench.report import Report, write_page, write_report
 from bench.report.failures import failures
+from bench.report.figure_styles import styles_of
 from bench.report.page.source import Reference
 from bench.report.published import PublishedComparison, print_published, write_published
 from bench.report.published.publication import read_published
@@ -25,6 +26,7 @@ def report(
     against: str | None = None,
     display: Display = SHOW_TABLES,
     *,
+    style: str = "screen",
     html: bool = True,
     other: Path | None = None,
 ) -> int:
@@ -36,6 +38,7 @@ def report(
         against: published figures to compare the run with, see
             `bench.report.published.publication.read_published`; None for none.
         display: what is shown.
+        style: style of the figures, see `bench.report.figure_styles.styles_of`.
         html: whether the page is written too.
         other: folder of another run, which the page shows this one beside; None for none.
 
@@ -43,25 +46,27 @@ def report(
         1 where `strict` finds an invalid cell, else 0.
 
     Raises:
-        RequestError: the path is not the folder of a run, a raw file is damaged, there are no such
-            published figures, or the other run cannot be compared or has no page to be on.
+        RequestError: the path is not the folder of a run, a raw file is damaged, there is no such
+            style or no such published figures, or the other run cannot be compared or has no page
+            to be on.
     """
     if other is not None and not html:
         raise RequestError("--compare is a part of the page: leave out --no-html")
 
-    # A wrong name of published figures or of a run is reported before anything is written.
+    # A wrong name, of a style, a publication or a run, is reported before anything is written.
+    styles = styles_of(style)
     published = None if against is None else read_published(against)
     folder = RunFolder.open(path)
     reference = None if other is None else Reference.of(folder, RunFolder.open(other))
     sweep_partials(folder.path)
 
-    derived = write_report(folder)
+    derived = write_report(folder, styles)
     messages = Console(stderr=True)
     display.print_tables(derived)
 
     if published is not None:
         comparison = PublishedComparison.of(derived, *published)
-        write_published(path, comparison)
+        write_published(path, comparison, styles)
         if display.shows_tables:
             print_published(display.console, comparison)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 from rich.console import Console
@@ -15,6 +15,7 @@ import_matplotlib()  # the modules below import it too
 from bench.records.folder import RunFolder
 from bench.report.contents import figures, tables
 from bench.report.drawing import save_figures
+from bench.report.figure_styles import SCREEN, FigureStyle
 from bench.report.page.page import write_page
 from bench.report.parquet import write_parquet
 from bench.report.report import Report
@@ -52,15 +53,20 @@ _ALWAYS_WRITTEN = ("results", "latency", "worst_case")
 """Frames of a run with cells that are written even if they are empty."""
 
 
-def write_report(run: RunFolder) -> Report:
+def write_report(run: RunFolder, styles: Iterable[FigureStyle] = (SCREEN,)) -> Report:
     """Write all tables and figures of a run into its folder, and return the report.
+
+    Args:
+        run: folder of the run.
+        styles: styles in which the figures are drawn.
 
     Raises:
         RequestError: a raw file is damaged.
         StorageError: a file could not be written.
     """
     report = write_tables(run)
-    save_figures(Tree(run.path), figures(report))
+    for style in styles:
+        save_figures(Tree(run.path), figures(report), style)
 
     return report
 
@@ -75,7 +81,7 @@ def write_tables(run: RunFolder) -> Report:
     if not report.results.empty:
         write_parquet(tree, report)
     for table in tables(report):
-        write_table(tree, table)
+        write_table(tree, table, report.names)
 
     return report
 

@@ -16,6 +16,21 @@ from bench.records.cell import CellRecord
 NO_NORM = "no norm"
 """Name of the norm in tables where epsilon bounds none."""
 
+CONSTANT_COLUMNS = frozenset(
+    {
+        *("dataset", "classifier", "attack", "eps", "threat", "norm", "seed", "seeds", "cells"),
+        *("basis", "engine", "precision", "device"),
+    }
+)
+"""Columns that stand above a table for people where all rows hold the same value."""
+
+TEXT_COLUMNS = CONSTANT_COLUMNS | {
+    *("defense", "A", "B", "target", "network", "trained for"),
+    *("verdict", "reasons", "result", "strongest", "not ok", "note"),
+    *("member", "most by", "not applied", "dominated by", "rests on", "run or source"),
+}
+"""Columns of words, which stand on the left."""
+
 
 def norm_name(record: CellRecord) -> str:
     """The norm that the cell's epsilon bounds, as tables name it."""

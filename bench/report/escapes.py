@@ -110,11 +110,6 @@ def latex_rows(table: str) -> str:
     return re.sub(r"^(?=[\[*])", "{}", table, flags=re.MULTILINE)
 
 
-def latex_comment(text: str) -> str:
-    """The text in the one line of a LaTeX comment, of which TeX reads nothing, not even `^^M`."""
-    return _in_line(text)
-
-
 def terminal_text(text: str) -> str:
     """The text in one line of the terminal, without codes that the terminal obeys."""
     return _in_line(text)

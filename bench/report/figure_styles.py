@@ -8,6 +8,8 @@ from typing import Any
 
 import matplotlib as mpl
 
+from bench.errors import unknown
+
 _NARROW = 5.0
 """Width in inches below which a figure has fewer panels and images in a row."""
 
@@ -61,7 +63,20 @@ PAPER = FigureStyle(
     titled=False,
     width=3.3,
 )
-STYLES = {style.name: style for style in (SCREEN, PAPER)}
+STYLES = {SCREEN.name: (SCREEN,), PAPER.name: (SCREEN, PAPER)}
+"""Styles in which figures are drawn, by the name on the command line."""
+
+
+def styles_of(name: str) -> tuple[FigureStyle, ...]:
+    """The styles in which figures are drawn: that of the name, besides that of the screen.
+
+    Raises:
+        RequestError: there is no such style.
+    """
+    if name not in STYLES:
+        raise unknown("style", name, STYLES)
+
+    return STYLES[name]
 
 
 def figure_width() -> float:

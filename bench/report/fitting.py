@@ -6,6 +6,7 @@ other. Here texts are measured as they are drawn, then broken, thinned out or gi
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -39,6 +40,10 @@ _EDGE = 0.04
 _APART = 1.03
 """Ratio by which a figure grows beyond what its texts need."""
 
+_BETWEEN_PARAMETERS = re.compile(r"[:,](?=\S)")
+_SEAM = "\ue001"
+"""Character of private use after which a spec may be broken."""
+
 _DOLLAR = "\ue000"
 """Character of private use that stands for an escaped dollar, which is not to be broken."""
 
@@ -62,8 +67,9 @@ def fit(figure: Figure, *, fixed_width: bool = False) -> None:
         steps = (_break_texts(figure), _part_ticks(figure, fixed_width), _grow(figure, fixed_width))
         if not any(steps):
             break
+    else:
+        figure.draw_without_rendering()
 
-    figure.draw_without_rendering()
     figure.set_layout_engine("none")  # a second layout would differ between the formats
 
 
@@ -108,12 +114,13 @@ def tick_characters(width: float) -> int:
 
 
 def broken(text: str, characters: int) -> str:
-    """An escaped text with line breaks, between words where there are any."""
-    lines = text.replace(r"\$", _DOLLAR).split("\n")
+    """An escaped text with line breaks, between words or parameters where there are any."""
+    marked = _BETWEEN_PARAMETERS.sub(f"\\g<0>{_SEAM} ", text.replace(r"\$", _DOLLAR))
     width = max(_LEAST_CHARACTERS, characters)
-    parts = [textwrap.fill(line, width, break_on_hyphens=False) for line in lines]
+    parts = [textwrap.fill(line, width, break_on_hyphens=False) for line in marked.split("\n")]
 
-    return "\n".join(parts).replace(_DOLLAR, r"\$")
+    lines = "\n".join(parts).replace(f"{_SEAM} ", "").replace(_SEAM, "")
+    return lines.replace(_DOLLAR, r"\$")
 
 
 def _all_ticks(axis: Axis) -> list[Tick]:
@@ -121,20 +128,10 @@ def _all_ticks(axis: Axis) -> list[Tick]:
 
 
 def _fit_legend(figure: Figure, legend: Legend) -> None:
-    """Give a legend as many columns as fit, its long names line breaks, and the figure its height.
-
-    The axes keep the height that they were made with.
-    """
+    """Break the long names of a legend, and give the figure its height beside that of the axes."""
     room = figure.bbox.width - 2 * _EDGE * figure.dpi
-    columns = len(legend.get_texts())
-    while columns > 1 and legend.get_window_extent().width > room:
-        columns -= 1
-        legend.set_ncols(columns)
-        figure.draw_without_rendering()
-
     for text in legend.get_texts():
         _break(text, room - 4 * float(text.get_fontsize()) / 72 * figure.dpi)
-    figure.draw_without_rendering()
     height = legend.get_window_extent().height / figure.dpi
     figure.set_figheight(min(figure.get_figheight() + height, MOST_INCHES))
 

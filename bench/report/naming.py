@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Self
@@ -97,6 +98,16 @@ class RunNames:
     def hidden(self) -> dict[str, str]:
         """The specs that a name stands for, see `ShortNames.hidden`, of all labels."""
         return {name: spec for label in NAMED_LABELS for name, spec in self[label].hidden().items()}
+
+    def shortened(self, text: str) -> str:
+        """A text in which each spec that stands by itself has its short name."""
+        specs = {spec: name for name, spec in self.hidden().items()}
+        if not specs:
+            return text
+
+        longest_first = sorted(specs, key=len, reverse=True)
+        pattern = rf"(?<![\w:=\[])({'|'.join(map(re.escape, longest_first))})(?!\w|[:=]\S|\])"
+        return re.sub(pattern, lambda found: specs[found[0]], text)
 
 
 NAMED_LABELS = tuple(each.name for each in fields(RunNames))

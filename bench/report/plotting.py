@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
@@ -13,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -94,8 +97,22 @@ def legend(figure: Figure, handles: Sequence[Artist]) -> None:
         handles: lines and patches to name, each with its label.
     """
     labels = [str(handle.get_label()) for handle in handles]
+    room = 72 * (figure_width() if is_narrow() else figure.get_figwidth())
+    entry = max(map(_legend_entry, labels))
+    columns = min(len(labels), max(1, int(room / entry)))
 
-    figure.legend(list(handles), labels, loc="outside lower center", ncols=len(labels))
+    figure.legend(list(handles), labels, loc="outside lower center", ncols=columns)
+
+
+def _legend_entry(label: str) -> float:
+    """The width of an entry of a legend in points: line, text, and the space to the next one."""
+    settings: dict[Any, Any] = dict(mpl.rcParams)
+    size = FontProperties(size=settings["legend.fontsize"]).get_size_in_points()
+    parts = ("handlelength", "handletextpad", "columnspacing")
+    around: float = sum(settings[f"legend.{part}"] for part in parts)
+    text = TextPath((0, 0), figure_text(label) or " ", size=size)
+
+    return around * size + float(text.get_extents().width)
 
 
 def panel_grid(
@@ -113,8 +130,8 @@ def panel_grid(
     Returns:
         The figure, its panels row by row, and the number of columns.
     """
-    columns = min(most, count, 2 if is_narrow() else most)
-    lines = -(-count // columns)  # rounded up
+    lines = -(-count // min(most, 2 if is_narrow() else most))  # rounded up
+    columns = -(-count // lines)
     scale = figure_width() / 2 / width if is_narrow() else 1.0
     size = (max(figure_width(), 0.8 + width * columns), 0.5 + height * max(scale, 0.6) * lines)
     figure = Figure(figsize=size, layout="constrained")

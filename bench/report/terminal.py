@@ -16,23 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.progress import say
+from bench.report.columns import CONSTANT_COLUMNS, TEXT_COLUMNS
 from bench.report.escapes import terminal_text
 from bench.report.naming import RunNames
 from bench.report.writers import MOST_ROWS, NamedTable, cut_note
-
-_CONSTANT_COLUMNS = {
-    *("dataset", "classifier", "attack", "eps", "threat", "norm", "seed", "seeds", "cells"),
-    *("basis", "engine", "precision", "device"),
-}
-"""Columns that the terminal names above a table where all rows hold the same value."""
-
-_TEXT_COLUMNS = {
-    *_CONSTANT_COLUMNS,
-    *("defense", "A", "B", "target", "network", "trained for"),
-    *("verdict", "reasons", "result", "strongest", "not ok", "note"),
-    *("member", "most by", "not applied", "dominated by", "rests on", "run or source"),
-}
-"""Columns that the terminal aligns on the left."""
 
 _IN_A_FILE = 220
 """Number of characters of a line where the output is no terminal and `COLUMNS` is not set."""
@@ -107,7 +94,7 @@ def print_table(
         headings of the columns that did not fit.
     """
     constant = [
-        name for name in frame.columns if name in _CONSTANT_COLUMNS and frame[name].nunique() == 1
+        name for name in frame.columns if name in CONSTANT_COLUMNS and frame[name].nunique() == 1
     ]
     labels = ", ".join(f"{name} {terminal_text(str(frame[name].iloc[0]))}" for name in constant)
     fitted = _fitted(_texts(frame.drop(columns=constant)[:MOST_ROWS]), spare, console.width)
@@ -143,7 +130,7 @@ def say_wrapped(console: Console, text: str, indent: str = "") -> None:
 def _drawn(fitted: _Fitted) -> Table:
     table = Table(header_style="bold")
     for name in fitted.frame.columns:
-        justify: Literal["left", "right"] = "left" if name in _TEXT_COLUMNS else "right"
+        justify: Literal["left", "right"] = "left" if name in TEXT_COLUMNS else "right"
         width = fitted.widths[name]
         table.add_column(Text(name), justify=justify, width=width, overflow="fold")
     for row in fitted.frame.itertuples(index=False):

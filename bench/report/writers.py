@@ -7,19 +7,23 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.report.columns import CONSTANT_COLUMNS, TEXT_COLUMNS
 from bench.report.escapes import (
     csv_text,
     escaped,
-    latex_comment,
-    latex_rows,
-    latex_text,
     markdown_note,
     markdown_text,
 )
+from bench.report.latex.table import LatexTable
+from bench.report.latex.writing import latex_of
+from bench.report.naming import RunNames
 from bench.store.tree import Tree, file_stem
 
 MOST_ROWS = 2_000
 """Number of rows at which a table for people is cut; its CSV file has them all."""
+
+MOST_LATEX_ROWS = 200
+"""Number of rows at which a table for LaTeX is cut, which then has several pages already."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,7 @@ class NamedTable:
             those of `frame`.
         brief_notes: lines under the table on the terminal; None for those of `notes`.
         spare: headings of the columns that a narrow terminal leaves out first, in this order.
+        labels: columns that name a row beside those that do in every table.
     """
 
     name: str
@@ -46,6 +51,7 @@ class NamedTable:
     brief: pd.DataFrame | None = None
     brief_notes: str | None = None
     spare: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +77,14 @@ def csv_of(frame: pd.DataFrame) -> str:
     return str(escaped(frame, csv_text).to_csv(index=False, float_format="%.9g"))
 
 
-def write_table(tree: Tree, table: NamedTable) -> None:
-    """Write a table as Markdown and LaTeX, its notes below, into `tables`."""
+def write_table(tree: Tree, table: NamedTable, names: RunNames | None = None) -> None:
+    """Write a table as Markdown and LaTeX, its notes below, into `tables`.
+
+    Args:
+        tree: folder of the run.
+        table: table to write.
+        names: short names of specs, which the LaTeX file uses; None for none.
+    """
     stem = file_stem(table.name)
     frame = table.frame[:MOST_ROWS]
     notes = [*table.notes.splitlines(), *cut_note(table.frame)]
@@ -81,13 +93,21 @@ def write_table(tree: Tree, table: NamedTable) -> None:
     below = "".join(f"\n{markdown_note(line)}\n" for line in notes)
     tree.write_text("tables", f"{stem}.md", text=f"{markdown}\n{below}")
 
-    latex = escaped(frame, latex_text).to_latex(index=False, escape=False, float_format="%g")
-    below = "".join(f"% {latex_comment(line)}\n" for line in notes)
-    tree.write_text("tables", f"{stem}.tex", text=latex_rows(latex) + below)
+    notes = [*table.notes.splitlines(), *cut_note(table.frame, MOST_LATEX_ROWS)]
+    latex = LatexTable.of(
+        table.name,
+        table.title,
+        table.frame[:MOST_LATEX_ROWS],
+        notes,
+        constant=CONSTANT_COLUMNS,
+        texts=TEXT_COLUMNS | set(table.labels),
+        names=names or RunNames(),
+    )
+    tree.write_text("tables", f"{stem}.tex", text=latex_of(latex))
 
 
-def cut_note(frame: pd.DataFrame) -> list[str]:
+def cut_note(frame: pd.DataFrame, most: int = MOST_ROWS) -> list[str]:
     """A note on rows that are left out; nothing where all are shown."""
-    if len(frame) <= MOST_ROWS:
+    if len(frame) <= most:
         return []
-    return [f"the first {MOST_ROWS} of {len(frame)} rows; the CSV files have them all"]
+    return [f"the first {most} of {len(frame)} rows; the CSV files have them all"]

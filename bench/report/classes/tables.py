@@ -23,7 +23,9 @@ def class_tables(report: Report) -> Iterator[NamedTable]:
         return
 
     title = "Accuracy by class, with 95 % Wilson intervals"
-    yield NamedTable("classes", title, class_table(report.classes), _NOTE, printed=False)
+    yield NamedTable(
+        "classes", title, class_table(report.classes), _NOTE, printed=False, labels=("class",)
+    )
 
 
 def class_table(frame: pd.DataFrame) -> pd.DataFrame:

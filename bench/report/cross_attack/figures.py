@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.report.columns import over_seeds, with_interval
-from bench.report.cross_attack.tables import attack_titles
+from bench.report.cross_attack.tables import attack_titles, short_trainings
 from bench.report.figure_styles import figure_width
 from bench.report.fitting import tick_characters
 from bench.report.formats import two_decimals
@@ -37,6 +37,7 @@ def cross_attack_figures(report: Report) -> Iterator[NamedFigure]:
 
 def _heat_map(rows: pd.DataFrame) -> Figure:
     """Rows: attack of the training; columns: attack of the test; intervals under the numbers."""
+    rows = rows.assign(trained_for=short_trainings(rows["trained_for"]))
     rows = rows.assign(
         trained=attack_titles(rows, "trained_for", "trained_eps"),
         tested=attack_titles(rows, "attack", "eps"),

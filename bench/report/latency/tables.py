@@ -31,7 +31,9 @@ def latency_tables(report: Report) -> Iterator[NamedTable]:
 
     if not report.engines.empty:
         table = engines_table(report.engines)
-        yield NamedTable("engines", "Engines and precisions", table, _ENGINE_NOTES)
+        yield NamedTable(
+            "engines", "Engines and precisions", table, _ENGINE_NOTES, labels=("batch",)
+        )
 
 
 def latency_table(latency: pd.DataFrame) -> pd.DataFrame:

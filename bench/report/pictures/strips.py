@@ -27,10 +27,10 @@ _LONGEST_SIDE = 256
 _LONGEST_CAPTION = 14
 """Number of characters at which the name of a class in an image is cut."""
 
-_CAPTION_SIZE = 0.65
+_CAPTION_SIZE = 0.8
 """Size of the name of a class below an image, as a share of that of all text."""
 
-_CAPTION_HEIGHT = 0.17
+_CAPTION_HEIGHT = 0.19
 """Height of a line of such names in inches."""
 
 _MOST_ROWS = 8

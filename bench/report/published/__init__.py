@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
 
 from bench.report.drawing import save_figures
+from bench.report.figure_styles import SCREEN, FigureStyle
 from bench.report.published.comparison import PublishedComparison
 from bench.report.published.figures import published_figures
 from bench.report.published.tables import published_tables
@@ -17,15 +19,24 @@ from bench.store.tree import Tree
 __all__ = ["PublishedComparison", "print_published", "write_published"]
 
 
-def write_published(run: Path, comparison: PublishedComparison) -> None:
-    """Write tables and figures into the run's folder, beside those of the run itself."""
+def write_published(
+    run: Path, comparison: PublishedComparison, styles: Iterable[FigureStyle] = (SCREEN,)
+) -> None:
+    """Write tables and figures into the run's folder, beside those of the run itself.
+
+    Args:
+        run: folder of the run.
+        comparison: run beside published figures.
+        styles: styles in which the figures are drawn.
+    """
     tree = Tree(run)
     for name, frame in comparison.frames().items():
         write_frame(tree, f"against_{comparison.name}_{name}", frame)
     for table in published_tables(comparison):
-        write_table(tree, table)
+        write_table(tree, table, comparison.report.names)
 
-    save_figures(tree, published_figures(comparison))
+    for style in styles:
+        save_figures(tree, published_figures(comparison), style)
 
 
 def print_published(console: Console, comparison: PublishedComparison) -> None:

@@ -16,6 +16,9 @@ from bench.report.published.matching import TRAININGS
 from bench.report.report import Report
 from bench.report.writers import NamedTable
 
+_LABELS = ("printed eps", "printed on")
+"""Columns that name a row beside its data set, attack and defense."""
+
 _SCALES = (
     "printed on: the scale of the printed epsilon; an epsilon on [-1, 1] is half as large on "
     "[0, 1]; eps: on [0, 1]"
@@ -58,7 +61,7 @@ def published_tables(comparison: PublishedComparison) -> Iterator[NamedTable]:
         notes = _lines(_EQUAL_STRENGTH, MARKS, _training(rows), *rows["remark"], setting)
         title = f"Defenses of {name} under an attack of equal strength"
         table = equal_strength_table(rows)
-        yield NamedTable(f"against_{name}_equal_strength", title, table, notes)
+        yield NamedTable(f"against_{name}_equal_strength", title, table, notes, labels=_LABELS)
 
     rows = comparison.latency
     if not rows.empty:
@@ -80,7 +83,9 @@ def _accuracy_tables(comparison: PublishedComparison) -> Iterator[NamedTable]:
         title = f"Table {table} of {name}" if table else f"Figures of {name}"
         notes = _lines(_SCALES, MARKS, _training(rows), *rows["remark"], setting)
         frame = accuracies_table(rows)
-        yield NamedTable(f"against_{name}_table{stem}", f"{title}, and this run", frame, notes)
+        yield NamedTable(
+            f"against_{name}_table{stem}", f"{title}, and this run", frame, notes, labels=_LABELS
+        )
 
 
 def run_setting(report: Report) -> str:

@@ -19,7 +19,8 @@ def scaling_tables(report: Report) -> Iterator[NamedTable]:
     """A table for each defense."""
     for name, rows in report.scaling.groupby("defense_name", sort=False):
         title = f"{name}: one trained network, other parameters"
-        yield NamedTable(f"scaling_{name}", title, scaling_table(rows), _NOTES)
+        labels = tuple(varied_columns(rows))
+        yield NamedTable(f"scaling_{name}", title, scaling_table(rows), _NOTES, labels=labels)
 
 
 def scaling_table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -56,12 +56,12 @@ def test_images_bear_the_names_of_their_classes(made: Any) -> None:
     attacked = cell(made, [0, 1, REJECTED, 1, 1, 2])
     assert original(attacked).captions[:3] == ("cat", "cat", "dog")
     assert all(len(caption) <= 14 for caption in original(attacked).captions)
-    assert adversarial(attacked, "").captions[:3] == ("", "dog", "cat")
-    assert purified(attacked, "").captions == ("", "dog", "rejected", "", "dog", "")
+    assert adversarial(attacked, "").captions[:3] == ("cat", "dog", "cat")
+    assert purified(attacked, "").captions[:3] == ("cat", "dog", "rejected")
 
 
-def test_images_of_classes_without_names_bear_none(made: Any) -> None:
+def test_images_of_classes_without_names_bear_their_numbers(made: Any) -> None:
     attacked = cell(made, [0, 1, 2, 2, 2, 2], names=())
-    assert original(attacked).captions == ()
+    assert original(attacked).captions == ("0", "0", "1", "1", "2", "2")
     frame = classes_frame(defenses_under_budgets([attacked.record], [attacked]))
     assert frame["class"].tolist() == ["0", "1", "2"]

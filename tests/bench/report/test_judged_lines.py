@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from bench.analysis.verdict import LEVELS, Level
 from bench.report.columns import over_seeds
 from bench.report.judged_lines import draw_judged_line, verdict_key
-from bench.report.looks import style, undefended_rows
+from bench.report.looks import style
+from bench.report.plotting import undefended_rows
 
 levels_of_points = st.lists(st.sampled_from(LEVELS), min_size=1, max_size=6)
 

@@ -127,16 +127,14 @@ def test_plots_are_pictures_with_something_on_them(written: RunFolder) -> None:
     assert plots == [
         "accuracy_eps_digits_cnn_cw_graybox.png",
         "accuracy_eps_digits_cnn_fgsm_graybox.png",
-        "accuracy_eps_digits_cnn_fgsm_whitebox-eot=10.png",
-        "accuracy_latency_digits_cnn_cw_graybox_eps0.5.png",
-        "accuracy_latency_digits_cnn_fgsm_graybox_eps0.1.png",
-        "accuracy_latency_digits_cnn_fgsm_graybox_eps0.3.png",
-        "accuracy_latency_worst_case_digits_cnn_l2_eps0.5.png",
-        "accuracy_latency_worst_case_digits_cnn_linf_eps0.1.png",
-        "accuracy_latency_worst_case_digits_cnn_linf_eps0.3.png",
+        "accuracy_eps_digits_cnn_fgsm_whitebox.png",
+        "accuracy_latency_digits_cnn_cw_graybox.png",
+        "accuracy_latency_digits_cnn_fgsm_graybox.png",
+        "accuracy_latency_worst_case_digits_cnn_l2.png",
+        "accuracy_latency_worst_case_digits_cnn_linf.png",
         "images_digits_cnn_cw_graybox_seed0.png",
         "images_digits_cnn_fgsm_graybox_seed0.png",
-        "images_digits_cnn_fgsm_whitebox-eot=10_seed0.png",
+        "images_digits_cnn_fgsm_whitebox_seed0.png",
         "latency_batch_digits_cnn.png",
         "threats_digits_cnn_fgsm.png",
         "worst_case_digits_cnn_l2.png",
@@ -146,7 +144,6 @@ def test_plots_are_pictures_with_something_on_them(written: RunFolder) -> None:
         pixels = matplotlib.image.imread(written.path / "plots" / name)
         assert min(pixels.shape[:2]) > 200
         assert 0.005 < float((pixels[..., :3].min(axis=2) < 0.9).mean()) < 0.95
-        assert (written.path / "plots" / name.replace(".png", ".svg")).stat().st_size > 1000
 
 
 def test_numbers_are_derived_from_the_raw_arrays(written: RunFolder) -> None:

@@ -18,6 +18,7 @@ from bench.records.pipeline import Pipeline
 from bench.records.timing import Samples, TimedCall, Timing
 from bench.report import write_report
 from bench.report.latency.frame import latency_frame
+from bench.report.naming import RunNames
 from bench.report.scaling.figures import scaling_figures
 from bench.report.scaling.frame import scaling_frame
 from bench.report.scaling.tables import scaling_table
@@ -60,7 +61,7 @@ def frame_of(cells: list[EvaluatedCell], latency: pd.DataFrame) -> pd.DataFrame:
 
 def figures_of(frame: pd.DataFrame) -> list[NamedFigure]:
     """The figures of a report that has nothing but this frame."""
-    report: Any = SimpleNamespace(scaling=frame)
+    report: Any = SimpleNamespace(scaling=frame, names=RunNames())
     return list(scaling_figures(report))
 
 
@@ -222,5 +223,5 @@ def test_a_doubtful_accuracy_is_marked_in_table_and_figure(made: Any, varied: li
     if len(varied) == 2:
         assert {text.get_text() for text in axes.texts} == {"0.25", "0.50 ?", "1.00 !"}
     else:
-        labels = [text.get_text() for text in axes.get_legend().get_texts()]
+        labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
         assert labels == ["clean accuracy", "robust accuracy", "suspect (?)", "invalid (!)"]

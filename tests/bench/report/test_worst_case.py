@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from bench.analysis.checks import verdicts
 from bench.analysis.outcomes import EvaluatedCell
 from bench.analysis.verdict import Verdict
+from bench.report.looks import DefenseLooks
+from bench.report.naming import RunNames
 from bench.report.worst_case.basis import (
     DOUBTS,
     NO_ADAPTIVE_ATTACK,
@@ -304,7 +306,7 @@ def test_a_marked_worst_case_is_hatched_in_the_figure_and_marked_in_the_table(ma
     assert shown["worst-case accuracy"].str.endswith("?").to_dict() == {"d": True, "seen": False}
     assert shown.loc["d", "gray-box accuracy"].endswith(" ?")
 
-    report: Any = SimpleNamespace(worst_case=table)
+    report: Any = SimpleNamespace(worst_case=table, names=RunNames(), looks=DefenseLooks())
     (named,) = worst_case_figures(report)
     hatched = [bar.get_hatch() for bar in named.figure.axes[0].patches]
     assert hatched == ["////", "////", None]  # gray-box and worst case of d, worst case of seen
