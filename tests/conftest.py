@@ -76,6 +76,9 @@ start_std = 1.0
 """
 """A configuration that trains every built-in method on the digits in seconds; nothing gets good."""
 
+RUNS = {"run", "latency"}
+"""Commands that compute and then draw."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 discover()
@@ -126,15 +129,19 @@ def bench(
     tmp_path: Path,
     session_cache: Path,
 ) -> Iterator[Callable[..., Finished]]:
-    """Run `bench` in this process, in an empty working directory, with the session's cache."""
+    """Run `bench` in this process, in an empty working directory, with the session's cache.
+
+    Figures, which take long beside a small run, are drawn only where a test asks for `plots`.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_CACHE", str(session_cache))
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "no-data"))
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # restored at the end
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def call(*arguments: object) -> Finished:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+    def call(*arguments: object, plots: bool = False) -> Finished:
+        without = ["--no-plots"] if {*arguments[:1]} & RUNS and not plots else []
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments), *without])
         capsys.readouterr()
         try:
             entry.main()

@@ -27,6 +27,7 @@ def command(
     pretrained: options.Pretrained = False,
     weights: options.Weights = None,
     out: options.Out = None,
+    no_plots: options.NoPlots = False,
     traceback: options.Traceback = False,  # noqa: ARG001 - its callback has set it
 ) -> None:
     """Time inference alone, by batch size, engine and precision.
@@ -61,4 +62,4 @@ def command(
 
     from bench.commands.latency import latency
 
-    raise typer.Exit(latency(request))
+    raise typer.Exit(latency(request, plots=not no_plots))

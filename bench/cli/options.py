@@ -8,13 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.cli.completion import last_entry, plugins, presets, threat_models, word
 from bench.cli.paths import path_of_file, path_of_folder, paths_of_plugins
 from bench.cli.tracebacks import show_tracebacks
 from bench.sweep.presets import preset_names
 
 
 def option(
-    name: str, metavar: str, description: str, checked: Callable[..., Any] | None = None
+    name: str,
+    metavar: str,
+    description: str,
+    checked: Callable[..., Any] | None = None,
+    completed: Callable[[str], list[tuple[str, str]]] | None = None,
 ) -> typer.models.OptionInfo:
     """An option whose default is not shown, because the preset decides or the description says it.
 
@@ -23,9 +28,15 @@ def option(
         metavar: placeholder of the value in the help.
         description: text of the help.
         checked: typer's callback, which checks the value; None for none.
+        completed: completion of the value in a shell, see `bench.cli.completion`; None for none.
     """
     info: typer.models.OptionInfo = typer.Option(
-        name, metavar=metavar, help=description, show_default=False, callback=checked
+        name,
+        metavar=metavar,
+        help=description,
+        show_default=False,
+        callback=checked,
+        autocompletion=completed,
     )
     return info
 
@@ -36,6 +47,7 @@ Defenses = Annotated[
         "--defenses",
         "SPECS",
         "Purifiers to compare, such as none,convae,defensegan:restarts=4.",
+        completed=last_entry(plugins("defense")),
     ),
 ]
 Datasets = Annotated[
@@ -44,15 +56,26 @@ Datasets = Annotated[
         "--datasets",
         "NAMES",
         "Data sets to train and test on, such as digits,mnist or images:path=FOLDER.",
+        completed=last_entry(plugins("dataset")),
     ),
 ]
 Classifiers = Annotated[
     str | None,
-    option("--classifiers", "SPECS", "Models behind the purifier, such as cnn,vgg16."),
+    option(
+        "--classifiers",
+        "SPECS",
+        "Models behind the purifier, such as cnn,vgg16.",
+        completed=last_entry(plugins("classifier")),
+    ),
 ]
 Attacks = Annotated[
     str | None,
-    option("--attacks", "SPECS", "Evasion methods to run, such as fgsm,pgd:steps=20,cw."),
+    option(
+        "--attacks",
+        "SPECS",
+        "Evasion methods to run, such as fgsm,pgd:steps=20,cw.",
+        completed=last_entry(plugins("attack")),
+    ),
 ]
 Eps = Annotated[
     str | None,
@@ -69,6 +92,7 @@ Threats = Annotated[
         "--threats",
         "SPECS",
         "Threat models, which say what the attacker knows, such as graybox,bpda,whitebox:eot=10.",
+        completed=last_entry(threat_models),
     ),
 ]
 Seeds = Annotated[
@@ -107,6 +131,7 @@ Preset = Annotated[
         "NAME",
         "Preset with the values of all options that are not given: "
         f"{', '.join(preset_names())}.  [default: quick]",
+        completed=word(presets),
     ),
 ]
 ConfigFile = Annotated[
@@ -136,6 +161,12 @@ NoLatency = Annotated[
     typer.Option(
         "--no-latency",
         help="No timings in this call; the same command without the option adds them.",
+    ),
+]
+NoPlots = Annotated[
+    bool,
+    typer.Option(
+        "--no-plots", help="Tables alone, without figures, which `bench report` draws later."
     ),
 ]
 Traceback = Annotated[

@@ -11,6 +11,7 @@ def command(
     run: subjects.Run,
     strict: options.Strict = False,
     against: subjects.Against = None,
+    no_plots: options.NoPlots = False,
 ) -> None:
     """Make the tables and plots of a run again from its raw results.
 
@@ -18,4 +19,4 @@ def command(
     """
     from bench.commands.report import report
 
-    raise typer.Exit(report(run, strict, against))
+    raise typer.Exit(report(run, strict, against, plots=not no_plots))

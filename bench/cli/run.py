@@ -26,6 +26,7 @@ def command(
     plugin: options.Plugins = None,
     strict: options.Strict = False,
     no_latency: options.NoLatency = False,
+    no_plots: options.NoPlots = False,
     traceback: options.Traceback = False,  # noqa: ARG001 - its callback has set it
     device: options.Device = "auto",
     data: options.Data = None,
@@ -67,4 +68,4 @@ def command(
 
     from bench.commands.run import run
 
-    raise typer.Exit(run(request, strict, latency=not no_latency))
+    raise typer.Exit(run(request, strict, latency=not no_latency, plots=not no_plots))

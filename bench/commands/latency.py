@@ -6,18 +6,20 @@ from rich.console import Console
 
 from bench.commands.plan_text import networks_text
 from bench.commands.preparation import prepare
+from bench.commands.report import draw
 from bench.commands.request import Request
 from bench.progress import say
-from bench.report import print_tables, table_console, write_report
+from bench.report import print_tables, table_console, write_tables
 
 COMMAND = "latency"
 
 
-def latency(request: Request) -> int:
+def latency(request: Request, plots: bool = True) -> int:
     """Time the defenses of a request; networks that the cache lacks are trained first.
 
     Args:
         request: pipelines and settings, made by `bench.commands.request.timing_request`.
+        plots: whether figures are drawn.
 
     Returns:
         0 when everything that applies was timed, else 1.
@@ -34,8 +36,9 @@ def latency(request: Request) -> int:
 
     failed = prepared.runner.measure_latency(prepared.environment)
 
-    print_tables(output, write_report(prepared.folder))
-    say(messages, f"Tables and plots are in {folder}/tables and {folder}/plots")
+    report = write_tables(prepared.folder)
+    print_tables(output, report)
+    draw(prepared.folder, report, messages, plots)
     if failed:
         say(messages, f"{failed} timings failed; the same command tries them again")
 

@@ -10,22 +10,23 @@ from bench.commands.clean_text import clean_text
 from bench.commands.plan_text import plan_text
 from bench.commands.preparation import PreparedRun, prepare
 from bench.commands.printed_tables import PrintedTables
-from bench.commands.report import report_invalid
+from bench.commands.report import draw, report_invalid
 from bench.commands.request import Request
 from bench.progress import say
 from bench.records.cell import CellRecord
-from bench.report import table_console, write_report, write_tables
+from bench.report import table_console, write_tables
 from bench.report.columns import title_of
 from bench.text import LONGEST_LINE, one_line
 
 
-def run(request: Request, strict: bool = False, latency: bool = True) -> int:
+def run(request: Request, strict: bool = False, latency: bool = True, plots: bool = True) -> int:
     """Run a grid and report on it.
 
     Args:
         request: grid, device and folders.
         strict: whether an invalid cell counts as a failure.
         latency: whether the pipelines are timed; timings that the folder has are shown anyway.
+        plots: whether figures are drawn.
 
     Returns:
         0 when every cell has a record, and no cell and no timing failed (and, under `strict`, no
@@ -37,7 +38,6 @@ def run(request: Request, strict: bool = False, latency: bool = True) -> int:
     messages = Console(stderr=True)
     tables = PrintedTables(table_console())
     prepared = prepare(request, messages)
-    folder = prepared.folder.path
     say(messages, plan_text(prepared.runner.plan(), prepared))
 
     for line in clean_text(prepared.runner.clean_accuracies(), prepared.runner.config.n):
@@ -46,9 +46,9 @@ def run(request: Request, strict: bool = False, latency: bool = True) -> int:
     records = _run_cells(prepared, messages)
     failed_timings = _measure_latency(prepared, tables) if latency else 0
 
-    report = write_report(prepared.folder)
+    report = write_tables(prepared.folder)
     tables.show(report)
-    say(messages, f"Tables and plots are in {folder}/tables and {folder}/plots")
+    draw(prepared.folder, report, messages, plots)
     complete = _is_complete(prepared, records, messages)
     invalid = strict and report_invalid(messages, report)
 

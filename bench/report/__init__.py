@@ -12,12 +12,13 @@ from bench.matplotlib_import import import_matplotlib
 import_matplotlib()  # the modules below import it too
 
 # ruff: noqa: E402
+from bench.progress import Reporter, Silent
 from bench.records.folder import RunFolder
-from bench.report.contents import figures, tables
+from bench.report.contents import FIGURE_TOPICS, figures, tables
 from bench.report.drawing import save_figures
 from bench.report.parquet import write_parquet
 from bench.report.report import Report
-from bench.report.writers import print_named_table, table_console, write_frame, write_table
+from bench.report.writers import print_named_table, table_console, write_all
 from bench.store.tree import Tree
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "print_tables",
     "table_console",
     "tables",
+    "write_figures",
     "write_report",
     "write_tables",
 ]
@@ -56,7 +58,7 @@ def write_report(run: RunFolder) -> Report:
         StorageError: a file could not be written.
     """
     report = write_tables(run)
-    save_figures(Tree(run.path), figures(report))
+    write_figures(run, report)
 
     return report
 
@@ -66,14 +68,26 @@ def write_tables(run: RunFolder) -> Report:
     report = Report.of(run)
     tree = Tree(run.path)
 
-    for name, frame in _frames(report):
-        write_frame(tree, name, frame)
+    write_all(tree, dict(_frames(report)), tables(report))
     if not report.results.empty:
         write_parquet(tree, report)
-    for table in tables(report):
-        write_table(tree, table)
 
     return report
+
+
+def write_figures(run: RunFolder, report: Report, progress: Reporter | None = None) -> None:
+    """Draw all figures of a report into the folder of its run.
+
+    Args:
+        run: folder of the run.
+        report: frames of the run.
+        progress: display of the progress; None for none.
+
+    Raises:
+        StorageError: a file could not be written.
+    """
+    with (progress or Silent()).step("figures, by topic", FIGURE_TOPICS) as step:
+        save_figures(Tree(run.path), figures(report, step))
 
 
 def print_tables(console: Console, report: Report) -> None:

@@ -10,21 +10,26 @@ from bench.report.drawing import save_figures
 from bench.report.published.comparison import PublishedComparison
 from bench.report.published.figures import published_figures
 from bench.report.published.tables import published_tables
-from bench.report.writers import print_named_table, write_frame, write_table
+from bench.report.writers import print_named_table, write_all
 from bench.store.tree import Tree
 
 __all__ = ["PublishedComparison", "print_published", "write_published"]
 
 
-def write_published(run: Path, comparison: PublishedComparison) -> None:
-    """Write tables and figures into the run's folder, beside those of the run itself."""
-    tree = Tree(run)
-    for name, frame in comparison.frames().items():
-        write_frame(tree, f"against_{comparison.name}_{name}", frame)
-    for table in published_tables(comparison):
-        write_table(tree, table)
+def write_published(run: Path, comparison: PublishedComparison, plots: bool = True) -> None:
+    """Write tables and figures into the run's folder, beside those of the run itself.
 
-    save_figures(tree, published_figures(comparison))
+    Args:
+        run: folder of the run.
+        comparison: the run beside published figures.
+        plots: whether figures are drawn.
+    """
+    tree = Tree(run)
+    frames = comparison.frames().items()
+    named = {f"against_{comparison.name}_{name}": frame for name, frame in frames}
+    write_all(tree, named, published_tables(comparison))
+    if plots:
+        save_figures(tree, published_figures(comparison))
 
 
 def print_published(console: Console, comparison: PublishedComparison) -> None:
