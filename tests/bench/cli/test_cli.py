@@ -54,7 +54,7 @@ def test_a_run_ends_with_tables_plots_and_records(bench, tiny: Path, all_defense
 
     before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
     start = time.monotonic()
-    again = bench(*command, "--out", "out", plots=True)
+    again = bench(*command, "--out", "out")
     assert again.code == 0
     assert "16 already recorded" in again.err
     assert time.monotonic() - start < 30

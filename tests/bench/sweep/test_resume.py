@@ -52,9 +52,11 @@ def undisturbed(undisturbed_run: Path) -> pd.DataFrame:
     return numbers(undisturbed_run / "out")
 
 
-def command(config: Path) -> list[str]:
+def command(config: Path, *options: str) -> list[str]:
+    """A run without figures, and by default without timings, which do not follow from numbers."""
     start = "from bench.entry import main; main()"
-    return [sys.executable, "-c", start, "run", "--config", str(config), "--out", "out"]
+    given = ["run", "--config", str(config), "--out", "out", "--no-plots"]
+    return [sys.executable, "-c", start, *given, *(options or ["--no-latency"])]
 
 
 def run(config: Path, folder: Path, cache: Path) -> None:
@@ -81,7 +83,7 @@ def test_kill_9_at_several_points_changes_nothing(
     cache, kills = tmp_path / "cache", 0
     for _ in range(40):
         process = subprocess.Popen(
-            [*command(short), "--cache", str(cache)],
+            command(short, "--cache", str(cache)),  # timings are files too
             cwd=tmp_path,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
