@@ -245,14 +245,14 @@ def test_a_run_on_odd_colour_images_of_two_classes_is_whole(
         x_test=data.test.images,
         y_test=data.test.labels,
     )
-    done = bench("run", "--config", "odd.toml", "--datasets", "npz:file=odd.npz", "--out", "run")
+    odd = ("--config", "odd.toml", "--datasets", "npz:file=odd.npz")
+    done = bench("run", *odd, "--out", "run", plots=True)
     frame = pd.read_csv("run/tables/results.csv")
     assert done.code == 0, (done.err, frame[["defense", "status", "reasons"]])
     assert set(frame["threat"]) == {"graybox", "adaptive"}
     assert len(list(Path("run/plots").glob("images_*.png"))) > 1
 
-    timed = ("latency", "--config", "odd.toml", "--datasets", "npz:file=odd.npz", "--out", "timed")
-    for command in (timed, ("export", "run", "weights")):
+    for command in (("latency", *odd, "--out", "timed"), ("export", "run", "weights")):
         done = bench(*command)
         assert done.code == 0, done.err
     card = Path("weights/README.md").read_text()

@@ -12,12 +12,13 @@ import pkgutil
 import sys
 import traceback
 from importlib import import_module
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
 
 import bench
+from bench.cli.completion import is_asked_for, print_completions
 from bench.cli.python_warnings import show_warnings_once
 from bench.cli.tracebacks import show_tracebacks
 from bench.errors import EXIT_FAILED, EXIT_REQUEST, BenchError, RequestError
@@ -38,7 +39,6 @@ app = typer.Typer(
     "130 an interruption.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -106,10 +106,13 @@ class _LogLines(logging.Handler):
 
 
 def run_command() -> int:
-    """Run the command that the program's arguments name; its exit code.
+    """Run the command that the program's arguments name, or complete them; its exit code.
 
     Whatever else foreign code raises passes, also `SystemExit`, which is no success.
     """
+    if is_asked_for():
+        return print_completions(app)
+
     logger = logging.getLogger("bench")
     logger.setLevel(logging.INFO)
     logger.handlers = [_LogLines()]
@@ -133,7 +136,7 @@ def _invoke(arguments: list[str]) -> int:
     """
     group = typer.main.get_command(app)
     try:
-        with group.make_context("bench", arguments) as context:
+        with _parsed(group, arguments) as context:
             group.invoke(context)
     except typer.Exit as end:
         return int(end.exit_code)
@@ -144,3 +147,15 @@ def _invoke(arguments: list[str]) -> int:
         return int(error.exit_code)
 
     return 0
+
+
+def _parsed(group: Any, arguments: list[str]) -> typer.Context:
+    """The context of the program's own options; no command has run yet.
+
+    Raises:
+        Exit: typer's options about completion have done their work.
+    """
+    try:
+        return cast("typer.Context", group.make_context("bench", arguments))
+    except SystemExit as end:
+        raise typer.Exit(int(end.code or 0)) from None

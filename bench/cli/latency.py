@@ -27,6 +27,8 @@ def command(
     pretrained: options.Pretrained = False,
     weights: options.Weights = None,
     out: options.Out = None,
+    no_plots: options.NoPlots = False,
+    html: options.Page = True,
     traceback: options.Traceback = False,  # noqa: ARG001 - its callback has set it
 ) -> None:
     """Time inference alone, by batch size, engine and precision.
@@ -59,6 +61,7 @@ def command(
     request = timing_request(given)
     check_request(request)  # before torch is imported
 
+    from bench.commands.drawings import Drawings
     from bench.commands.latency import latency
 
-    raise typer.Exit(latency(request))
+    raise typer.Exit(latency(request, Drawings.of(plots=not no_plots, page=html)))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.cli.completion import last_entry, plugins, presets, threat_models, word
 from bench.cli.paths import path_of_file, path_of_folder, paths_of_plugins
 from bench.cli.quietness import hide_messages
 from bench.cli.tracebacks import show_tracebacks
@@ -15,7 +16,11 @@ from bench.sweep.presets import preset_names
 
 
 def option(
-    name: str, metavar: str, description: str, checked: Callable[..., Any] | None = None
+    name: str,
+    metavar: str,
+    description: str,
+    checked: Callable[..., Any] | None = None,
+    completed: Callable[[str], list[tuple[str, str]]] | None = None,
 ) -> typer.models.OptionInfo:
     """An option whose default is not shown, because the preset decides or the description says it.
 
@@ -24,9 +29,15 @@ def option(
         metavar: placeholder of the value in the help.
         description: text of the help.
         checked: typer's callback, which checks the value; None for none.
+        completed: completion of the value in a shell, see `bench.cli.completion`; None for none.
     """
     info: typer.models.OptionInfo = typer.Option(
-        name, metavar=metavar, help=description, show_default=False, callback=checked
+        name,
+        metavar=metavar,
+        help=description,
+        show_default=False,
+        callback=checked,
+        autocompletion=completed,
     )
     return info
 
@@ -37,6 +48,7 @@ Defenses = Annotated[
         "--defenses",
         "SPECS",
         "Purifiers to compare, such as none,convae,defensegan:restarts=4.",
+        completed=last_entry(plugins("defense")),
     ),
 ]
 Datasets = Annotated[
@@ -45,15 +57,26 @@ Datasets = Annotated[
         "--datasets",
         "NAMES",
         "Data sets to train and test on, such as digits,mnist or images:path=FOLDER.",
+        completed=last_entry(plugins("dataset")),
     ),
 ]
 Classifiers = Annotated[
     str | None,
-    option("--classifiers", "SPECS", "Models behind the purifier, such as cnn,vgg16."),
+    option(
+        "--classifiers",
+        "SPECS",
+        "Models behind the purifier, such as cnn,vgg16.",
+        completed=last_entry(plugins("classifier")),
+    ),
 ]
 Attacks = Annotated[
     str | None,
-    option("--attacks", "SPECS", "Evasion methods to run, such as fgsm,pgd:steps=20,cw."),
+    option(
+        "--attacks",
+        "SPECS",
+        "Evasion methods to run, such as fgsm,pgd:steps=20,cw.",
+        completed=last_entry(plugins("attack")),
+    ),
 ]
 Eps = Annotated[
     str | None,
@@ -70,6 +93,7 @@ Threats = Annotated[
         "--threats",
         "SPECS",
         "Threat models, which say what the attacker knows, such as graybox,bpda,whitebox:eot=10.",
+        completed=last_entry(threat_models),
     ),
 ]
 Seeds = Annotated[
@@ -108,6 +132,7 @@ Preset = Annotated[
         "NAME",
         "Preset with the values of all options that are not given: "
         f"{', '.join(preset_names())}.  [default: quick]",
+        completed=word(presets),
     ),
 ]
 ConfigFile = Annotated[
@@ -176,6 +201,10 @@ Json = Annotated[
         "--json",
         help="The decision, failures and paths as JSON on standard output, and nothing else there.",
     ),
+]
+NoPlots = Annotated[
+    bool,
+    typer.Option("--no-plots", help="No figures in this call; `bench report` draws them later."),
 ]
 Traceback = Annotated[
     bool,

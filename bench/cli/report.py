@@ -11,6 +11,7 @@ def command(
     run: subjects.Run,
     strict: options.Strict = False,
     against: subjects.Against = None,
+    no_plots: options.NoPlots = False,
     html: options.Page = True,
     compare: subjects.OtherRun = None,
     quiet: options.Quiet = False,
@@ -23,7 +24,9 @@ def command(
     No network is run again.
     """
     from bench.commands.display import Display
+    from bench.commands.drawings import Drawings
     from bench.commands.report import report
 
     display = Display(quiet, verbose, json)
-    raise typer.Exit(report(run, strict, against, display, style=style, html=html, other=compare))
+    drawings = Drawings.of(plots=not no_plots, page=html, style=style)
+    raise typer.Exit(report(run, strict, against, display, drawings, other=compare))

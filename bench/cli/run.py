@@ -26,6 +26,7 @@ def command(
     plugin: options.Plugins = None,
     strict: options.Strict = False,
     no_latency: options.NoLatency = False,
+    no_plots: options.NoPlots = False,
     html: options.Page = True,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -71,6 +72,10 @@ def command(
     )
     check_request(request)  # before torch is imported
 
+    from bench.commands.drawings import Drawings
     from bench.commands.run import run
 
-    raise typer.Exit(run(request, strict, latency=not no_latency, display=display, html=html))
+    drawings = Drawings.of(plots=not no_plots, page=html)
+    raise typer.Exit(
+        run(request, strict, latency=not no_latency, display=display, drawings=drawings)
+    )

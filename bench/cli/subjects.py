@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.completion import families, plugins, publications, word
 from bench.cli.options import option
 from bench.cli.paths import (
     path_of_checked_plugin,
@@ -63,6 +64,7 @@ Against = Annotated[
         "Published figures to show beside those of the run: paper, defensegan, puvae, or a file "
         "whose name ends in .json.",
         path_of_figures,
+        word(publications),
     ),
 ]
 CheckedPlugin = Annotated[
@@ -72,6 +74,7 @@ CheckedPlugin = Annotated[
         help="Python file or module with plugins, a plugin's name or spec such as "
         "median:radius=2, or FILE.py:NAME:PARAMETER=VALUE for one plugin of a file.",
         callback=path_of_checked_plugin,
+        autocompletion=word(plugins()),
     ),
 ]
 CheckedOn = Annotated[
@@ -81,10 +84,16 @@ CheckedOn = Annotated[
         metavar="SPEC",
         help="Data set whose images the plugin is checked on, such as digits:colors=rgb:size=32; "
         "it decides shape and number of classes.",
+        autocompletion=word(plugins("dataset")),
     ),
 ]
 NewFamily = Annotated[
-    str, typer.Argument(metavar="FAMILY", help="Kind of plugin: defense, attack or classifier.")
+    str,
+    typer.Argument(
+        metavar="FAMILY",
+        help="Kind of plugin: defense, attack, classifier or dataset.",
+        autocompletion=word(families),
+    ),
 ]
 NewName = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of the plugin, such as my_defense.")

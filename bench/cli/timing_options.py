@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from bench.cli.completion import engines, last_entry, precisions
 from bench.cli.options import option
 
 BatchSizes = Annotated[
@@ -21,6 +22,7 @@ Engines = Annotated[
         "NAMES",
         "Engines that run the networks in the latency measurement: eager, compile, cudagraph, "
         "compiled-cudagraph.",
+        completed=last_entry(engines),
     ),
 ]
 Precisions = Annotated[
@@ -29,6 +31,7 @@ Precisions = Annotated[
         "--precisions",
         "NAMES",
         "Arithmetic of the latency measurement: float32, tf32, bfloat16.",
+        completed=last_entry(precisions),
     ),
 ]
 Rounds = Annotated[

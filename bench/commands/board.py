@@ -14,9 +14,10 @@ from bench.report.board.board import Board
 from bench.report.board.entered import EnteredRun
 from bench.report.board.page import write_board_page
 from bench.report.board.tables import board_tables
-from bench.report.published.publication import published_names, read_published
+from bench.report.published.publication import read_published
 from bench.report.terminal import print_named_table, table_console
 from bench.report.writers import write_frame, write_table
+from bench.store.packaged import published_names
 from bench.store.tree import Tree
 
 DEFAULT_FOLDER = Path("results") / "board"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -26,39 +26,34 @@ def show(plugins: tuple[str, ...]) -> None:
     console = Console()
     infos = list_plugins(plugins)
     for family, package in PACKAGES.items():
-        members = [info for info in infos if info.family == family]
-        title = package.rpartition(".")[2].capitalize()
-        console.print(_plugin_table(title, members))
+        members = {info.name: _plugin(info) for info in infos if info.family == family}
+        _print_names(console, package.rpartition(".")[2].capitalize(), members)
 
-    _print_names(
-        console, "Threat models", {threat.name: _threat(threat) for threat in THREATS.values()}
-    )
-    _print_names(console, "Engines", {engine.name: engine.summary for engine in ENGINES.values()})
-    _print_names(
-        console,
-        "Precisions",
-        {precision.name: precision.summary for precision in PRECISIONS.values()},
-    )
-    _print_names(console, "Presets", {name: preset_summary(name) for name in preset_names()})
+    for title, summaries in _fixed_names().items():
+        _print_names(console, title, {name: Text(text) for name, text in summaries.items()})
+
     console.print(
         "A spec is written NAME:PARAMETER=VALUE:..., such as defensegan:restarts=4:steps=100",
         highlight=False,
     )
 
 
-def _plugin_table(title: str, plugins: Iterable[PluginInfo]) -> Table:
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("name", style="bold")
-    table.add_column("description", ratio=3)
-    table.add_column("parameters and defaults", ratio=4)
-    for info in plugins:
-        parameters = ", ".join(
-            f"{name}={default}" if default else name for name, default in info.parameters
-        )
-        texts = (info.name, info.summary, parameters)
-        table.add_row(*(Text(one_line(text, len(text))) for text in texts))
+def _plugin(info: PluginInfo) -> Text:
+    """Summary of a plugin and, on lines of their own, its parameters with their defaults."""
+    parameters = ", ".join(
+        f"{name}={default}" if default else f"{name} (required)"
+        for name, default in info.parameters
+    )
+    text = Text(_whole_line(info.summary))
+    if parameters:
+        text.append(f"\n{_whole_line(parameters)}", style="dim")
 
-    return table
+    return text
+
+
+def _whole_line(text: str) -> str:
+    """The visible text in one line, uncut."""
+    return one_line(text, len(text))
 
 
 def _threat(threat: ThreatKind) -> str:
@@ -66,10 +61,20 @@ def _threat(threat: ThreatKind) -> str:
     return threat.summary + (f" ({parameters})" if parameters else "")
 
 
-def _print_names(console: Console, title: str, summaries: Mapping[str, str]) -> None:
+def _fixed_names() -> dict[str, dict[str, str]]:
+    """What a run can combine besides plugins: titles, names and summaries."""
+    return {
+        "Threat models": {threat.name: _threat(threat) for threat in THREATS.values()},
+        "Engines": {engine.name: engine.summary for engine in ENGINES.values()},
+        "Precisions": {precision.name: precision.summary for precision in PRECISIONS.values()},
+        "Presets": {name: preset_summary(name) for name in preset_names()},
+    }
+
+
+def _print_names(console: Console, title: str, descriptions: Mapping[str, Text]) -> None:
     table = Table.grid(padding=(0, 2))
-    for name, summary in summaries.items():
-        table.add_row("", Text(name, style="bold"), Text(summary))
+    for name, description in descriptions.items():
+        table.add_row("", Text(_whole_line(name), style="bold"), description)
 
     console.print(title, style="italic")
     console.print(table)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench.commands.clean_text import clean_text, guessing_text
 from bench.commands.display import SHOW_TABLES, Display
+from bench.commands.drawings import DRAW_ALL, Drawings
 from bench.commands.plan_text import plan_text, step_text
 from bench.commands.preparation import PreparedRun, prepare
 from bench.commands.report import report_invalid
@@ -17,7 +18,7 @@ from bench.commands.request import Request, unrecorded_options
 from bench.errors import RequestError
 from bench.progress import say
 from bench.records.cell import CellRecord
-from bench.report import write_page, write_report, write_tables
+from bench.report import write_tables
 from bench.report.columns import title_of
 from bench.report.decision.cards import with_options
 from bench.store.weights import Weights, pretrained
@@ -33,8 +34,7 @@ def run(
     strict: bool = False,
     latency: bool = True,
     display: Display = SHOW_TABLES,
-    *,
-    html: bool = True,
+    drawings: Drawings = DRAW_ALL,
 ) -> int:
     """Run a grid and report on it.
 
@@ -43,7 +43,7 @@ def run(
         strict: whether an invalid cell counts as a failure.
         latency: whether the pipelines are timed; timings that the folder has are shown anyway.
         display: what is shown.
-        html: whether the page is written too.
+        drawings: figures and page that are made.
 
     Returns:
         0 when every cell has a record, and no cell and no timing failed (and, under `strict`, no
@@ -59,15 +59,9 @@ def run(
     records = _run_cells(prepared, display, messages)
     failed_timings = _measure_latency(prepared, display, messages) if latency else 0
 
-    report = write_report(prepared.folder)
+    report = write_tables(prepared.folder)
     display.print_tables(report)
-    if not display.quiet:
-        folder = prepared.folder.path
-        say(messages, f"Tables and plots are in {folder}/tables and {folder}/plots")
-    if html:
-        page = write_page(prepared.folder, report)
-        if not display.quiet:
-            say(messages, f"The page is {page}")
+    drawings.draw(prepared.folder, report, display)
     complete = _is_complete(prepared, records, messages)
     invalid = strict and report_invalid(messages, report)
     display.close(with_options(report, unrecorded_options(request)), prepared.folder.path)

@@ -12,15 +12,16 @@ from bench.matplotlib_import import import_matplotlib
 import_matplotlib()  # the modules below import it too
 
 # ruff: noqa: E402
+from bench.progress import Reporter, Silent
 from bench.records.folder import RunFolder
-from bench.report.contents import figures, tables
+from bench.report.contents import FIGURE_TOPICS, figures, tables
 from bench.report.drawing import save_figures
 from bench.report.figure_styles import SCREEN, FigureStyle
 from bench.report.page.page import write_page
 from bench.report.parquet import write_parquet
 from bench.report.report import Report
 from bench.report.terminal import print_named_table, table_console
-from bench.report.writers import write_frame, write_table
+from bench.report.writers import write_all
 from bench.store.tree import Tree
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "print_tables",
     "table_console",
     "tables",
+    "write_figures",
     "write_page",
     "write_report",
     "write_tables",
@@ -65,8 +67,7 @@ def write_report(run: RunFolder, styles: Iterable[FigureStyle] = (SCREEN,)) -> R
         StorageError: a file could not be written.
     """
     report = write_tables(run)
-    for style in styles:
-        save_figures(Tree(run.path), figures(report), style)
+    write_figures(run, report, styles)
 
     return report
 
@@ -76,14 +77,33 @@ def write_tables(run: RunFolder) -> Report:
     report = Report.of(run)
     tree = Tree(run.path)
 
-    for name, frame in _frames(report):
-        write_frame(tree, name, frame)
+    write_all(tree, dict(_frames(report)), tables(report), report.names)
     if not report.results.empty:
         write_parquet(tree, report)
-    for table in tables(report):
-        write_table(tree, table, report.names)
 
     return report
+
+
+def write_figures(
+    run: RunFolder,
+    report: Report,
+    styles: Iterable[FigureStyle] = (SCREEN,),
+    progress: Reporter | None = None,
+) -> None:
+    """Draw all figures of a report into the folder of its run.
+
+    Args:
+        run: folder of the run.
+        report: frames of the run.
+        styles: styles in which the figures are drawn.
+        progress: display of the progress; None for none.
+
+    Raises:
+        StorageError: a file could not be written.
+    """
+    for style in styles:
+        with (progress or Silent()).step("figures, by topic", FIGURE_TOPICS) as step:
+            save_figures(Tree(run.path), figures(report, step), style)
 
 
 def print_tables(console: Console, report: Report, *, every: bool = False) -> None:

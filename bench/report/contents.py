@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from bench.progress import Step
 from bench.report.accuracy.figures import accuracy_figures
 from bench.report.accuracy.tables import accuracy_tables
 from bench.report.cascade.tables import cascade_tables
@@ -56,6 +57,9 @@ _FIGURES: tuple[Callable[[Report], Iterator[NamedFigure]], ...] = (
 )
 """Generators of figures."""
 
+FIGURE_TOPICS = len(_FIGURES)
+"""Number of the generators of figures."""
+
 
 def tables(report: Report) -> Iterator[NamedTable]:
     """The tables of a report, the headline first."""
@@ -63,14 +67,24 @@ def tables(report: Report) -> Iterator[NamedTable]:
         yield from generator(report)
 
 
-def figures(report: Report) -> Iterator[NamedFigure]:
-    """The figures of a report, of as many defenses as a figure can show."""
+def figures(report: Report, step: Step | None = None) -> Iterator[NamedFigure]:
+    """The figures of a report, of as many defenses as a figure can show.
+
+    Args:
+        report: frames of a run.
+        step: display that counts the `FIGURE_TOPICS` topics and names each figure; None for none.
+    """
     shown = for_figures(report)
     if shown is not report:
         logger.warning("figures show the first %d defenses; tables have them all", MOST_DEFENSES)
 
     for generator in _FIGURES:
-        yield from generator(shown)
+        for named in generator(shown):
+            if step is not None:
+                step.advance(0, named.name)
+            yield named
+        if step is not None:
+            step.advance()
 
 
 def for_figures(report: Report) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -65,6 +66,31 @@ class NamedFigure:
 
     name: str
     figure: Figure
+
+
+def write_all(
+    tree: Tree,
+    frames: Mapping[str, pd.DataFrame],
+    tables: Iterable[NamedTable],
+    names: RunNames | None = None,
+) -> None:
+    """Write frames as CSV and tables for people as Markdown and LaTeX into `tables`.
+
+    A table also has a CSV file of its name: the frame of that name, or else its own rows.
+
+    Args:
+        tree: folder of the run.
+        frames: frames by the name of their file.
+        tables: tables for people.
+        names: short names of specs, see `write_table`.
+    """
+    for name, frame in frames.items():
+        write_frame(tree, name, frame)
+
+    for table in tables:
+        write_table(tree, table, names)
+        if table.name not in frames:
+            write_frame(tree, table.name, table.frame)
 
 
 def write_frame(tree: Tree, name: str, frame: pd.DataFrame) -> None:

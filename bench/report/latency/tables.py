@@ -27,7 +27,7 @@ def latency_tables(report: Report) -> Iterator[NamedTable]:
     latency = report.latency
     if not latency.empty:
         table = latency_table(latency)
-        yield NamedTable("latency_table", "Latency per call", table, remarks(latency))
+        yield NamedTable("latency", "Latency per call", table, remarks(latency))
 
     if not report.engines.empty:
         table = engines_table(report.engines)

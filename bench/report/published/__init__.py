@@ -13,7 +13,7 @@ from bench.report.published.comparison import PublishedComparison
 from bench.report.published.figures import published_figures
 from bench.report.published.tables import published_tables
 from bench.report.terminal import print_named_table
-from bench.report.writers import write_frame, write_table
+from bench.report.writers import write_all
 from bench.store.tree import Tree
 
 __all__ = ["PublishedComparison", "print_published", "write_published"]
@@ -27,14 +27,12 @@ def write_published(
     Args:
         run: folder of the run.
         comparison: run beside published figures.
-        styles: styles in which the figures are drawn.
+        styles: styles in which the figures are drawn; empty for no figures.
     """
     tree = Tree(run)
-    for name, frame in comparison.frames().items():
-        write_frame(tree, f"against_{comparison.name}_{name}", frame)
-    for table in published_tables(comparison):
-        write_table(tree, table, comparison.report.names)
-
+    frames = comparison.frames().items()
+    named = {f"against_{comparison.name}_{name}": frame for name, frame in frames}
+    write_all(tree, named, published_tables(comparison), comparison.report.names)
     for style in styles:
         save_figures(tree, published_figures(comparison), style)
 

@@ -12,6 +12,7 @@ from bench.report.published.equal_strength import equal_strength_frame
 from bench.report.published.latencies import latencies_frame
 from bench.report.published.publication import Publication
 from bench.report.report import Report
+from bench.text import one_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,20 @@ class PublishedComparison:
             curves=curves_frame(report.results, figures),
             equal_strength=equal_strength_frame(report.results, figures),
             latency=latencies_frame(report.latency, figures),
+        )
+
+    @property
+    def other_data(self) -> str:
+        """That the run is on no published data set, in one line; empty where it is on one."""
+        published = {figure.dataset for figure in self.publication.figures}
+        ours = {*self.report.results["dataset"], *self.report.latency["dataset"]}
+        if published & ours:
+            return ""
+
+        theirs = ", ".join(sorted(published))
+        return one_line(
+            f"nothing to compare with '{self.name}': its published figures are on {theirs}, "
+            f"and this run is on {', '.join(sorted(ours)) or 'no data'}"
         )
 
     def frames(self) -> dict[str, pd.DataFrame]:

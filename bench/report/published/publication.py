@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from bench.errors import RequestError, unknown
-from bench.store.packaged import packaged_folder
+from bench.store.packaged import packaged_folder, published_names
 from bench.store.reading import MEBIBYTE, read_json
 from bench.store.strict import (
     FilledText,
@@ -145,16 +145,12 @@ class Publication(StrictModel):
         return self
 
 
-def published_names() -> list[str]:
-    """The names of the files of results/published, without ending."""
-    return sorted(path.stem for path in packaged_folder("published").glob("*.json"))
-
-
 def read_published(name: str) -> tuple[str, Publication]:
     """Read a file of published figures; returns its name and its content.
 
     Args:
-        name: one of `published_names`, or the path of a file of the same form that ends in `.json`.
+        name: one of `bench.store.packaged.published_names`, or the path of a file of the same form
+            that ends in `.json`.
 
     Raises:
         RequestError: there is no such file, or it does not have that form.

@@ -1,9 +1,13 @@
-"""`bench list` shows the text of plugins and nothing that a terminal obeys."""
+"""`bench list` shows the text of plugins whole, and nothing that a terminal obeys."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from bench.plugins.catalog import list_plugins
 
 PLUGIN = """
 from dataclasses import dataclass
@@ -28,3 +32,17 @@ def test_the_text_of_a_plugin_is_shown_without_codes(bench: Any) -> None:
     assert "Red text� [bold]and[/bold]" in " ".join(done.out.split())
     assert "mark=:smile:" in done.out
     assert "\x1b" not in done.out
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_every_name_summary_and_default_is_shown_whole(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = bench("list").out.splitlines()
+    assert max(map(len, lines)) <= columns
+    shown = " ".join(" ".join(lines).split())
+    for info in list_plugins():
+        assert f" {info.name} {info.summary}" in shown
+        for name, default in info.parameters:
+            assert (f"{name}={default}" if default else f"{name} (required)") in shown

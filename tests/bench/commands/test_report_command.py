@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from bench.commands.drawings import Drawings
 from bench.commands.report import report
-from bench.errors import RequestError
+from bench.errors import RequestError, StorageError
 from bench.records.folder import RunFolder
+
+NOTHING_DRAWN = Drawings(styles=(), page=False)
 
 
 @pytest.fixture
@@ -52,3 +55,58 @@ def test_a_report_removes_what_a_killed_process_left(run: Path) -> None:
         os.utime(path, (1e9, 1e9))  # so old that no process can be writing it
     assert report(run, strict=False) == 0
     assert not any(path.exists() for path in left)
+
+
+def test_tables_are_printed_before_anything_is_drawn(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def draw(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr("bench.report.drawing.save_figure", draw)
+    with pytest.raises(StorageError, match="disk is full"):
+        report(run, strict=False)
+    assert "Accuracy" in capsys.readouterr().out
+    assert (run / "tables" / "accuracy.md").is_file()
+
+
+def test_the_progress_of_drawing_counts_topics_and_names_figures(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bench.progress._LINE_EVERY_S", 0)
+    report(run, strict=False)
+    lines = capsys.readouterr().err.splitlines()
+    drawn = [line.split()[-1] for line in lines if "figures, by topic: 0/" in line]
+    assert [run / "plots" / f"{drawn[0]}.svg"] == sorted(
+        path for path in (run / "plots").glob("*.svg") if path.stem == drawn[0]
+    )
+
+
+@pytest.mark.parametrize("against", [None, "paper"])
+def test_a_report_without_plots_has_tables_alone(
+    run: Path, capsys: pytest.CaptureFixture[str], against: str | None
+) -> None:
+    assert report(run, strict=False, against=against, drawings=NOTHING_DRAWN) == 0
+    assert (run / "tables" / "accuracy.md").is_file()
+    assert (run / "tables" / "against_paper_table1a.md").is_file() == (against is not None)
+    assert not (run / "plots").exists()
+    assert capsys.readouterr().err == f"Tables are in {run}/tables\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "published"), [("paper", "fashion_mnist, mnist"), ("defensegan", "mnist")]
+)
+def test_published_figures_on_other_data_are_said_to_be(
+    made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, published: str
+) -> None:
+    folder = RunFolder.create(tmp_path / "run", {"defenses": ["none"]})
+    cell = made.cell([1] * 20, dataset="digits", defense="none", attack="fgsm", eps=0.3)
+    folder.save(cell.record, cell.outcome)
+    assert report(folder.path, strict=False, against=name, drawings=NOTHING_DRAWN) == 0
+    captured = capsys.readouterr()
+    assert (
+        f"nothing to compare with '{name}': its published figures are on {published}, "
+        "and this run is on digits\n"
+    ) in captured.err
+    assert "published" not in captured.out
+    assert not list(folder.path.rglob("against_*"))

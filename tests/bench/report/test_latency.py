@@ -307,8 +307,8 @@ def test_a_run_without_cells_has_latency_alone(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, [*timings, *ENGINES[1:]])
     report = write_report(folder)
     names = {path.name for path in (folder.path / "tables").iterdir()}
-    csv, people = {"latency.csv", "engines.csv"}, ("latency_table", "engines")
-    assert names == csv | {f"{name}.{end}" for name in people for end in ("md", "tex")}
+    ends = ("csv", "md", "tex")
+    assert names == {f"{name}.{end}" for name in ("latency", "engines") for end in ends}
     assert {path.stem for path in (folder.path / "plots").iterdir()} == {"latency_batch_digits_cnn"}
     buffer = io.StringIO()
     print_tables(Console(file=buffer, width=250), report)

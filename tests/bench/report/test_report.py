@@ -99,7 +99,7 @@ def written(made: Any, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return folder
 
 
-TABLES = ("accuracy", "decisions", "latency_table", "pairs", "worst_case")
+TABLES = ("accuracy", "decisions", "latency", "pairs", "worst_case")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,20 @@ def test_tables_are_the_golden_ones(written: RunFolder, name: str) -> None:
     if os.environ.get("BENCH_GOLDEN") == "write":
         (GOLDEN / name).write_text(text)
     assert text == (GOLDEN / name).read_text()
+
+
+def test_every_table_for_people_has_a_csv_file_of_its_name(written: RunFolder) -> None:
+    folder = written.path / "tables"
+    for page in folder.glob("*.md"):
+        assert page.with_suffix(".csv").is_file(), page.name
+        assert page.with_suffix(".tex").is_file(), page.name
+
+    accuracy = pd.read_csv(folder / "accuracy.csv", dtype=str, keep_default_na=False)
+    expected = accuracy_table(Report.of(written).results)
+    assert accuracy.columns.tolist() == expected.columns.tolist()
+    assert accuracy["reasons"].tolist() == expected["reasons"].tolist()
+    # A frame with every column is not replaced by the few that people read.
+    assert "p_holm" in pd.read_csv(folder / "pairs.csv").columns
 
 
 def test_the_report_is_the_same_every_time(written: RunFolder) -> None:

@@ -245,10 +245,18 @@ def test_one_network_in_several_pipelines_has_a_score_in_each(
         "0.1",
         "--n",
         "20",
+        "--convergence",
+        "0",
+        "--no-latency",
         "--out",
         "two",
     )
-    assert bench(*command, "--defenses", "defensegan,defensegan:restarts=1").code == 0
+    assert (
+        bench(
+            *command, "--defenses", "defensegan:iterations=80,defensegan:iterations=80:restarts=1"
+        ).code
+        == 0
+    )
     assert bench("export", "two", "theirs").code == 0
     (shared,) = (
         entry

@@ -5,9 +5,6 @@ Every kind of edit must give the new numbers, and a command without an edit comp
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench.entry import main
+from tests.forked import ForkedCommand
 
 PLUGIN = """
 import sys
@@ -129,23 +126,10 @@ KINDS = {
 
 
 def bench(folder: Path, cache: Path, *arguments: str) -> tuple[int, str]:
-    """Run `bench` in a forked process in a folder; returns exit code and standard error."""
-
-    def child() -> None:
-        torch.set_num_threads(1)
-        os.chdir(folder)
-        os.environ["BENCH_CACHE"] = str(cache)
-        for number, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-        sys.argv = ["bench", *arguments]
-        main()
-
-    process = multiprocessing.get_context("fork").Process(target=child)
-    process.start()
-    process.join(120)
-    assert process.exitcode is not None
-    return process.exitcode, (folder / "err").read_text()
+    """Run `bench` in a folder; its exit code and standard error."""
+    return ForkedCommand.start(
+        folder, *arguments, "--no-plots", "--no-html", "--cache", cache
+    ).wait()
 
 
 def accuracies(folder: Path) -> dict[str, list[float]]:

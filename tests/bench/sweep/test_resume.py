@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from bench.store.artifacts import read_artifact
+from tests.forked import ForkedCommand
 
 NUMBERS = [
     "clean_accuracy",
@@ -43,7 +44,15 @@ def short(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed_run(short: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run from start to end (`out`) and the cache that it filled."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    run(short, folder, folder / "cache")
+    # An interpreter of its own orders sets of texts in another way than those that fork.
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *command(short), "--cache", str(folder / "cache")],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -52,20 +61,25 @@ def undisturbed(undisturbed_run: Path) -> pd.DataFrame:
     return numbers(undisturbed_run / "out")
 
 
-def command(config: Path) -> list[str]:
-    start = "from bench.entry import main; main()"
-    return [sys.executable, "-c", start, "run", "--config", str(config), "--out", "out"]
+def command(config: Path, *options: object) -> list[str]:
+    """A run without figures, and by default without timings, which do not follow from numbers."""
+    given = [
+        "run",
+        "--config",
+        config,
+        "--out",
+        "out",
+        "--device",
+        "cpu",
+        "--no-plots",
+        "--no-html",
+    ]
+    return [*map(str, given), *map(str, options or ["--no-latency"])]
 
 
 def run(config: Path, folder: Path, cache: Path) -> None:
-    done = subprocess.run(
-        [*command(config), "--cache", str(cache)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    code, err = ForkedCommand.start(folder, *command(config), "--cache", cache).wait()
+    assert code == 0, err
 
 
 def numbers(out: Path) -> pd.DataFrame:
@@ -80,21 +94,17 @@ def test_kill_9_at_several_points_changes_nothing(
     """The run is killed each time a few more files have appeared, until it reaches its end."""
     cache, kills = tmp_path / "cache", 0
     for _ in range(40):
-        process = subprocess.Popen(
-            [*command(short), "--cache", str(cache)],
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        # Timings are files too.
+        started = ForkedCommand.start(tmp_path, *command(short, "--cache", cache))
         before = files(tmp_path)
-        while process.poll() is None and files(tmp_path) < before + 12:
+        while started.process.is_alive() and files(tmp_path) < before + 12:
             time.sleep(0.005)
-        if process.poll() is not None:
+        if not started.process.is_alive():
             break
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        started.process.kill()
+        started.process.join()
         kills += 1
-    assert process.returncode == 0
+    assert started.wait()[0] == 0
     assert kills >= 3
     pd.testing.assert_frame_equal(numbers(tmp_path / "out"), undisturbed)
     for path in cache.rglob("*.safetensors"):
@@ -123,17 +133,11 @@ def test_two_runs_on_one_cache_train_nothing_twice(
 ) -> None:
     cache = tmp_path / "cache"
     folders = [tmp_path / "a", tmp_path / "b"]
-    processes = []
     for folder in folders:
         folder.mkdir()
-        arguments = [*command(short), "--cache", str(cache)]
-        processes.append(
-            subprocess.Popen(
-                arguments, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-            )
-        )
-    errors = [process.communicate(timeout=300)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
+    started = [ForkedCommand.start(folder, *command(short), "--cache", cache) for folder in folders]
+    codes, errors = zip(*(each.wait() for each in started), strict=True)
+    assert codes == (0, 0), errors
     for folder in folders:
         pd.testing.assert_frame_equal(numbers(folder / "out"), undisturbed)
     titles = [
@@ -155,18 +159,12 @@ def test_a_full_disk_is_reported_and_earlier_files_are_intact(
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    done = subprocess.run(
-        [*command(short), "--cache", str(cache)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=limit,
-    )
-    assert done.returncode == 1
-    assert "cannot write" in done.stderr.splitlines()[-1]
-    assert "what was written before is intact" in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    arguments = (*command(short), "--cache", cache)
+    code, err = ForkedCommand.start(tmp_path, *arguments, before=limit).wait()
+    assert code == 1
+    assert "cannot write" in err.splitlines()[-1]
+    assert "what was written before is intact" in err.splitlines()[-1]
+    assert "Traceback" not in err
     for path in cache.rglob("*.safetensors"):
         read_artifact(path)
     assert not list(tmp_path.rglob("*.partial"))

@@ -475,7 +475,8 @@ def test_the_tables_of_a_publication(comparison: PublishedComparison, tmp_path: 
     assert "not stated" in text["latency.md"]
     assert len(pd.read_csv(folder / "against_made_accuracies.csv")) == len(comparison.accuracies)
     assert {name for name in text if name.endswith(".csv")} == {
-        *("accuracies.csv", "curves.csv", "equal_strength.csv", "latency.csv")
+        *("accuracies.csv", "curves.csv", "equal_strength.csv", "latency.csv"),
+        *("table1a.csv", "table2.csv"),
     }
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bench.errors import RequestError
-from bench.report.published.publication import PublishedFigure, published_names, read_published
+from bench.report.published.publication import PublishedFigure, read_published
+from bench.store.packaged import published_names
 
 ROOT = Path(__file__).parents[4]
 
