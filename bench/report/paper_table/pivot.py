@@ -96,7 +96,7 @@ class Pivot:
         labels = [label for label in LABELS if label in frame]
         _check_told_apart(frame, [*used, "seed"], labels, value)
         seeds = int(frame["seed"].nunique()) if "seed" in labels and "seed" not in used else 1
-        means = _means(frame, list(used))
+        means = _means(_without_repeats(frame, used, value), list(used))
         rest = [label for label in labels if label not in used and frame[label].nunique() == 1]
 
         return cls(
@@ -140,17 +140,22 @@ def _check_told_apart(
     Raises:
         RequestError: they are not.
     """
-    if value.name == "clean":
-        return  # every attack finds the same clean images
-
     places = frame.groupby([label for label in used if label in labels], dropna=False)
     for label in labels:
-        if label not in used and (places[label].nunique() > 1).any():
+        if label not in (*used, *value.indifferent) and (places[label].nunique() > 1).any():
             values = ", ".join(_text(each) for each in dict.fromkeys(frame[label]))
             raise RequestError(
                 f"{label} has several values ({values}): name it in --rows or --columns, or choose "
                 f"one with --where {label}=VALUE"
             )
+
+
+def _without_repeats(frame: pd.DataFrame, used: Sequence[str], value: Value) -> pd.DataFrame:
+    """The numbers, each once: a seed under many attacks weighs no more than one under few."""
+    repeated = [label for label in value.indifferent if label not in used]
+    labels = [label for label in LABELS if label in frame and label not in repeated]
+
+    return frame.drop_duplicates(labels) if repeated else frame
 
 
 def _means(frame: pd.DataFrame, used: list[str]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 from bench.analysis.checks import verdicts
 from bench.analysis.outcomes import EvaluatedCell
 from bench.analysis.statistics import ALPHA
+from bench.analysis.verdict import Verdict
 from bench.report.columns import with_interval
 from bench.report.decision.gains import WORST_CASE_GAIN, gains, references
 from bench.report.formats import LEVEL_MARKS, three_digits
@@ -50,6 +51,7 @@ class Value:
         text: format of the number.
         half: format of half of the interval.
         lower_is_better: whether the smallest number is the best.
+        indifferent: labels that tell no numbers apart: it is the same at each of their values.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Value:
     text: Callable[[float], str] = _percent
     half: Callable[[float], str] = _percent
     lower_is_better: bool = False
+    indifferent: tuple[str, ...] = ()
 
 
 def _cells(column: str) -> Callable[[Report, Sequence[str]], pd.DataFrame]:
@@ -83,8 +86,11 @@ def _under_budgets(column: str, basis: str) -> Callable[[Report, Sequence[str]],
 
     def rows(report: Report, labels: Sequence[str]) -> pd.DataFrame:
         parted = [label for label in _ATTACKER if label in labels]
+        judged = verdicts(list(report.cells))  # some checks compare attackers
         frames = [
-            _budget_rows(cells, column, basis).assign(**dict(zip(parted, attacker, strict=True)))
+            _budget_rows(cells, judged, column, basis).assign(
+                **dict(zip(parted, attacker, strict=True))
+            )
             for attacker, cells in _by_attacker(report.cells, parted)
         ]
         frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*LABELS])
@@ -107,11 +113,12 @@ def _by_attacker(
         yield key, list(group)
 
 
-def _budget_rows(cells: Sequence[EvaluatedCell], column: str, basis: str) -> pd.DataFrame:
+def _budget_rows(
+    cells: Sequence[EvaluatedCell], judged: Mapping[str, Verdict], column: str, basis: str
+) -> pd.DataFrame:
     """One row per defense and budget from some cells."""
     defenses = defenses_under_budgets([cell.record for cell in cells], cells)
     pairs = all_pairs(defenses)
-    judged = verdicts(list(cells))
     frame = worst_case_frame(defenses, judged, rankings(defenses, pairs))
     bare = references(defenses)
     points = [gains(defense, bare.get(defense.budget)) for defense in defenses]
@@ -168,6 +175,7 @@ VALUES = {
             f"share of clean images that are classified as their label; {_WILSON}",
             LABELS,
             _cells("clean_accuracy"),
+            indifferent=(*_ATTACKER, "norm", "eps"),
         ),
         Value(
             "robust",

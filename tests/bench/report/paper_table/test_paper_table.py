@@ -121,6 +121,47 @@ def test_an_alias_stands_in_all_formats_but_csv(run: RunFolder) -> None:
     assert frame["best"].tolist() == [False, False, True]
 
 
+def test_clean_accuracies_of_several_data_sets_are_not_averaged(made: Any, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", {"defenses": ["none"]})
+    for dataset, clean in (("digits", 90), ("mnist", 40)):
+        for attack in ("fgsm", "pgd"):
+            record = made.record("none", attack, dataset=dataset, n=N)
+            folder.save(record, made.outcome(np.arange(N) < 9, np.arange(N) < clean))
+
+    with pytest.raises(RequestError, match=r"dataset has several values \(digits, mnist\)"):
+        table_of(folder, "clean")
+    assert [row[1:] for row in cells(table_of(folder, "clean", columns="dataset"))] == [
+        ["**90.0**", "**40.0**"]
+    ]
+
+
+def test_a_seed_weighs_the_same_under_however_many_attacks(made: Any, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", {"defenses": ["none"]})
+    for seed, attack, clean in ((0, "fgsm", 90), (0, "pgd", 90), (1, "fgsm", 60)):
+        record = made.record("none", attack, seed=seed, n=N)
+        folder.save(record, made.outcome(np.arange(N) < 9, np.arange(N) < clean))
+
+    assert cells(table_of(folder, "clean"))[0][1] == "**75.0**"
+
+
+def test_a_mark_is_that_of_the_whole_run_where_attackers_are_apart(
+    made: Any, tmp_path: Path
+) -> None:
+    """An attack of many steps that is weaker than one of a single step is suspect in any table."""
+    folder = RunFolder.create(tmp_path / "run", {"defenses": ["none", "median"]})
+    for defense in ("none", "median"):
+        for attack, steps, right in (("fgsm", None, 10), ("pgd", 40, 80)):
+            images = np.arange(N) < right
+            record = made.record(defense, attack, steps=steps, n=N)
+            folder.save(record, made.outcome(images, undefended=images))
+
+    results = Report.of(folder).results.set_index(["defense", "attack"])
+    assert results.loc[("median", "pgd"), "verdict"] == "suspect"
+    for value in ("robust", "graybox"):
+        rows = cells(table_of(folder, value, columns="attack"))
+        assert [row[2] for row in rows] == ["80.0 ?", "80.0 ?"]
+
+
 def test_groups_of_columns_have_a_heading_with_a_rule(run: RunFolder) -> None:
     latex = table_of(run, "robust", columns="attack,eps").latex()
     assert r"\multicolumn{2}{c}{fgsm} & \multicolumn{2}{c}{pgd}" in latex
