@@ -110,15 +110,18 @@ def paired_difference(first: Array, second: Array) -> PairedDifference:
     )
 
 
-def images_to_tell(first: Array, second: Array) -> float:
+def images_to_tell(first: Array, second: Array, tests: int = 1) -> float:
     """The number of images on which a difference as large as the one seen is found in four of five.
 
     The formula is that of Connor (1987) for the McNemar test at level 0.05 and a power of 80 %. It
-    takes the difference that was seen for the true one, so it tells the order of magnitude.
+    takes the difference that was seen for the true one, so it tells the order of magnitude. Among
+    several tests the level is divided by their number (Bonferroni), which is the step at which
+    Holm's method holds the smallest of the p-values that are left.
 
     Args:
         first: correctness of one pipeline, (n,) with n > 0: booleans, or shares of draws.
         second: correctness of the other pipeline, (n,).
+        tests: number of tests that are corrected together and not yet significant, at least 1.
 
     Returns:
         A number of images, at least 1; infinite where the accuracies are equal.
@@ -129,7 +132,8 @@ def images_to_tell(first: Array, second: Array) -> float:
     if mean == 0:
         return math.inf
 
-    root = _Z * math.sqrt(discordant) + _Z_POWER * math.sqrt(max(0.0, discordant - mean**2))
+    z = NormalDist().inv_cdf(1 - ALPHA / tests / 2)
+    root = z * math.sqrt(discordant) + _Z_POWER * math.sqrt(max(0.0, discordant - mean**2))
     return max(1.0, (root / mean) ** 2)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from bench.records.timing import BUSY
 from bench.report.decision.costs import CallTime
@@ -20,6 +20,9 @@ NEGLIGIBLE = 5.0
 
 DOMINATED = "; others dominate it"
 """End of the answer about a defense that another one than `none` dominates."""
+
+OPEN = "open"
+"""What is said of a robustness that is no decision yet."""
 
 _IN_CASCADES = ("linf", "l2")
 """Norms of the threat model `adaptive`."""
@@ -49,7 +52,8 @@ class Judged:
         has_reference: whether the undefended classifier was run under the same budget.
         better: whether its worst case is significantly better than that of no defense.
         worse: whether it is significantly worse.
-        images: number of images that would tell the worst case from that of no defense.
+        images: number of images that would tell the worst case from that of no defense, if the
+            gain that was seen is the true one.
         n: number of images.
         time: time of a call; None where it was not timed.
         reasons: reasons of the verdicts on its cells that are not ok, the worst first.
@@ -65,6 +69,11 @@ class Judged:
     reasons: tuple[str, ...]
 
     @property
+    def gain(self) -> float:
+        """The worst-case gain, in percentage points."""
+        return float(self.row[WORST_CASE_GAIN])
+
+    @property
     def highest_gain(self) -> float:
         """The upper end of the worst-case gain, in percentage points."""
         return float(self.row[f"{WORST_CASE_GAIN}_high"])
@@ -75,11 +84,31 @@ class Judged:
         return float(self.row[f"{WORST_CASE_GAIN}_low"])
 
 
+_Question: TypeAlias = Callable[[Judged, RecordedRun], Iterator[Answer]]
+
+
 def answer(judged: Judged, run: RecordedRun) -> Answer:
     """The answer about a defense: the first open question, else the decision."""
-    open_questions = (found for question in _QUESTIONS for found in question(judged, run))
+    open_questions = _asked((*_OF_ROBUSTNESS, *_OF_COSTS), judged, run)
 
     return next(open_questions, Answer(_decision(judged), decided=True))
+
+
+def robustness(judged: Judged, run: RecordedRun) -> str:
+    """What the numbers say of the worst case, whatever is known of the costs.
+
+    Returns:
+        `more`, `less` or `no more` robust than no defense, `open`, or nothing for no defense.
+    """
+    if judged.row["defense"] == REFERENCE:
+        return ""
+
+    is_open = any(True for _ in _asked(_OF_ROBUSTNESS, judged, run))
+    return OPEN if is_open else _compared(judged)
+
+
+def _asked(questions: Sequence[_Question], judged: Judged, run: RecordedRun) -> Iterator[Answer]:
+    return (found for question in questions for found in question(judged, run))
 
 
 def _reference(judged: Judged, run: RecordedRun) -> Iterator[Answer]:
@@ -136,10 +165,12 @@ def _few_images(judged: Judged, run: RecordedRun) -> Iterator[Answer]:
 def _images_to_decide(judged: Judged) -> int:
     """The number of images that would show the gain, or that there is none, two digits of it.
 
-    The width of an interval falls with the square root of the number of images.
+    The gain that was seen is taken for the true one. The width of an interval around it falls with
+    the square root of the number of images, and excludes no gain below its middle.
     """
     half = (judged.highest_gain - judged.lowest_gain) / 2
-    to_exclude = judged.n * (half / NEGLIGIBLE) ** 2
+    room = NEGLIGIBLE - judged.gain
+    to_exclude = judged.n * (half / room) ** 2 if room > 0 else math.inf
     number = max(min(judged.images, to_exclude), 1.1 * judged.n)  # too few did not decide
     unit = int(10 ** max(0, math.floor(math.log10(number)) - 1))
 
@@ -156,24 +187,22 @@ def _busy(judged: Judged, run: RecordedRun) -> Iterator[Answer]:
         yield Answer("the machine was busy while it was timed", run.timing())
 
 
-_QUESTIONS: tuple[Callable[[Judged, RecordedRun], Iterator[Answer]], ...] = (
-    _reference,
-    _unseen,
-    _doubtful,
-    _few_images,
-    _not_timed,
-    _busy,
-)
+_OF_ROBUSTNESS: tuple[_Question, ...] = (_reference, _unseen, _doubtful, _few_images)
+_OF_COSTS: tuple[_Question, ...] = (_not_timed, _busy)
 """Open questions, the most important first."""
+
+
+def _compared(judged: Judged) -> str:
+    """How robust the defense is, compared with none."""
+    return "more" if judged.better else "less" if judged.worse else "no more"
 
 
 def _decision(judged: Judged) -> str:
     """The decision in a sentence."""
     dominating = {name for name in str(judged.row["dominated_by"]).split(", ") if name}
-    gain = "more" if judged.better else "less" if judged.worse else "no more"
     is_small = judged.better and judged.highest_gain < NEGLIGIBLE
     small = f", by less than {NEGLIGIBLE:g} points" if is_small else ""
     slower = ", and slower" if REFERENCE in dominating else ""
     dominated = DOMINATED if dominating - {REFERENCE} else ""
 
-    return f"{gain} robust than no defense{small}{slower}{dominated}"
+    return f"{_compared(judged)} robust than no defense{small}{slower}{dominated}"

@@ -6,9 +6,9 @@ A defense dominates another under a budget if
 2. the other is not faster beyond the quartiles of the call times, and
 3. it beats the other in the worst case, or is faster beyond the quartiles.
 
-Only a defense whose worst case is sound dominates: a number that no informed attacker has tested is
-an upper bound. No two defenses dominate each other. Dominance is not transitive, because defenses
-that cannot be told apart need not be equal.
+Only a defense whose worst case is sound dominates: a number that no informed attacker has tested,
+or whose verdict is not ok, is an upper bound. No two defenses dominate each other. Dominance is not
+transitive, because defenses that cannot be told apart need not be equal.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -11,7 +12,7 @@ from bench.analysis.verdict import LEVELS, Verdict
 from bench.records.pipeline import Pipeline
 from bench.report.decision import costs as cost_columns
 from bench.report.decision import gains as gain_columns
-from bench.report.decision.answers import Judged, answer
+from bench.report.decision.answers import Judged, answer, robustness
 from bench.report.decision.costs import CallTime, call_times, costs
 from bench.report.decision.dominance import dominators
 from bench.report.decision.gains import (
@@ -23,7 +24,11 @@ from bench.report.decision.gains import (
 from bench.report.decision.next_command import RecordedRun
 from bench.report.worst_case.basis import SEE_DEFENSE
 from bench.report.worst_case.budgets import DefenseUnderBudget, ThreatBudget
-from bench.report.worst_case.pairs import Pair, beaten_in_the_worst_case
+from bench.report.worst_case.pairs import (
+    Pair,
+    beaten_in_the_worst_case,
+    ties_in_the_worst_case,
+)
 
 _LABELS = ("dataset", "classifier", "norm", "eps", "seed", "defense")
 _WORST_CASE = ("worst_case_accuracy", "rank", "basis", "mark", "note")
@@ -33,14 +38,14 @@ COLUMNS = (
     *gain_columns.COLUMNS,
     *("worst_case_accuracy", "rank", "basis", "adaptive", "mark", "note"),
     *cost_columns.COLUMNS,
-    *("dominated_by", "answer", "decided", "next"),
+    *("dominated_by", "robustness", "answer", "decided", "next"),
 )
 
 
 def decision_frame(
     defenses: Sequence[DefenseUnderBudget],
     worst_case: pd.DataFrame,
-    pairs: Iterable[Pair],
+    pairs: Sequence[Pair],
     verdicts: Mapping[str, Verdict],
     latency: pd.DataFrame,
     run: RecordedRun,
@@ -51,7 +56,9 @@ def decision_frame(
     the same images, in percentage points with the ends of 95 % intervals, see
     `bench.report.decision.gains`. `adaptive` says whether an attack saw the defense. Times and
     memory are those of `bench.report.decision.costs`. `dominated_by` names the defenses that
-    dominate it, see `bench.report.decision.dominance`, separated by `, `. `answer` is one sentence,
+    dominate it, see `bench.report.decision.dominance`, separated by `, `. `robustness` is
+    `more`, `less` or `no more` than that of the undefended classifier, `open` where that is no
+    decision yet, and empty for the undefended classifier itself. `answer` is one sentence,
     `decided` whether it is a decision, `next` the command that would make one of it.
 
     Args:
@@ -65,11 +72,15 @@ def decision_frame(
     bare = references(defenses)
     times = call_times(latency)
     beaten = beaten_in_the_worst_case(pairs)
-    dominated = _dominated(defenses, worst_case, beaten, times)
+    ties = ties_in_the_worst_case(pairs)
+    reasons = [_reasons(defense, verdicts) for defense in defenses]
+    doubtful = [bool(why or mark) for why, mark in zip(reasons, worst_case["mark"], strict=True)]
+    dominated = _dominated(defenses, doubtful, beaten, times)
 
     rows = []
-    for defense, worst in zip(defenses, worst_case.to_dict("records"), strict=True):
+    for defense, worst, why in zip(defenses, worst_case.to_dict("records"), reasons, strict=True):
         reference = bare.get(defense.budget)
+        tests = max(1, ties[defense.budget])
         row = {
             **{name: worst[name] for name in (*_LABELS, *_WORST_CASE)},
             "control": defense.defense == REFERENCE,
@@ -83,28 +94,29 @@ def decision_frame(
             has_reference=reference is not None,
             better=(defense.defense, REFERENCE) in beaten.get(defense.budget, ()),
             worse=(REFERENCE, defense.defense) in beaten.get(defense.budget, ()),
-            images=images_for_the_worst_case(defense, reference) if reference else 0.0,
+            images=images_for_the_worst_case(defense, reference, tests) if reference else 0.0,
             n=len(defense.strongest.labels),
             time=times.get(_pipeline(defense)),
-            reasons=tuple(_reasons(defense, verdicts)),
+            reasons=why,
         )
         found = answer(judged, run)
-        rows.append({**row, "answer": found.text, "decided": found.decided, "next": found.command})
+        texts = {"robustness": robustness(judged, run), "answer": found.text}
+        rows.append({**row, **texts, "decided": found.decided, "next": found.command})
 
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _dominated(
     defenses: Sequence[DefenseUnderBudget],
-    worst_case: pd.DataFrame,
+    doubtful: Iterable[bool],
     beaten: Mapping[ThreatBudget, AbstractSet[tuple[str, str]]],
     times: Mapping[Pipeline, CallTime],
 ) -> dict[tuple[ThreatBudget, str], list[str]]:
     """The defenses that dominate each defense, by budget and name."""
     sound: dict[ThreatBudget, list[str]] = {}
     timed: dict[ThreatBudget, dict[str, CallTime]] = {}
-    for defense, mark in zip(defenses, worst_case["mark"], strict=True):
-        if not mark and not defense.missing_attacks:
+    for defense, in_doubt in zip(defenses, doubtful, strict=True):
+        if not in_doubt and not defense.missing_attacks:
             sound.setdefault(defense.budget, []).append(defense.defense)
         if time := times.get(_pipeline(defense)):
             timed.setdefault(defense.budget, {})[defense.defense] = time
@@ -120,16 +132,25 @@ def _dominated(
     }
 
 
-def _reasons(defense: DefenseUnderBudget, verdicts: Mapping[str, Verdict]) -> list[str]:
-    """The reasons of the verdicts that are not ok, with their level, the worst first."""
-    found = [verdicts[cell.record.key] for cell in defense.cells]
+def _reasons(defense: DefenseUnderBudget, verdicts: Mapping[str, Verdict]) -> tuple[str, ...]:
+    """The reasons of the verdicts that are not ok, with their level, the worst first.
+
+    An adaptive attack whose verdict is ok is at least as strong as every other within its budget,
+    which is one of its checks, so that a doubt about those is none about the worst case.
+    """
+    judged = [(cell, verdicts[cell.record.key]) for cell in defense.cells]
+    stands_for = max(
+        (cell.eps for cell, verdict in judged if cell.record.cascade and verdict.level == "ok"),
+        default=-math.inf,
+    )
+    found = [verdict for cell, verdict in judged if cell.eps > stands_for]
     found.sort(key=lambda verdict: LEVELS.index(verdict.level), reverse=True)
 
-    return [
+    return tuple(
         f"{verdict.level}: {verdict.reasons[0] if verdict.reasons else ''}"
         for verdict in found
         if verdict.level != "ok"
-    ]
+    )
 
 
 def _pipeline(defense: DefenseUnderBudget) -> Pipeline:

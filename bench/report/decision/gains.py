@@ -86,9 +86,17 @@ def gains(defense: DefenseUnderBudget, reference: DefenseUnderBudget | None) -> 
     return columns
 
 
-def images_for_the_worst_case(defense: DefenseUnderBudget, reference: DefenseUnderBudget) -> float:
-    """The number of images that would tell the worst cases apart, see `images_to_tell`."""
-    return images_to_tell(_worst_case(defense), _worst_case(reference))
+def images_for_the_worst_case(
+    defense: DefenseUnderBudget, reference: DefenseUnderBudget, tests: int
+) -> float:
+    """The number of images that would tell the worst cases apart, see `images_to_tell`.
+
+    Args:
+        defense: defense under a budget.
+        reference: undefended classifier under the same budget.
+        tests: number of pairs under this budget that are not told apart.
+    """
+    return images_to_tell(_worst_case(defense), _worst_case(reference), tests)
 
 
 def _points(

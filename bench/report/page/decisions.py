@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.decision.answers import OPEN
 from bench.report.decision.gains import CLEAN_LOST, GRAYBOX_GAIN, WORST_CASE_GAIN
 from bench.report.decision.tables import decision_tables
 from bench.report.formats import half_width, three_digits
@@ -167,13 +168,14 @@ def _headline(title: str, cards: tuple[Card, ...]) -> str:
     if not cards:
         return "No defense was run under this budget."
 
-    judged = [card for card in cards if card.row["adaptive"] and not card.row["mark"]]
-    if not judged:
-        return f"No answer yet at {title}: no valid attack saw a defense."
+    judged = [card for card in cards if card.row["robustness"] != OPEN]
+    answers = {card.row["answer"] for card in cards}
+    if not judged and len(answers) == 1:
+        return f"No answer yet at {title}: {answers.pop()}."
 
-    better = [card for card in judged if card.row[f"{WORST_CASE_GAIN}_low"] > 0]
+    better = [card for card in judged if card.row["robustness"] == "more"]
     open_ones = len(cards) - len(judged)
-    rest = f" Open for {open_ones}, which no valid attack saw." if open_ones else ""
+    rest = f" Open for {open_ones}." if open_ones else ""
     if not better:
         return f"At {title}, no defense is shown to be more robust than none.{rest}"
 

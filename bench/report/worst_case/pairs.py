@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -121,6 +122,15 @@ def beaten_in_the_worst_case(pairs: Iterable[Pair]) -> dict[ThreatBudget, set[tu
             beaten.setdefault(pair.first.budget, set()).add(pair.winner_and_loser)
 
     return beaten
+
+
+def ties_in_the_worst_case(pairs: Iterable[Pair]) -> Counter[ThreatBudget]:
+    """The number of pairs whose worst cases do not differ significantly, by budget."""
+    return Counter(
+        pair.first.budget
+        for pair in pairs
+        if pair.basis == WORST_CASE and not pair.winner_and_loser
+    )
 
 
 def pairs_frame(pairs: Iterable[Pair], verdicts: Mapping[str, Verdict]) -> pd.DataFrame:

@@ -63,6 +63,13 @@ def test_the_number_of_images_is_that_of_connors_formula() -> None:
     assert images_to_tell(first, second) == pytest.approx(119.71, abs=0.01)
 
 
+def test_a_correction_for_several_tests_needs_more_images() -> None:
+    """At 0.05 / 10 the quantile is 2.8070, so that it is (1.6607 + 0.4816) squared over 0.0225."""
+    first = np.array([1] * 5 + [0] * 2 + [1] * 13)
+    second = np.array([0] * 5 + [1] * 2 + [1] * 13)
+    assert images_to_tell(first, second, tests=10) == pytest.approx(203.97, abs=0.05)
+
+
 @given(outcomes)
 def test_only_equal_accuracies_need_images_without_end(pairs: list[tuple[bool, bool]]) -> None:
     first, second = columns(pairs)

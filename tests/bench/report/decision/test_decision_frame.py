@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +15,12 @@ import pandas as pd
 import pytest
 
 from bench.analysis.verdict import Verdict
+from bench.records.cell import CascadeMember
 from bench.records.folder import RunFolder
 from bench.records.pipeline import Pipeline
 from bench.records.timing import Samples, TimedCall, Timing
 from bench.report import Report
-from bench.report.decision.answers import NEGLIGIBLE, Judged, answer
+from bench.report.decision.answers import NEGLIGIBLE, Judged, answer, robustness
 from bench.report.decision.document import decision_json
 from bench.report.decision.frame import COLUMNS
 from bench.report.decision.next_command import RecordedRun
@@ -27,6 +29,7 @@ from bench.sweep.presets import preset_names, read_preset
 from bench.sweep.settings import RunConfig, merged
 
 N = 100
+MEMBERS = (CascadeMember("whitebox", "apgd", 90, 40, 100, 10),)
 
 
 def timing(defense: str, seconds: tuple[float, ...], busy: float = 0.0) -> Timing:
@@ -145,6 +148,7 @@ ROW = {
     "note": "",
     "added_ms": 1.0,
     "dominated_by": "",
+    "worst_case_gain_points": 1.5,
     "worst_case_gain_points_low": -9.0,
     "worst_case_gain_points_high": 12.0,
 }
@@ -202,6 +206,44 @@ def test_each_open_question_has_its_sentence_and_command(
     assert found.decided is ("robust" in text)
     assert option in found.command
     assert bool(option) <= bool(found.command)
+
+
+@pytest.mark.parametrize(
+    ("gain", "images", "wanted"),
+    [
+        (0.0, math.inf, 410),  # an interval of ±10 around 0 becomes one of ±5 with 4 times as many
+        (2.5, 9_000.0, 1_600),  # 16 times as many exclude 5 points, which lie 2.5 above the gain
+        (2.5, 350.0, 350),
+        (7.0, 900.0, 900),  # no interval around 7 points excludes 5 from above
+    ],
+)
+def test_the_images_that_decide_are_those_for_the_gain_that_was_seen(
+    gain: float, images: float, wanted: int
+) -> None:
+    row = {
+        f"worst_case_gain_points{end}": gain + d
+        for end, d in (("", 0), ("_low", -10), ("_high", 10))
+    }
+    found = answer(judged(row, better=False, images=images), RECORDED).text
+    told = int(found.split("about ")[1].split()[0])
+    assert told == pytest.approx(wanted, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("case", "robust"),
+    [
+        (judged(), "more"),
+        (judged(better=False, worse=True), "less"),
+        (judged({"worst_case_gain_points_high": 4.0}, better=False), "no more"),
+        (judged(better=False), "open"),
+        (judged(reasons=("suspect: odd",)), "open"),
+        (judged({"note": "no valid attack saw the defense"}), "open"),
+        (judged(time=None), "more"),
+        (judged({"defense": "none"}), ""),
+    ],
+)
+def test_robustness_is_judged_without_the_costs(case: Judged, robust: str) -> None:
+    assert robustness(case, RECORDED) == robust
 
 
 def test_the_next_attack_is_one_that_the_run_has_not_had() -> None:
@@ -285,6 +327,30 @@ def test_a_verdict_that_is_not_ok_is_an_open_question(
     rows = Report.of(folder).decisions.set_index("defense")
     assert rows.loc["copy", "answer"] == "a verdict is suspect: the step is odd"
     assert rows.loc["convae", "answer"] == "more robust than no defense"
+
+
+@pytest.mark.parametrize(("adaptive", "is_open"), [("ok", False), ("suspect", True)])
+def test_a_sound_adaptive_attack_stands_for_weaker_ones_whose_verdict_is_not_ok(
+    adaptive: str, is_open: bool, made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run_folder(made, tmp_path / "run")
+    for defense in ("none", "convae", "copy"):
+        record = made.record(defense, "cascade", threat="adaptive", n=N)
+        images = np.arange(N)
+        outcome = made.outcome(images < (50 if defense == "convae" else 15), images < 95)
+        folder.save(replace(record, cascade=MEMBERS), outcome)
+    levels = {"whitebox": "invalid", "adaptive": adaptive, "graybox": "ok"}
+    monkeypatch.setattr(
+        "bench.report.report.verdicts",
+        lambda cells: {
+            cell.record.key: Verdict(levels[cell.record.labels["threat"]], ("why",))
+            for cell in cells
+        },
+    )
+    rows = Report.of(folder).decisions.set_index("defense")
+    assert rows.loc["convae", "decided"] is not is_open
+    assert rows.loc["convae", "robustness"] == ("open" if is_open else "more")
+    assert rows.loc["copy", "dominated_by"] == ("" if is_open else "none")
 
 
 def test_a_run_of_timings_alone_has_no_decisions(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_without_an_informed_attack_there_is_no_answer_yet(
 ) -> None:
     page = page_in(run_of(threats=("graybox",), eps=(0.3,)))
     (headline,) = page.all("p", class_="headline")
-    assert headline.text == "No answer yet at linf eps 0.3: no valid attack saw a defense."
+    assert headline.text == "No answer yet at linf eps 0.3: no attack saw the defense."
     doubtful = [e for e in page.all("b", class_="doubt") if "?" in e.text]
     assert {e.attributes["data-tip"] for e in doubtful} == {"no valid attack saw the defense"}
 
