@@ -72,7 +72,7 @@ class EnteredRun:
         Of several seeds an accuracy is the mean, and its interval reaches from the lowest to the
         highest end of theirs.
         """
-        costs = self.report.decisions[[*_ROW, "adaptive", "times_none", "added_ms"]]
+        costs = self.report.decisions[[*_ROW, "adaptive", "doubt", "times_none", "added_ms"]]
         joined = self.report.worst_case.merge(costs, on=[*_ROW], validate="one_to_one")
         for _, seeds in joined.groupby([*_BUDGET, "defense"], sort=False):
             records = self._records(seeds)
@@ -106,8 +106,8 @@ class EnteredRun:
             "clean_accuracy": seeds["clean_accuracy"].mean(),
             "basis": ", ".join(dict.fromkeys(seeds["basis"])),
             "adaptive": bool(seeds["adaptive"].all()),
-            "mark": max(seeds["mark"]),
-            "note": "; ".join(dict.fromkeys(filter(None, seeds["note"]))),
+            "mark": "?" if (seeds["mark"] + seeds["doubt"]).any() else "",
+            "note": "; ".join(dict.fromkeys(filter(None, (*seeds["note"], *seeds["doubt"])))),
             "times_none": seeds["times_none"].mean(),
             "added_ms": seeds["added_ms"].mean(),
             "seeds": len(seeds),

@@ -16,11 +16,11 @@ _SPARE = ("device", "seeds", "clean accuracy", "note", "added ms", "times none")
 
 _PLACE = (
     "place: 1 + the number of rows whose interval lies above; none where no valid attack saw the "
-    "defense, and none for published figures"
+    "defense or a verdict on one is doubtful, and none for published figures"
 )
 _SEEDS = "of several seeds: the mean, and the lowest and highest end of their intervals"
 _LATENCY = "times none: latency of one call over that without a defense, at the smallest batch"
-_DOUBT = "?: no worst case, the note says why"
+_DOUBT = "?: may be no worst case, the note says why"
 
 
 def board_tables(board: Board) -> Iterator[NamedTable]:

@@ -29,6 +29,7 @@ from bench.report.worst_case.pairs import (
     beaten_in_the_worst_case,
     ties_in_the_worst_case,
 )
+from bench.text import one_line
 
 _LABELS = ("dataset", "classifier", "norm", "eps", "seed", "defense")
 _WORST_CASE = ("worst_case_accuracy", "rank", "basis", "mark", "note")
@@ -36,7 +37,7 @@ _WORST_CASE = ("worst_case_accuracy", "rank", "basis", "mark", "note")
 COLUMNS = (
     *(*_LABELS, "control"),
     *gain_columns.COLUMNS,
-    *("worst_case_accuracy", "rank", "basis", "adaptive", "mark", "note"),
+    *("worst_case_accuracy", "rank", "basis", "adaptive", "mark", "note", "doubt"),
     *cost_columns.COLUMNS,
     *("dominated_by", "robustness", "answer", "decided", "next"),
 )
@@ -54,7 +55,8 @@ def decision_frame(
 
     Gains and losses are paired differences from the undefended classifier under the same budget on
     the same images, in percentage points with the ends of 95 % intervals, see
-    `bench.report.decision.gains`. `adaptive` says whether an attack saw the defense. Times and
+    `bench.report.decision.gains`. `adaptive` says whether an attack saw the defense, `doubt` is
+    the worst verdict on the attacks, with its reason, and empty where all are ok. Times and
     memory are those of `bench.report.decision.costs`. `dominated_by` names the defenses that
     dominate it, see `bench.report.decision.dominance`, separated by `, `. `robustness` is
     `more`, `less` or `no more` than that of the undefended classifier, `open` where that is no
@@ -85,6 +87,7 @@ def decision_frame(
             **{name: worst[name] for name in (*_LABELS, *_WORST_CASE)},
             "control": defense.defense == REFERENCE,
             "adaptive": worst["basis"] in SEE_DEFENSE,
+            "doubt": one_line(why[0]) if why else "",
             **gains(defense, reference),
             **costs(_pipeline(defense), times),
             "dominated_by": ", ".join(dominated[defense.budget, defense.defense]),

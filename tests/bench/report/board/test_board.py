@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.analysis.verdict import Verdict
 from bench.records.folder import RunFolder
 from bench.report.board.board import Board
 from bench.report.board.entered import EnteredRun
@@ -196,3 +198,27 @@ def test_of_several_printed_attacks_the_strongest_counts(entered: Entered) -> No
 
 def replace_figures(publication: Publication, figures: tuple[PublishedFigure, ...]) -> Publication:
     return Publication(sources=publication.sources, figures=figures)
+
+
+def test_a_number_whose_verdict_is_doubtful_has_a_mark_and_no_place(
+    entered: Entered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "bench.report.report.verdicts",
+        lambda cells: {
+            cell.record.key: Verdict("suspect", ("weaker than under transfer",))
+            if cell.record.labels["defense"] == "high"
+            else Verdict("ok")
+            for cell in cells
+        },
+    )
+    board = Board.of([entered("run", {"none": 20, "high": 180, "low": 90})], ())
+    rows = board.frame.set_index("defense")
+    assert rows["place"].to_dict() == pytest.approx(
+        {"low": 1, "none": 2, "high": math.nan}, nan_ok=True
+    )
+    assert rows.loc["high", ["mark", "note"]].tolist() == [
+        "?",
+        "suspect: weaker than under transfer",
+    ]
+    assert list(rows.index) == ["low", "none", "high"]
