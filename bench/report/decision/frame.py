@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import pandas as pd
 
-from bench.analysis.verdict import LEVELS, Verdict
+from bench.analysis.verdict import Verdict
 from bench.records.pipeline import Pipeline
 from bench.report.decision import costs as cost_columns
 from bench.report.decision import gains as gain_columns
@@ -75,7 +74,7 @@ def decision_frame(
     times = call_times(latency)
     beaten = beaten_in_the_worst_case(pairs)
     ties = ties_in_the_worst_case(pairs)
-    reasons = [_reasons(defense, verdicts) for defense in defenses]
+    reasons = [defense.reasons(verdicts) for defense in defenses]
     doubtful = [bool(why or mark) for why, mark in zip(reasons, worst_case["mark"], strict=True)]
     dominated = _dominated(defenses, doubtful, beaten, times)
 
@@ -133,27 +132,6 @@ def _dominated(
         )
         for defense in defenses
     }
-
-
-def _reasons(defense: DefenseUnderBudget, verdicts: Mapping[str, Verdict]) -> tuple[str, ...]:
-    """The reasons of the verdicts that are not ok, with their level, the worst first.
-
-    An adaptive attack whose verdict is ok is at least as strong as every other within its budget,
-    which is one of its checks, so that a doubt about those is none about the worst case.
-    """
-    judged = [(cell, verdicts[cell.record.key]) for cell in defense.cells]
-    stands_for = max(
-        (cell.eps for cell, verdict in judged if cell.record.cascade and verdict.level == "ok"),
-        default=-math.inf,
-    )
-    found = [verdict for cell, verdict in judged if cell.eps > stands_for]
-    found.sort(key=lambda verdict: LEVELS.index(verdict.level), reverse=True)
-
-    return tuple(
-        f"{verdict.level}: {verdict.reasons[0] if verdict.reasons else ''}"
-        for verdict in found
-        if verdict.level != "ok"
-    )
 
 
 def _pipeline(defense: DefenseUnderBudget) -> Pipeline:

@@ -23,7 +23,7 @@ INTERVALS = ("plus-minus", "ends", "none")
 _WIDTHS = (COLUMN_WIDTH, TEXT_WIDTH)
 
 _MARKS = {
-    "?": "?: suspect, or a worst case that no valid attack on the defense tested",
+    "?": "?: suspect, or a worst case that no sound attack on the defense tested",
     "!": "!: invalid",
 }
 _BOLD = "bold: the best{ties}; none where a marked number would be"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.checks import verdicts
@@ -125,7 +126,11 @@ def _budget_rows(
     frame = pd.concat([frame, pd.DataFrame(points, frame.index)], axis=1)
 
     value, low, high = (frame[name] for name in with_interval(column))
-    marks = frame["mark"] if basis == WORST_CASE else frame["graybox_verdict"].map(LEVEL_MARKS)
+    if basis == WORST_CASE:
+        is_doubtful = np.array([bool(defense.reasons(judged)) for defense in defenses], bool)
+        marks = frame["mark"].mask(is_doubtful, "?")
+    else:
+        marks = frame["graybox_verdict"].map(LEVEL_MARKS)
     tied = _ties(pairs, basis)
     ties = pd.Series([tied.get(_key(defense), frozenset()) for defense in defenses], frame.index)
     frame = frame.assign(value=value, low=low, high=high, mark=marks.str.strip(), ties=ties)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from bench.analysis.outcomes import EvaluatedCell, by_pipeline
-from bench.analysis.verdict import Verdict
+from bench.analysis.verdict import LEVELS, Verdict
 from bench.analysis.worst_case import WorstCase, worst_case
 from bench.records.cell import CellRecord
 from bench.records.pipeline import Pipeline
@@ -107,6 +108,27 @@ class DefenseUnderBudget:
         }
 
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+    def reasons(self, verdicts: Mapping[str, Verdict]) -> tuple[str, ...]:
+        """The reasons of the verdicts that are not ok, with their level, the worst first.
+
+        An adaptive attack whose verdict is ok is at least as strong as every other within its
+        budget, which is one of its checks, so that a doubt about those is none about the worst
+        case.
+        """
+        judged = [(cell, verdicts[cell.record.key]) for cell in self.cells]
+        stands_for = max(
+            (cell.eps for cell, verdict in judged if cell.record.cascade and verdict.level == "ok"),
+            default=-math.inf,
+        )
+        found = [verdict for cell, verdict in judged if cell.eps > stands_for]
+        found.sort(key=lambda verdict: LEVELS.index(verdict.level), reverse=True)
+
+        return tuple(
+            f"{verdict.level}: {verdict.reasons[0] if verdict.reasons else ''}"
+            for verdict in found
+            if verdict.level != "ok"
+        )
 
     def basis(self, verdicts: Mapping[str, Verdict]) -> Basis:
         """What the worst case rests on, and what it lacks."""

@@ -157,7 +157,7 @@ def test_a_mark_is_that_of_the_whole_run_where_attackers_are_apart(
 
     results = Report.of(folder).results.set_index(["defense", "attack"])
     assert results.loc[("median", "pgd"), "verdict"] == "suspect"
-    for value in ("robust", "graybox"):
+    for value in ("robust", "graybox", "worst_case"):
         rows = cells(table_of(folder, value, columns="attack"))
         assert [row[2] for row in rows] == ["80.0 ?", "80.0 ?"]
 
