@@ -116,7 +116,8 @@ def _reference(judged: Judged, run: RecordedRun) -> Iterator[Answer]:
         text = "the classifier without a defense, which the others are compared with"
         yield Answer(text, decided=True)
     elif not judged.has_reference:
-        command = run.again(defenses=(REFERENCE, *run.config.defenses)) if run.config else ""
+        listed = run.config.defenses if run.config else ()
+        command = run.again(defenses=tuple(dict.fromkeys((REFERENCE, *listed))))
         yield Answer("there is no undefended classifier to compare with", command)
 
 

@@ -13,7 +13,7 @@ from bench.report.decision import costs as cost_columns
 from bench.report.decision import gains as gain_columns
 from bench.report.decision.answers import Judged, answer, robustness
 from bench.report.decision.costs import CallTime, call_times, costs
-from bench.report.decision.dominance import dominators
+from bench.report.decision.dominance import dominators, never_ahead
 from bench.report.decision.gains import (
     REFERENCE,
     gains,
@@ -76,7 +76,7 @@ def decision_frame(
     ties = ties_in_the_worst_case(pairs)
     reasons = [defense.reasons(verdicts) for defense in defenses]
     doubtful = [bool(why or mark) for why, mark in zip(reasons, worst_case["mark"], strict=True)]
-    dominated = _dominated(defenses, doubtful, beaten, times)
+    dominated = _dominated(defenses, doubtful, beaten, never_ahead(pairs), times)
 
     rows = []
     for defense, worst, why in zip(defenses, worst_case.to_dict("records"), reasons, strict=True):
@@ -112,6 +112,7 @@ def _dominated(
     defenses: Sequence[DefenseUnderBudget],
     doubtful: Iterable[bool],
     beaten: Mapping[ThreatBudget, AbstractSet[tuple[str, str]]],
+    behind: Mapping[ThreatBudget, AbstractSet[tuple[str, str]]],
     times: Mapping[Pipeline, CallTime],
 ) -> dict[tuple[ThreatBudget, str], list[str]]:
     """The defenses that dominate each defense, by budget and name."""
@@ -128,6 +129,7 @@ def _dominated(
             defense.defense,
             sound.get(defense.budget, []),
             beaten.get(defense.budget, set()),
+            behind.get(defense.budget, set()),
             timed.get(defense.budget, {}),
         )
         for defense in defenses

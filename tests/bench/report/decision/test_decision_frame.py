@@ -246,6 +246,13 @@ def test_robustness_is_judged_without_the_costs(case: Judged, robust: str) -> No
     assert robustness(case, RECORDED) == robust
 
 
+def test_the_bare_classifier_is_named_once_where_the_run_had_it_without_success() -> None:
+    found = answer(judged(has_reference=False), RECORDED)
+    assert found.command == RECORDED.again()
+    without = RecordedRun("quick", {**RECORDED.content, "defenses": ["convae"]})
+    assert "--defenses none,convae" in answer(judged(has_reference=False), without).command
+
+
 def test_the_next_attack_is_one_that_the_run_has_not_had() -> None:
     unseen = judged({"note": "no valid attack saw the defense"})
     gray = RecordedRun("quick", {**RECORDED.content, "threats": ["graybox"]})
