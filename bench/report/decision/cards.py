@@ -138,6 +138,10 @@ def _costs(row: Row) -> str:
 def _gains(row: Row) -> str:
     """What a defense gains under a budget, and what the number rests on."""
     mark = f" {row['mark']}" if row["mark"] else ""
+    if pd.isna(row[WORST_CASE_GAIN]):
+        accuracy = f"worst-case accuracy {row['worst_case_accuracy']:.3f}"
+        return f"rank {row['rank']}, {accuracy}{mark} ({row['basis']})"
+
     worst = f"worst case {_points(row, WORST_CASE_GAIN)}{mark} ({row['basis']})"
     if pd.isna(row[GRAYBOX_GAIN]):
         return f"rank {row['rank']}, {worst}"

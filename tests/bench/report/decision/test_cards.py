@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,15 @@ def test_the_next_command_is_printed_once_for_all_its_defenses(report: Report) -
     assert text.count("bench run") == 1
     assert "Next, for convae, median:" in text
     assert "--data 'my data'" in text
+
+
+def test_without_the_bare_classifier_the_accuracy_stands_in_place_of_a_gain(
+    made: Any, tmp_path: Path
+) -> None:
+    folder = RunFolder.create(tmp_path / "run", {"defenses": ["median"]})
+    record = made.record("median", threat="whitebox", n=100)
+    folder.save(record, made.outcome(np.arange(100) < 37))
+    assert "rank 1, worst-case accuracy 0.370 (white-box)" in shown(Report.of(folder))
 
 
 def test_a_report_without_decisions_has_no_card(report: Report) -> None:
