@@ -22,6 +22,7 @@ GIVEN = {
     "list": (),
     "check": ("PLUGIN",),
     "gate": ("BASELINE", "RUN"),
+    "table": ("RUN",),
 }
 """Commands with paths, and the arguments that each must have."""
 
