@@ -145,6 +145,10 @@ def test_runs_that_cannot_be_paired_are_refused(bench, made: Any, tmp_path: Path
         ),
         "fewer": (run("fewer", n=40, data="fewer"), "different test images of digits (50 and 40)"),
         "epsilons": (run("epsilons", eps=0.2), "different epsilons of attack 'fgsm': 0.1 and 0.2"),
+        "data": (
+            run("data", dataset="mnist", data="mnist", n=40),
+            "the runs have different data sets: digits and mnist",
+        ),
         "apart": (run("apart", defense="other"), "a and apart have no cells in common"),
         "nowhere": (None, "nowhere is not a run's folder"),
     }
