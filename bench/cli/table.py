@@ -18,7 +18,8 @@ def command(
 ) -> None:
     """Write a table for a paper: LaTeX, Markdown and CSV.
 
-    The numbers are those of a run. The best numbers are bold. Labels that all numbers share stand in the caption.
+    The numbers are those of a run. The best are bold. Labels that all numbers share stand in the
+    caption.
     """
     from bench.commands.table import TableOptions, table
 
