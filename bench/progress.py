@@ -12,10 +12,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 from bench.errors import Interrupted
 from bench.text import duration, visible
@@ -86,6 +90,13 @@ class _BarStep:
         self._progress.remove_task(self._id)
 
 
+class _NoteColumn(ProgressColumn):
+    """The note on a step, which a narrow terminal cuts before it cuts numbers and times."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
+
+
 class Bars:
     """A reporter that shows live progress bars on a terminal."""
 
@@ -93,11 +104,11 @@ class Bars:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
             TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            _NoteColumn(),
         )
         # What plugins print goes to standard error already, see `bench.plugins.process_state`.
         self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)

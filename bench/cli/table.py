@@ -16,9 +16,10 @@ def command(
     alias: table_options.Aliases = None,
     out: table_options.Out = None,
 ) -> None:
-    """Write a table of a run's numbers for a paper.
+    """Write a table for a paper: LaTeX, Markdown and CSV.
 
-    It is LaTeX, Markdown and CSV. The best numbers are bold. Labels that all numbers share stand in the caption.
+    The numbers are those of a run. The best are bold. Labels that all numbers share stand in the
+    caption.
     """
     from bench.commands.table import TableOptions, table
 

@@ -12,7 +12,7 @@ from bench.progress import say
 from bench.records.folder import RunFolder
 from bench.report.board.board import Board
 from bench.report.board.entered import EnteredRun
-from bench.report.board.page import write_board_page
+from bench.report.board.page import FILE, write_board_page
 from bench.report.board.tables import board_tables
 from bench.report.published.publication import read_published
 from bench.report.terminal import print_named_table, table_console
@@ -54,8 +54,10 @@ def board(paths: Sequence[Path], folder: Path | None, html: bool) -> None:
     if html:
         write_board_page(tree, made)
 
-    page = " and in its board.html" if html else ""
-    say(Console(stderr=True), f"The board is in {tree.root}/tables{page}")
+    messages = Console(stderr=True)
+    say(messages, f"The board is in {tree.root}/tables")
+    if html:
+        say(messages, f"The page is {tree.root}/{FILE}")
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

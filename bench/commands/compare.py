@@ -18,6 +18,7 @@ from bench.report.comparison import Comparison
 from bench.report.comparison.tables import comparison_tables, timing_notes
 from bench.report.gate.accuracy_checks import cell_checks, clean_checks
 from bench.report.gate.check import Limits
+from bench.report.naming import NAMED_LABELS, RunNames
 from bench.report.terminal import print_table, say_wrapped, table_console
 from bench.report.writers import NamedTable
 
@@ -68,20 +69,29 @@ def check_limit(option: str, value: float | None, unit: str) -> None:
 
 
 def print_comparison(output: Console, tables: Iterable[NamedTable]) -> None:
-    """Print the tables of a comparison, of which there are no files."""
-    for table in tables:
-        left_out = print_table(output, table.title, table.frame, table.spare)
+    """Print the tables of a comparison, of which there are no files, with short names."""
+    printed = list(tables)
+    names = RunNames.of(
+        {
+            label: [spec for table in printed for spec in table.frame.get(label, ())]
+            for label in NAMED_LABELS
+        }
+    )
+    for table in printed:
+        left_out = print_table(output, table.title, names.shown(table.frame), table.spare)
         if left_out:
             say_wrapped(output, f"not shown at this width: {', '.join(left_out)}")
         for line in table.notes.splitlines():
             say_wrapped(output, line)
+    for name, spec in names.hidden().items():
+        say_wrapped(output, f"{name}: {spec}")
 
 
 def _print(output: Console, title: str, comparison: Comparison) -> None:
     say(output, title)
     print_comparison(output, comparison_tables(comparison))
     for line in timing_notes(comparison.timings):
-        say(output, line)
+        say_wrapped(output, line)
 
     for name, cells in (("A", comparison.only_a), ("B", comparison.only_b)):
         if cells:

@@ -42,7 +42,7 @@ class Drawings:
         """
         styles = styles_of(style)
         if not plots and style != SCREEN.name:
-            raise RequestError(f"--style {style} is that of figures: leave out --no-plots")
+            raise RequestError(f"--style {style} draws figures: leave out --no-plots")
 
         return cls(styles if plots else (), page)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.commands.compare import check_limit, print_comparison
+from bench.errors import RequestError
 from bench.progress import say
 from bench.records.folder import RunFolder
 from bench.report.comparison import Comparison
@@ -40,10 +41,12 @@ def limits_of(fail_below: float | None, fail_slower: float | None, no_latency: b
     """The limits that the options name.
 
     Raises:
-        RequestError: a limit is negative or not a finite number.
+        RequestError: a limit is negative, not a finite number, or of timings that are not judged.
     """
     check_limit("--fail-below", fail_below, "percentage points")
     check_limit("--fail-slower", fail_slower, "percent")
+    if no_latency and fail_slower is not None:
+        raise RequestError("--fail-slower judges timings: leave out --no-latency")
     percent = SLOWER if fail_slower is None else fail_slower
 
     return Limits(

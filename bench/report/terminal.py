@@ -27,7 +27,7 @@ _IN_A_FILE = 220
 _MOST_LINES = 3
 """Number of lines of a cell beyond which its column takes more room."""
 
-_WHOLE = 14
+_WHOLE = 17
 """Number of characters up to which a value is not broken, although it has a space."""
 
 _NO_BREAK = "\u00a0"
@@ -174,13 +174,18 @@ def _fitted(frame: pd.DataFrame, spare: Sequence[str], room: int) -> _Fitted:
 
 
 def _widths(columns: Mapping[str, _Column], room: int) -> dict[str, int]:
-    """The width of each column: what it needs, and more where the line has room for it."""
+    """The width of each column: what it needs, and more where the line has room for it.
+
+    Room goes to values first and then to headings, of which a table has only one line.
+    """
     widths = {name: column.least for name, column in columns.items()}
-    left = room - _line(widths.values())
-    for name in sorted(columns, key=lambda name: columns[name].most - columns[name].least):
-        more = max(0, min(left, columns[name].most - widths[name]))
-        widths[name] += more
-        left -= more
+    for wanted in (
+        {name: column.values for name, column in columns.items()},
+        {name: column.most for name, column in columns.items()},
+    ):
+        for name in sorted(columns, key=lambda name: wanted[name] - widths[name]):
+            left = room - _line(widths.values())
+            widths[name] += max(0, min(left, wanted[name] - widths[name]))
 
     return {name: min(width, room - _BETWEEN - 1) for name, width in widths.items()}
 
@@ -196,10 +201,12 @@ class _Column:
 
     Attributes:
         least: smallest width at which no word breaks and no cell has too many lines.
-        most: width at which nothing is broken into lines.
+        values: width at which no value is broken into lines.
+        most: width at which nothing is broken into lines, the heading included.
     """
 
     least: int
+    values: int
     most: int
 
     @classmethod
@@ -213,7 +220,8 @@ class _Column:
         while any(_lines(text, least) > _MOST_LINES for text in texts if cell_len(text) > least):
             least += 1
 
-        return cls(least, max(least, *map(cell_len, texts)))
+        widest = max([least, *map(cell_len, cells)])
+        return cls(least, widest, max(widest, cell_len(heading)))
 
 
 def _lines(text: str, width: int) -> int:

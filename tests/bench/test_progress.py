@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import time
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.errors import Interrupted
-from bench.progress import say
+from bench.progress import Bars, say
 from bench.text import visible
 
 
@@ -48,3 +50,15 @@ def test_a_log_that_nobody_reads_interrupts(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os, "dup2", lambda *_: None)  # rich points the output elsewhere
     with pytest.raises(Interrupted):
         say(Console(stderr=True), "message")
+
+
+def test_a_narrow_terminal_cuts_the_note_and_no_time() -> None:
+    output = io.StringIO()
+    bars = Bars(Console(file=output, force_terminal=True, width=80, color_system=None))
+    with bars.step("figures, by topic", 7) as step:
+        step.advance(2, "accuracy_latency_digits_cnn_fgsm_graybox by a long name " * 2)
+        time.sleep(0.3)  # the display is renewed ten times a second
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output.getvalue())
+    line = next(text for text in re.split(r"[\r\n]+", shown) if "accuracy" in text)
+    assert re.search(r" 2/7 \d:\d\d:\d\d left [-\d]:[-\d]{2}:[-\d]{2} accuracy\S*.*…", line)
+    assert len(line.rstrip()) <= 80

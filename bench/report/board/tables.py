@@ -11,8 +11,11 @@ from bench.report.formats import formatted, half_width, interval_texts, three_di
 from bench.report.writers import NamedTable
 
 _ACCURACY = "worst-case accuracy"
-_SPARE = ("device", "seeds", "clean accuracy", "note", "added ms", "times none")
-"""Columns that a narrow terminal leaves out first."""
+_SPARE = (
+    *("device", "seeds", "clean accuracy", "note", "added ms", "times none"),
+    *("run or source", "basis"),
+)
+"""Columns that a narrow terminal leaves out first, and never the place, defense and worst case."""
 
 _PLACE = (
     "place: 1 + the number of rows whose interval lies above; none where no valid attack saw the "
@@ -33,8 +36,9 @@ def board_tables(board: Board) -> Iterator[NamedTable]:
         )
         notes = "\n".join(_notes(board, table))
         frame = board_table(board, table)
-        brief = frame.assign(**{_ACCURACY: _marked(table.frame, _brief_accuracies(table.frame))})
-        yield NamedTable(f"board_{number}", title, frame, notes, brief=brief, spare=_SPARE)
+        yield NamedTable(
+            f"board_{number}", title, frame, notes, brief=_brief(table, frame), spare=_SPARE
+        )
 
 
 def board_table(board: Board, table: BoardTable) -> pd.DataFrame:
@@ -53,6 +57,13 @@ def board_table(board: Board, table: BoardTable) -> pd.DataFrame:
     shown["note"] = frame["note"]
 
     return shown
+
+
+def _brief(table: BoardTable, frame: pd.DataFrame) -> pd.DataFrame:
+    """A table for the terminal; a number of seeds that is always one would read like a seed."""
+    brief = frame.assign(**{_ACCURACY: _marked(table.frame, _brief_accuracies(table.frame))})
+
+    return brief if (table.frame["seeds"] > 1).any() else brief.drop(columns="seeds")
 
 
 def _brief_accuracies(frame: pd.DataFrame) -> list[str]:

@@ -68,8 +68,8 @@ def check_comparable(a: ComparedRun, b: ComparedRun) -> None:
     """Check that cells of two runs may be paired image by image.
 
     Raises:
-        RequestError: the runs have different test images of a data set, or different epsilons of an
-            attack.
+        RequestError: the runs have no data set in common, different test images of one, or
+            different epsilons of an attack.
     """
     _check_images(a.records.values(), b.records.values())
     _check_epsilons(a.records.values(), b.records.values())
@@ -97,6 +97,10 @@ def _check_images(first: Iterable[CellRecord], second: Iterable[CellRecord]) -> 
         for records in (first, second)
     )
 
+    if images_a and images_b and images_a.keys().isdisjoint(images_b):
+        datasets = " and ".join(",".join(sorted(images)) for images in (images_a, images_b))
+        raise RequestError(f"the runs have different data sets: {datasets}")
+
     for dataset, (data, n) in images_a.items():
         other_data, other_n = images_b.get(dataset, (data, n))
         if (data, n) == (other_data, other_n):
@@ -111,7 +115,7 @@ def _check_epsilons(first: Iterable[CellRecord], second: Iterable[CellRecord]) -
     budgets_a = _epsilons(first)
     budgets_b = _epsilons(second)
 
-    for attack in budgets_a.keys() & budgets_b.keys():
+    for attack in [attack for attack in budgets_a if attack in budgets_b]:
         epsilons = (sorted(budgets_a[attack]), sorted(budgets_b[attack]))
         if epsilons[0] != epsilons[1]:
             lists = " and ".join(",".join(f"{eps:g}" for eps in budgets) for budgets in epsilons)

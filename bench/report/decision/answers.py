@@ -27,6 +27,9 @@ OPEN = "open"
 _IN_CASCADES = ("linf", "l2")
 """Norms of the threat model `adaptive`."""
 
+_ITS_BUDGETS = "cascade"
+"""Name under which a configuration has L-infinity budgets of the threat model `adaptive` alone."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -126,29 +129,35 @@ def _unseen(judged: Judged, run: RecordedRun) -> Iterator[Answer]:
     for note, change in ((NO_ADAPTIVE_ATTACK, ""), (VOID_WHITE_BOX, ""), (VOID_ADAPTIVE, "full")):
         if note in notes:
             text = "no attack saw the defense" if note == NO_ADAPTIVE_ATTACK else note
-            yield Answer(text, _with_informed_attack(run, str(judged.row["norm"]), change))
+            yield Answer(text, _with_informed_attack(run, judged.row, change))
 
 
-def _with_informed_attack(run: RecordedRun, norm: str, budget: str) -> str:
+def _with_informed_attack(run: RecordedRun, row: Mapping[str, Any], budget: str) -> str:
     """The command with an attack that sees the defense; empty where the run has had it."""
     if run.config is None:
         return ""
 
-    informed = "adaptive" if norm in _IN_CASCADES else "whitebox"
-    threat = f"{informed}:budget={budget}" if budget else informed
+    informed = "adaptive" if row["norm"] in _IN_CASCADES else "whitebox"
     threats = run.config.threats
-    if threat in threats:
-        return ""
+    had = [text for text in threats if Spec.parse(text).name == informed]
+    threat = f"{informed}:budget={budget}" if budget else informed
+    if threat not in had and (budget or not had):
+        threats = (*(text for text in threats if text not in had), threat)
 
-    kept = tuple(text for text in threats if not (budget and Spec.parse(text).name == informed))
-    return run.again(threats=(*kept, threat))
+    budgets = run.config.attack_eps
+    if not budget and (not had or row["eps"] not in budgets.get(_ITS_BUDGETS, (row["eps"],))):
+        # Budgets of its own would keep the attack from some rows.
+        budgets = {name: listed for name, listed in budgets.items() if name != _ITS_BUDGETS}
+
+    if (threats, budgets) == (run.config.threats, run.config.attack_eps):
+        return ""
+    return run.again(threats=threats, attack_eps=budgets)
 
 
 def _doubtful(judged: Judged, run: RecordedRun) -> Iterator[Answer]:
     if judged.reasons:
         level = judged.reasons[0].partition(":")[0]
-        norm = str(judged.row["norm"])
-        command = _with_informed_attack(run, norm, "full") if level == "suspect" else ""
+        command = _with_informed_attack(run, judged.row, "full") if level == "suspect" else ""
         yield Answer(f"a verdict is {one_line(judged.reasons[0])}", command)
 
 

@@ -84,7 +84,7 @@ def _group_title(labels: tuple[Any, ...], rows: pd.DataFrame, report: Report) ->
     accuracies = ", ".join(
         f"{row['worst_case_accuracy']:.3f} at eps {row['eps']:g}" for row in _some(bare)
     )
-    left = f"; no defense keeps {accuracies}" if accuracies else ""
+    left = f"; worst case without a defense: {accuracies}" if accuracies else ""
 
     return terminal_text(f"{', '.join(parts)}{left}")
 
@@ -103,7 +103,11 @@ def _card(rows: pd.DataFrame, names: RunNames) -> Iterator[tuple[str, str]]:
     shown = _some(rows)
     answers = [_answer(row, names) for row in shown]
     is_same = len(set(answers)) == 1
-    yield f"{names.defense[rows['defense'].iloc[0]]}: {_costs(shown[0])}", ""
+    spec = rows["defense"].iloc[0]
+    name = names.defense[spec]
+    yield f"{name}: {_costs(shown[0])}", ""
+    if name != spec:
+        yield f"in full: {spec}", "  "
 
     for row, answer in zip(shown, answers, strict=True):
         yield f"eps {row['eps']:g}: {_gains(row)}", "  "

@@ -43,6 +43,20 @@ def test_the_board_is_printed_and_written(
     assert r"\<b>second \| \*x\*" in markdown
 
 
+def test_a_narrow_terminal_keeps_the_worst_case(
+    bench: Callable[..., Any], made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder.create(tmp_path / "a-run-whose-name-is-as-long-as-that-of-others", {})
+    for count, defense in ((20, "none"), (90, "defensegan:restarts=4:steps=20")):
+        cell = made.cell(np.arange(200) < count, defense=defense, threat="whitebox")
+        folder.save(cell.record, cell.outcome)
+    monkeypatch.setenv("COLUMNS", "80")
+    done = bench("board", folder.path)
+    assert "0.450 ±0.06" in done.out
+    assert "seeds" not in done.out
+    assert f"The board is in {Path('results/board/tables')}" in done.err
+
+
 def test_the_page_is_written_on_request_only(
     bench: Callable[..., Any], runs: list[Path], tmp_path: Path
 ) -> None:

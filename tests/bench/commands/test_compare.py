@@ -131,6 +131,24 @@ def test_what_only_one_run_has_and_what_has_changed_is_reported(
     assert "the same specs, with other parameters: defense convae" in done.out
 
 
+def test_a_narrow_terminal_keeps_the_difference_and_its_mark(  # type: ignore[no-untyped-def]
+    bench, made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = "defensegan:restarts=4:steps=20:momentum=0.5"
+    for name, count in (("a", 40), ("b", 10)):
+        folder = RunFolder.create(tmp_path / name, {"x": name})
+        save(made, folder, right(count), defense=spec, threat="whitebox")
+        save(made, folder, right(count), defense="gaussian_noise", threat="whitebox")
+    monkeypatch.setenv("COLUMNS", "80")
+    done = bench("compare", "a", "b")
+    lines = done.out.splitlines()
+    row = next(line for line in lines if "│ defensegan " in line)
+    assert "-60.0" in row
+    assert "worse" in row
+    assert f"defensegan: {spec}" in lines
+    assert max(map(len, lines)) <= 80
+
+
 def test_runs_that_cannot_be_paired_are_refused(bench, made: Any, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     def run(name: str, n: int = N, **labels: Any) -> RunFolder:
         folder = RunFolder.create(tmp_path / name, {"x": name})
@@ -145,6 +163,10 @@ def test_runs_that_cannot_be_paired_are_refused(bench, made: Any, tmp_path: Path
         ),
         "fewer": (run("fewer", n=40, data="fewer"), "different test images of digits (50 and 40)"),
         "epsilons": (run("epsilons", eps=0.2), "different epsilons of attack 'fgsm': 0.1 and 0.2"),
+        "data": (
+            run("data", dataset="mnist", data="mnist", n=40),
+            "the runs have different data sets: digits and mnist",
+        ),
         "apart": (run("apart", defense="other"), "a and apart have no cells in common"),
         "nowhere": (None, "nowhere is not a run's folder"),
     }

@@ -150,6 +150,10 @@ def test_two_latency_runs_can_be_compared_and_judged(
         (("baseline", "nowhere"), "nowhere is not a run's folder"),
         (("baseline", "new", "--fail-below", "nan"), "--fail-below nan: must be a number of"),
         (("baseline", "new", "--fail-slower", "inf"), "--fail-slower inf: must be a number of"),
+        (
+            ("baseline", "new", "--fail-slower", "5", "--no-latency"),
+            "--fail-slower judges timings: leave out --no-latency",
+        ),
         (("baseline", "new", "--fail-slower", "-1"), "--fail-slower -1: must be a number of"),
         (("baseline", "new", "--junit", "baseline"), "--junit baseline"),
         (("baseline", "times"), "have different test images"),

@@ -111,3 +111,9 @@ def test_a_file_has_every_column_unless_a_width_is_given(
     else:
         monkeypatch.setenv("COLUMNS", columns)
     assert table_console().width == width
+
+
+def test_room_goes_to_values_before_headings() -> None:
+    frame = pd.DataFrame({"times none A": ["1"], "slowdown by ms": ["1.00 [0.57, 1.76] by ms"]})
+    text, _ = printed(frame, 40)
+    assert "1.00 [0.57, 1.76] by ms" in text

@@ -24,6 +24,7 @@ from bench.report.decision.answers import NEGLIGIBLE, Judged, answer, robustness
 from bench.report.decision.document import decision_json
 from bench.report.decision.frame import COLUMNS
 from bench.report.decision.next_command import RecordedRun
+from bench.spec import Spec
 from bench.sweep.config import resolve
 from bench.sweep.presets import preset_names, read_preset
 from bench.sweep.settings import RunConfig, merged
@@ -145,6 +146,7 @@ def test_the_document_is_strict_json(report: Report, made: Any, tmp_path: Path) 
 ROW = {
     "defense": "d",
     "norm": "linf",
+    "eps": 0.1,
     "note": "",
     "added_ms": 1.0,
     "dominated_by": "",
@@ -261,6 +263,18 @@ def test_the_next_attack_is_one_that_the_run_has_not_had() -> None:
     assert answer(unseen, had).command == ""
     other_norm = judged({"note": "no valid attack saw the defense", "norm": "l1"})
     assert "--threats graybox,whitebox" in answer(other_norm, gray).command
+
+
+@pytest.mark.parametrize("threats", [["graybox"], ["graybox", "adaptive:budget=quick"]])
+def test_the_next_attack_reaches_the_budget_that_no_attack_saw(threats: list[str]) -> None:
+    """The preset holds the adaptive attacker at 0.1, so the command must free it for 0.05."""
+    unseen = judged({"note": "no valid attack saw the defense", "eps": 0.05})
+    run = RecordedRun("quick", {**RECORDED.content, "threats": threats})
+    asked = _configuration(answer(unseen, run).command)
+    assert {Spec.parse(threat).name for threat in asked.threats} == {"graybox", "adaptive"}
+    assert len(asked.threats) == 2
+    assert 0.05 in asked.eps
+    assert "cascade" not in asked.attack_eps
 
 
 @pytest.mark.parametrize("preset", preset_names())
