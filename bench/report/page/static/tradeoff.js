@@ -24,10 +24,20 @@ addEventListener("DOMContentLoaded", () => {
     return {
       traces: [frontTrace(rows, colors), ...traces],
       changes: {
-        xaxis: { type: "log", title: { text: title }, exponentformat: "none" },
+        xaxis: { type: "log", title: { text: title }, ...logTicks(rows.flatMap((row) => row.latency)) },
         yaxis: { range: [-0.03, 1.03], tickformat: ".0%", title: { text: "accuracy in the worst case" } },
       },
     };
+  }
+
+  /** Ticks at 1, 2 and 5 times powers of ten as whole numbers; at powers alone over many of them. */
+  function logTicks(values) {
+    const [low, high] = [Math.min(...values), Math.max(...values)].map(Math.log10);
+    if (!Number.isFinite(high - low)) return {};
+    const factors = high - low > 3 ? [1] : [1, 2, 5];
+    const powers = Array.from({ length: Math.ceil(high) - Math.floor(low) + 3 }, (_, step) => Math.floor(low) - 1 + step);
+    const tickvals = powers.flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)));
+    return { tickmode: "array", tickvals, ticktext: tickvals.map(String) };
   }
 
   function pointTrace(row, colors) {

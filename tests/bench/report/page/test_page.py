@@ -75,7 +75,7 @@ def test_the_same_run_gives_the_same_page(
     assert page_in(folder).source == page_in(folder).source
 
 
-@pytest.mark.parametrize("name", ["mnist-cpu", "adaptive-mnist-nvidia-h200"])
+@pytest.mark.parametrize("name", ["mnist-cpu", "adaptive-mnist-nvidia-h100"])
 def test_the_page_of_a_committed_run_is_small(name: str, page_in: Callable[..., Any]) -> None:
     page = page_in(RunFolder.open(REFERENCE / name))
     assert len(page.source.encode()) <= MOST_BYTES
