@@ -16,9 +16,9 @@ def command(
     alias: table_options.Aliases = None,
     out: table_options.Out = None,
 ) -> None:
-    """Write a table of a run's numbers for a paper, as LaTeX, Markdown and CSV.
+    """Write a table of a run's numbers for a paper.
 
-    The best numbers are bold. Labels that all numbers share stand in the caption.
+    It is LaTeX, Markdown and CSV. The best numbers are bold. Labels that all numbers share stand in the caption.
     """
     from bench.commands.table import TableOptions, table
 

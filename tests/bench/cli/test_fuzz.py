@@ -111,6 +111,12 @@ REQUEST: dict[str, Callable[[random.Random], list[str]]] = {
         *(argument(draw), argument(draw)),
         *draw.choice(([], ["--fail-slower", argument(draw)], ["--junit", draw.choice(ODD_PATHS)])),
     ],
+    "table": lambda draw: [
+        argument(draw),
+        *draw.choice(
+            ([], *([f"--{name}", argument(draw)] for name in ("columns", "where", "alias")))
+        ),
+    ],
     "export": lambda draw: [
         *(argument(draw), argument(draw)),
         *draw.choice(([], ["--format", draw.choice(("robustbench", argument(draw)))])),
@@ -274,6 +280,7 @@ def change_some_file(folder: Path, draw: random.Random) -> Path:
 COMMANDS = (
     ("run", ["report", "run"]),
     ("run", ["compare", "run", "run"]),
+    ("run", ["table", "run", "--columns", "eps", "--out", "out"]),
     ("run", ["board", "run", "--html", "--out", "out"]),
     ("run", ["gate", "run", "run", "--junit", "out.xml", "--json", "out.json"]),
     ("run", ["export", "run", "out"]),

@@ -21,7 +21,7 @@ from bench.store.weights import pretrained
 @pytest.fixture
 def run(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two defenses, and a cell that failed; figures are not drawn."""
-    monkeypatch.setattr("bench.report.figures", lambda _: iter(()))
+    monkeypatch.setattr("bench.report.figures", lambda *_: iter(()))
     folder = RunFolder.create(tmp_path / "run", {"defenses": ["none", "convae"]})
     for defense, right in (("none", 5), ("convae", 15)):
         cell = made.record(defense, threat="whitebox")

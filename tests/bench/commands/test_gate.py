@@ -129,7 +129,10 @@ def test_the_files_hold_the_result(bench: Any, run: Any, tmp_path: Path) -> None
     assert markdown.count("<details>") == 2
 
 
-def test_two_latency_runs_can_be_compared_and_judged(bench: Any, run: Any) -> None:
+def test_two_latency_runs_can_be_compared_and_judged(
+    bench: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     run("a", accuracy=False)
     run("b", accuracy=False, sleep=SLEEP)
     done = bench("compare", "a", "b")

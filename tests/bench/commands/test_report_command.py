@@ -63,7 +63,7 @@ def test_tables_are_printed_before_anything_is_drawn(
     def draw(*_: object) -> None:
         raise StorageError("the disk is full")
 
-    monkeypatch.setattr("bench.report.drawing.save_figure", draw)
+    monkeypatch.setattr("bench.report.save_figures", draw)
     with pytest.raises(StorageError, match="disk is full"):
         report(run, strict=False)
     assert "Accuracy" in capsys.readouterr().out
@@ -77,8 +77,8 @@ def test_the_progress_of_drawing_counts_topics_and_names_figures(
     report(run, strict=False)
     lines = capsys.readouterr().err.splitlines()
     drawn = [line.split()[-1] for line in lines if "figures, by topic: 0/" in line]
-    assert [run / "plots" / f"{drawn[0]}.svg"] == sorted(
-        path for path in (run / "plots").glob("*.svg") if path.stem == drawn[0]
+    assert [run / "plots" / f"{drawn[0]}.png"] == sorted(
+        path for path in (run / "plots").glob("*.png") if path.stem == drawn[0]
     )
 
 
