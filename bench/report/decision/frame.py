@@ -33,7 +33,7 @@ COLUMNS = (
     *gain_columns.COLUMNS,
     *("worst_case_accuracy", "rank", "basis", "adaptive", "mark", "note"),
     *cost_columns.COLUMNS,
-    *("beats_none", "dominated_by", "answer", "decided", "next"),
+    *("dominated_by", "answer", "decided", "next"),
 )
 
 
@@ -49,8 +49,7 @@ def decision_frame(
 
     Gains and losses are paired differences from the undefended classifier under the same budget on
     the same images, in percentage points with the ends of 95 % intervals, see
-    `bench.report.decision.gains`. `adaptive` says whether an attack saw the defense, `beats_none`
-    whether its worst case is significantly better than that of the undefended classifier. Times and
+    `bench.report.decision.gains`. `adaptive` says whether an attack saw the defense. Times and
     memory are those of `bench.report.decision.costs`. `dominated_by` names the defenses that
     dominate it, see `bench.report.decision.dominance`, separated by `, `. `answer` is one sentence,
     `decided` whether it is a decision, `next` the command that would make one of it.
@@ -77,13 +76,12 @@ def decision_frame(
             "adaptive": worst["basis"] in SEE_DEFENSE,
             **gains(defense, reference),
             **costs(_pipeline(defense), times),
-            "beats_none": (defense.defense, REFERENCE) in beaten.get(defense.budget, ()),
             "dominated_by": ", ".join(dominated[defense.budget, defense.defense]),
         }
         judged = Judged(
             row=row,
             has_reference=reference is not None,
-            better=row["beats_none"],
+            better=(defense.defense, REFERENCE) in beaten.get(defense.budget, ()),
             worse=(REFERENCE, defense.defense) in beaten.get(defense.budget, ()),
             images=images_for_the_worst_case(defense, reference) if reference else 0.0,
             n=len(defense.strongest.labels),

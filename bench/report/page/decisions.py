@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.report.decision.answers import NEGLIGIBLE
 from bench.report.decision.cards import LEAST_MEMORY
-from bench.report.decision.gains import CLEAN_LOST, GRAYBOX_GAIN, WORST_CASE_GAIN
+from bench.report.decision.gains import CLEAN_LOST, GRAYBOX_GAIN, REFERENCE, WORST_CASE_GAIN
 from bench.report.decision.tables import decision_tables
 from bench.report.formats import half_width, three_digits
 from bench.report.page.budgets import BUDGET, decisive
@@ -19,6 +19,7 @@ from bench.report.page.rendering import rendered
 from bench.report.page.section import Section
 from bench.report.page.source import PageSource
 from bench.report.page.tables import table_html
+from bench.report.worst_case.pairs import WORST_CASE
 
 _POINTS = {WORST_CASE_GAIN: "{:+.1f}", GRAYBOX_GAIN: "{:+.1f}", CLEAN_LOST: "{:.1f}"}
 """Columns of gains and losses, with the format of their points."""
@@ -39,6 +40,7 @@ class Card:
         latency: time added to the classifier.
         memory: memory of the calls; empty where none was seen.
         dominated_by: short names of the defenses that dominate it.
+        beats_none: whether its worst case is significantly better than that of no defense.
     """
 
     number: int
@@ -51,6 +53,7 @@ class Card:
     latency: str
     memory: str
     dominated_by: str
+    beats_none: bool
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,19 @@ def _card(
         latency=_latency(row),
         memory=_memory(row["memory_mib"]),
         dominated_by=", ".join(source.short("defense", name) for name in dominators),
+        beats_none=_beats_none(source.report.pairs, row),
     )
+
+
+def _beats_none(pairs: pd.DataFrame, row: Mapping[Any, Any]) -> bool:
+    """Whether the paired test says so, which the answer on the card rests on."""
+    found = (pairs["basis"] == WORST_CASE) & (
+        pairs["result"] == f"{row['defense']} beats {REFERENCE}"
+    )
+    for name in BUDGET:
+        found &= pairs[name] == row[name]
+
+    return bool(found.any())
 
 
 def _latency(row: Mapping[Any, Any]) -> str:
@@ -177,7 +192,7 @@ def _headline(title: str, cards: tuple[Card, ...], reference: Card | None) -> st
     if not judged:
         return f"No answer yet at {title}: no valid attack saw a defense."
 
-    better = [card for card in judged if card.row["beats_none"]]
+    better = [card for card in judged if card.beats_none]
     open_ones = len(cards) - len(judged)
     rest = f" Open for {open_ones}, which no valid attack saw." if open_ones else ""
     if not better:

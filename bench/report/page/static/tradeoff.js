@@ -87,9 +87,11 @@ addEventListener("DOMContentLoaded", () => {
     const ordered = sound.sort((a, b) => a.latency[0] - b.latency[0]);
     const front = ordered.filter((row, index) =>
       ordered.slice(0, index).every((earlier) => earlier.accuracy[0] < row.accuracy[0]));
+    const steps = front.map((row) => [row.latency[0], row.accuracy[0]]);
+    if (steps.length) steps.push([Math.max(...rows.map((row) => row.latency[2])), steps.at(-1)[1]]);
     return {
       type: "scatter", mode: "lines", name: "Pareto front", hoverinfo: "skip",
-      x: front.map((row) => row.latency[0]), y: front.map((row) => row.accuracy[0]),
+      x: steps.map(([latency]) => latency), y: steps.map(([, accuracy]) => accuracy),
       line: { color: colors.ink, width: 1.2, dash: "dash", shape: "hv" }, opacity: 0.6,
     };
   }
