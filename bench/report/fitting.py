@@ -40,7 +40,7 @@ _EDGE = 0.04
 _APART = 1.03
 """Ratio by which a figure grows beyond what its texts need."""
 
-_BETWEEN_PARAMETERS = re.compile(r"[:,](?=\S)")
+_BETWEEN_PARAMETERS = re.compile(r"[:,](?=[^\s\d])")
 _SEAM = "\ue001"
 """Character of private use after which a spec may be broken."""
 

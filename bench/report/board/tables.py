@@ -21,6 +21,10 @@ _PLACE = (
     "place: 1 + the number of rows whose interval lies above; none where no valid attack saw the "
     "defense or a verdict on one is doubtful, and none for published figures"
 )
+_UNEQUAL = (
+    "not all rests on the same kind of attack: a row may stand above another because the attack on "
+    "it was weaker, see basis"
+)
 _SEEDS = "of several seeds: the mean, and the lowest and highest end of their intervals"
 _LATENCY = "times none: latency of one call over that without a defense, at the smallest batch"
 _DOUBT = "?: may be no worst case, the note says why"
@@ -89,6 +93,8 @@ def _notes(board: Board, table: BoardTable) -> Iterator[str]:
     if table.apart:
         yield f"not comparable with the first table of this budget: {table.apart}"
     yield _PLACE
+    if table.frame.loc[table.frame["place"].notna(), "basis"].nunique() > 1:
+        yield _UNEQUAL
     if table.changed:
         names = ", ".join(board.defenses[spec] for spec in table.changed)
         yield f"the same specs with other parameters in another run: {names}"

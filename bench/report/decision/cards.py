@@ -25,7 +25,7 @@ _GROUP = ["dataset", "classifier", "norm", "seed"]
 _MOST_BUDGETS = 3
 """Number of budgets that a card shows: the smallest, one between, and the largest."""
 
-_LEAST_MEMORY = 0.1
+LEAST_MEMORY = 0.1
 """Rise of the memory in MiB from which a card tells it; a process on a CPU often shows none."""
 
 Row = Mapping[Hashable, Any]
@@ -133,7 +133,7 @@ def _costs(row: Row) -> str:
         parts.append(f"{three_digits(row['added_ms'])} ms added ({times} times none)")
     else:
         parts.append("not timed")
-    if row["memory_mib"] >= _LEAST_MEMORY:
+    if row["memory_mib"] >= LEAST_MEMORY:
         parts.append(f"{row['memory_mib']:.1f} MiB")
 
     return ", ".join(parts)

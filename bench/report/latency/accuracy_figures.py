@@ -61,8 +61,9 @@ def _worst_cases(report: Report) -> Iterator[NamedFigure]:
     worst = report.worst_case.merge(
         report.decisions[[*_BUDGET, "defense", "dominated_by"]], on=[*_BUDGET, "defense"]
     )
-    worst["dominated"] = worst["dominated_by"] != ""
-    worst["verdict"] = np.where(worst["mark"] != "", "suspect", "ok")
+    is_doubtful = worst["mark"] != ""
+    worst["off_front"] = is_doubtful | (worst["dominated_by"] != "")
+    worst["verdict"] = np.where(is_doubtful, "suspect", "ok")
 
     for labels, rows in worst.groupby(["dataset", "classifier", "norm"], sort=False):
         dataset, classifier, norm = _names(report, labels)
@@ -108,8 +109,8 @@ def accuracy_latency_figure(report: Report, rows: pd.DataFrame, accuracy: str) -
 
     Error bars are the Wilson interval and the interquartile range. The accuracy is that of eager
     float32, so an engine that classifies otherwise is faint. Neither it nor an invalid accuracy is
-    on the front. The step line is the front: the accuracy that a given time buys. Where the rows
-    say what is `dominated`, which takes the intervals into account, it is not on the front either.
+    on the front. The step line is the front: the accuracy that a given time buys. Rows of worst
+    cases say what else is `off_front`: what is dominated beyond the intervals, or in doubt.
 
     Args:
         report: report of the run, which has names and looks of all its defenses.
@@ -142,8 +143,8 @@ def _comparable(points: pd.DataFrame) -> pd.DataFrame:
     """The points that may lie on the front."""
     alike = np.array([_classifies_alike(row) for row in points.to_dict("records")], bool)
     chosen = alike & (points["verdict"] != "invalid")
-    if "dominated" in points:
-        chosen &= ~points["dominated"].astype(bool)
+    if "off_front" in points:
+        chosen &= ~points["off_front"].astype(bool)
 
     return points[chosen]
 

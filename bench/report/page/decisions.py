@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.decision.answers import OPEN
+from bench.report.decision.answers import NEGLIGIBLE, OPEN
+from bench.report.decision.cards import LEAST_MEMORY
 from bench.report.decision.gains import CLEAN_LOST, GRAYBOX_GAIN, WORST_CASE_GAIN
 from bench.report.decision.tables import decision_tables
 from bench.report.formats import half_width, three_digits
@@ -36,7 +37,7 @@ class Card:
         clean: clean accuracy lost.
         worst_case: worst-case accuracy in percent.
         latency: time added to the classifier.
-        memory: memory of the calls.
+        memory: memory of the calls; empty where none was seen.
         dominated_by: short names of the defenses that dominate it.
     """
 
@@ -117,12 +118,9 @@ def _budget(
     ]
     defenses = tuple(card for card in cards if not card.row["control"])
 
-    return Budget(
-        title,
-        _headline(title, defenses),
-        next((card for card in cards if card.row["control"]), None),
-        defenses,
-    )
+    reference = next((card for card in cards if card.row["control"]), None)
+
+    return Budget(title, _headline(title, defenses, reference), reference, defenses)
 
 
 def _card(
@@ -150,7 +148,7 @@ def _card(
         clean=points[CLEAN_LOST],
         worst_case=f"{row['worst_case_accuracy']:.1%}",
         latency=_latency(row),
-        memory="" if pd.isna(row["memory_mib"]) else f"{three_digits(row['memory_mib'])} MiB",
+        memory=_memory(row["memory_mib"]),
         dominated_by=", ".join(source.short("defense", name) for name in dominators),
     )
 
@@ -163,10 +161,17 @@ def _latency(row: Mapping[Any, Any]) -> str:
     return f"{three_digits(row['added_ms'])} ms ({three_digits(row['times_none'])} times)"
 
 
-def _headline(title: str, cards: tuple[Card, ...]) -> str:
+def _memory(rise: float) -> str:
+    """The memory of the calls; empty where none was seen."""
+    return f"{rise:.1f} MiB" if rise >= LEAST_MEMORY else ""
+
+
+def _headline(title: str, cards: tuple[Card, ...], reference: Card | None) -> str:
     """Whether a defense is worth it under a budget, in one or two sentences."""
     if not cards:
         return "No defense was run under this budget."
+    if reference is None:
+        return f"No answer yet at {title}: the classifier without a defense was not run."
 
     judged = [card for card in cards if card.row["robustness"] != OPEN]
     answers = {card.row["answer"] for card in cards}
@@ -181,7 +186,10 @@ def _headline(title: str, cards: tuple[Card, ...]) -> str:
 
     best = max(better, key=lambda card: float(card.row[WORST_CASE_GAIN]))
     cost = f" for {best.latency} of latency" if best.latency else ""
+    small = sum(card.row[f"{WORST_CASE_GAIN}_high"] < NEGLIGIBLE for card in better)
+    little = f", {small} of them by less than {NEGLIGIBLE:g} points" if small else ""
+    are = "is" if len(better) == 1 else "are"
     return (
-        f"At {title}, {len(better)} of {len(judged)} defenses are more robust than none. "
+        f"At {title}, {len(better)} of {len(judged)} defenses {are} more robust than none{little}. "
         f"{best.name} gains most: {best.gains[-1][1]} points in the worst case{cost}.{rest}"
     )

@@ -40,7 +40,8 @@ def latency_figures(source: PageSource) -> Iterator[Section]:
         "figure.html",
         id="tradeoff",
         note="Up and to the left is better. Bars: 95 % interval of the accuracy, quartiles of the "
-        "latency. The line joins the defenses that no other dominates beyond these intervals; "
+        "latency. The line is the accuracy that a time buys, by the defenses that no other "
+        "dominates beyond these intervals and that an informed attacker has tested; "
         "hollow points are dominated, or in doubt. The small open rings are the accuracies under "
         "gray-box attacks alone, which no informed attacker has tested.",
     )

@@ -24,6 +24,11 @@ _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 _FAMILIES = ("defense", "attack", "classifier")
 """Families of plugins whose methods have sources."""
 
+_CASCADE = (
+    "The adaptive attack: attacks of growing cost, each on the images that still stand; the table "
+    "of its members names them."
+)
+
 
 @dataclass(frozen=True)
 class Method:
@@ -68,6 +73,8 @@ def run_sections(source: PageSource) -> Iterator[Section]:
 def _methods(source: PageSource) -> Iterator[Method]:
     """The plugins of the run, by family; those from outside the package have no reference."""
     known = {(info.family, info.name): info for info in _catalog()}
+    records = (cell.record for cell in source.report.cells)
+    cascades = {_name(str(record.labels["attack"])) for record in records if record.cascade}
 
     for family in _FAMILIES:
         specs = source.report.names[family].names
@@ -75,6 +82,8 @@ def _methods(source: PageSource) -> Iterator[Method]:
         for name in dict.fromkeys([*map(_name, specs), *_named(parts)]):
             if info := known.get((family, name)):
                 yield Method(family, name, info.summary, _linked(info.reference))
+            elif family == "attack" and name in cascades:
+                yield Method(family, name, _CASCADE, Markup())
             elif name in map(_name, specs):
                 yield Method(family, name, "a plugin from outside the package", Markup())
 

@@ -10,6 +10,7 @@ from bench.records.environments import facts_of
 from bench.records.folder import RunFolder
 from bench.report.comparison import Comparison
 from bench.report.decision.next_command import RecordedRun
+from bench.report.failures import failures
 from bench.report.report import Report
 
 _COLUMNS = {"A": "defense", "B": "defense"}
@@ -94,7 +95,13 @@ class PageSource:
             facts_of(content).machine for content in self.environments.values()
         )
 
-        return " · ".join(filter(None, (*axes, images, *machines)))
+        return " · ".join(filter(None, (*axes, images, *machines, self._failed())))
+
+    def _failed(self) -> str:
+        """How many cells and timed calls failed, which are in no number of the page."""
+        number = sum(1 for _ in failures(self.report))
+
+        return f"{number} cells or timed calls failed" if number else ""
 
     def _axis(self, label: str, title: str) -> str:
         """The name of an axis' only value, or the number of its values; empty for none."""

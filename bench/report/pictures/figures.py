@@ -9,7 +9,7 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from bench.analysis.outcomes import EvaluatedCell
-from bench.report.figure_styles import figure_width
+from bench.report.figure_styles import figure_width, is_narrow
 from bench.report.naming import RunNames, ShortNames
 from bench.report.pictures.strips import (
     Strip,
@@ -109,8 +109,10 @@ def _over_eps(cells: Sequence[EvaluatedCell]) -> Figure:
     changes = _on_one_scale([perturbation(cell) for cell in cells])
     originals = original(cells[0])
     images = min(_IMAGES, *(len(strip.images) for strip in (originals, *attacked)))
-    width = max(figure_width(), 0.9 * (len(cells) + 1) + 1.0)
-    height = (1.8 * originals.aspect + 0.2) * images + 0.6
+    columns = 0.9 * (len(cells) + 1)
+    scale = min(1.0, (figure_width() - 1.0) / columns) if is_narrow() else 1.0
+    width = max(figure_width(), columns + 1.0)
+    height = (1.8 * scale * originals.aspect + 0.2) * images + 0.6
     figure = Figure(figsize=(width, height), layout="compressed")
     grid = figure.subplots(2 * images, len(cells) + 1, squeeze=False)
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bench.analysis.outcomes import EvaluatedCell
-from bench.report.figure_styles import is_narrow, relative_size
+from bench.report.figure_styles import figure_width, is_narrow, relative_size
 from bench.report.naming import ShortNames
 from bench.report.plotting import longest_line
 from bench.text import one_line
@@ -32,6 +32,9 @@ _CAPTION_SIZE = 0.8
 
 _CAPTION_HEIGHT = 0.19
 """Height of a line of such names in inches."""
+
+_LEAST_IMAGE = 0.3
+"""Width in inches of an image in a figure that is a column wide, however long its labels are."""
 
 _MOST_ROWS = 8
 """Number of strips from which a figure has two columns of them, each of half as many images."""
@@ -134,14 +137,16 @@ def purifications(
 
 
 def strips_figure(strips: Sequence[Strip]) -> Figure:
-    """A figure with a row for each strip, or for two of them where there are many."""
-    sides = 1 if len(strips) <= _MOST_ROWS else 2
+    """A figure with a row for each strip, or, in a wide one of many strips, for two of them."""
+    sides = 1 if len(strips) <= _MOST_ROWS or is_narrow() else 2
     rows = -(-len(strips) // sides)  # rounded up
     images = min(columns_of_images() // sides, len(strips[0].images))
-    margin = max(1.8, 0.4 + 0.085 * longest_line(*(strip.label for strip in strips)))
+    longest = longest_line(*(strip.label for strip in strips))
+    margin = max(1.8, 0.4 + 0.085 * longest) if not is_narrow() else 0.2 + 0.07 * longest
+    image = max(_LEAST_IMAGE, (figure_width() - margin) / images) if is_narrow() else 1.0
     captions = _CAPTION_HEIGHT if any(strip.captions for strip in strips) else 0.0
-    height = (1.05 * strips[0].aspect + captions) * rows + 0.4
-    figure = Figure(figsize=((images + margin) * sides, height), layout="compressed")
+    height = (1.05 * image * strips[0].aspect + captions) * rows + 0.4
+    figure = Figure(figsize=((images * image + margin) * sides, height), layout="compressed")
     grid = figure.subplots(rows, sides, squeeze=False).T.flatten()
 
     for axes, strip in zip(grid, strips, strict=False):

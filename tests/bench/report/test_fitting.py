@@ -147,6 +147,9 @@ specs = st.lists(
 )
 
 
+IMAGES = np.zeros((8, 1, 4, 4))
+
+
 def saved(made: Iterable[NamedFigure], style: FigureStyle) -> list[NamedFigure]:
     """The figures of a generator after they were drawn under the settings of a style."""
     kept: list[NamedFigure] = []
@@ -202,3 +205,31 @@ def test_a_heat_map_rounds_a_half_up_and_shows_its_interval() -> None:
     (named,) = cross_attack_figures(report_of(["a", "b"], (0.1,)))
     texts = {text.get_text() for text in named.figure.axes[0].texts}
     assert texts == {"0.75", "[0.68, 0.80]"}
+
+
+@pytest.mark.parametrize("strips", [4, 8, 17])
+@pytest.mark.parametrize("style", [SCREEN, PAPER])
+def test_images_fill_the_height_of_their_figure(strips: int, style: FigureStyle) -> None:
+    def figures() -> Iterator[NamedFigure]:
+        names = [f"adversarial\nfor gaussian_noise{index}" for index in range(strips)]
+        yield NamedFigure("strips", strips_figure([Strip(name, IMAGES) for name in names]))
+
+    (named,) = saved(figures(), style)
+    boxes = [axes.get_position() for axes in named.figure.axes]
+    assert max(box.y1 for box in boxes) - min(box.y0 for box in boxes) > 0.75
+
+
+def test_a_wide_heat_map_stands_upright_in_a_column() -> None:
+    report = report_of(["a", "b"], (0.1,))
+    for style, label in ((SCREEN, "trained for"), (PAPER, "tested on")):
+        rows = pd.concat([report.cross_attack.assign(eps=eps) for eps in (0.1, 0.2, 0.3)])
+        wide: Any = SimpleNamespace(cross_attack=rows, names=RunNames())
+        (named,) = saved(cross_attack_figures(wide), style)
+        axes = named.figure.axes[0]
+        assert axes.get_ylabel() == label
+        shown = axes.get_images()[0].get_array()
+        assert shown.shape == (len(axes.get_yticks()), len(axes.get_xticks()))
+
+
+def test_the_name_of_a_device_is_not_broken() -> None:
+    assert broken("milliseconds a call (cuda:0)", 26).split("\n")[-1] == "(cuda:0)"

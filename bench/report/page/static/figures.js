@@ -115,16 +115,21 @@ class PageFigure {
     this.plot.dataset.drawn = "yes";
   }
 
-  /** Draw when the figure comes into view, and anew when the theme changes. */
+  /** Draw when the figure comes into view or the browser has time, and anew when the theme changes. */
   start() {
     this.addDownloads();
-    const watch = new IntersectionObserver((entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
+    const draw = () => {
+      if (this.isStarted) return;
+      this.isStarted = true;
       watch.disconnect();
       this.show();
       document.addEventListener("themechange", () => this.show());
-    }, { rootMargin: "600px" });
+    };
+    const watch = new IntersectionObserver(
+      (entries) => entries.some((entry) => entry.isIntersecting) && draw(), { rootMargin: "600px" });
     watch.observe(this.plot);
+    // A page that is printed shows figures that were never in view.
+    addEventListener("load", () => (window.requestIdleCallback ?? setTimeout)(draw));
   }
 }
 

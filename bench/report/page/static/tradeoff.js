@@ -24,10 +24,20 @@ addEventListener("DOMContentLoaded", () => {
     return {
       traces: [frontTrace(rows, colors), ...traces],
       changes: {
-        xaxis: { type: "log", title: { text: title }, exponentformat: "none" },
+        xaxis: { type: "log", title: { text: title }, ...logTicks(rows.flatMap((row) => row.latency)) },
         yaxis: { range: [-0.03, 1.03], tickformat: ".0%", title: { text: "accuracy in the worst case" } },
       },
     };
+  }
+
+  /** Ticks at 1, 2 and 5 times powers of ten as whole numbers; at powers alone over many of them. */
+  function logTicks(values) {
+    const [low, high] = [Math.min(...values), Math.max(...values)].map(Math.log10);
+    if (!Number.isFinite(high - low)) return {};
+    const factors = high - low > 3 ? [1] : [1, 2, 5];
+    const powers = Array.from({ length: Math.ceil(high) - Math.floor(low) + 3 }, (_, step) => Math.floor(low) - 1 + step);
+    const tickvals = powers.flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)));
+    return { tickmode: "array", tickvals, ticktext: tickvals.map(String) };
   }
 
   function pointTrace(row, colors) {
@@ -77,9 +87,11 @@ addEventListener("DOMContentLoaded", () => {
     const ordered = sound.sort((a, b) => a.latency[0] - b.latency[0]);
     const front = ordered.filter((row, index) =>
       ordered.slice(0, index).every((earlier) => earlier.accuracy[0] < row.accuracy[0]));
+    const steps = front.map((row) => [row.latency[0], row.accuracy[0]]);
+    if (steps.length) steps.push([Math.max(...rows.map((row) => row.latency[2])), steps.at(-1)[1]]);
     return {
       type: "scatter", mode: "lines", name: "Pareto front", hoverinfo: "skip",
-      x: front.map((row) => row.latency[0]), y: front.map((row) => row.accuracy[0]),
+      x: steps.map(([latency]) => latency), y: steps.map(([, accuracy]) => accuracy),
       line: { color: colors.ink, width: 1.2, dash: "dash", shape: "hv" }, opacity: 0.6,
     };
   }

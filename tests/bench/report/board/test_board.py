@@ -54,13 +54,15 @@ def entered(made: Any, tmp_path: Path) -> Entered:
         network: str = "a",
         data: str = "images",
         seen: bool = True,
+        threat: str = SEEN["threat"],
         seeds: tuple[int, ...] = (0,),
         parameters: Any = None,
     ) -> EnteredRun:
         folder = RunFolder.create(tmp_path / name, {"name": name})
         for seed in seeds:
             for defense, count in right.items():
-                labels = {**(SEEN if seen else {}), "defense": defense, "seed": seed, "data": data}
+                knows = {**SEEN, "threat": threat} if seen else {}
+                labels = {**knows, "defense": defense, "seed": seed, "data": data}
                 cell = made.cell(np.arange(n) < count + seed, **labels)
                 record = replace(
                     cell.record,
@@ -109,6 +111,14 @@ def test_what_no_attack_saw_has_no_place_and_stands_below(entered: Entered) -> N
         ("unseen", False, "?"),
     ]
     assert rows[1]["basis"] == "gray-box only"
+
+
+def test_places_under_attacks_of_other_kinds_are_said_to_be_unequal(entered: Entered) -> None:
+    first, second = entered("first", {"a": 190}), entered("second", {"a": 100}, threat="bpda")
+    for runs, is_said in (([first], False), ([first, second], True)):
+        (table,) = board_tables(Board.of(runs, []))
+        assert set(table.frame["place"]) == {"1", "2"} if is_said else {"1"}
+        assert ("the attack on it was weaker" in table.notes) == is_said
 
 
 @pytest.mark.parametrize(

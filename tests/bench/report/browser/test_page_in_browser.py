@@ -169,6 +169,16 @@ def test_figures_are_drawn_hide_a_defense_and_follow_the_budget(
     assert dict(drawn(again, "tradeoff").evaluate(values)) == after
 
 
+def test_the_ticks_of_a_logarithmic_axis_are_whole_numbers(
+    file: Path, open_page: Callable[..., Any]
+) -> None:
+    plot = drawn(open_page(file), "tradeoff")
+    ticks = plot.evaluate("plot => [...plot.querySelectorAll('.xtick')].map(t => t.textContent)")
+    shown = [float(tick) for tick in ticks]
+    assert shown == sorted(set(shown))
+    assert {1, 10, 100} <= set(shown)
+
+
 def test_a_choice_of_attack_leaves_its_rows(file: Path, open_page: Callable[..., Any]) -> None:
     page = open_page(file)
     plot = drawn(page, "curves")

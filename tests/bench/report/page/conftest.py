@@ -99,7 +99,8 @@ class Document(HTMLParser):
 
 @pytest.fixture
 def run_of(made: Any, tmp_path: Path) -> Callable[..., RunFolder]:
-    """A function that makes a run: of each defense, the number of right images shrinks with eps."""
+    """A function that makes a run: the number of right images shrinks with eps, and grows by a step
+    from each defense to the next."""
 
     def run(
         defenses: Iterable[str] = ("none", "d1", "d2"),
@@ -108,6 +109,7 @@ def run_of(made: Any, tmp_path: Path) -> Callable[..., RunFolder]:
         seeds: Iterable[int] = (0,),
         timed: bool = True,
         skipped: int = 0,
+        step: int = 1,
         config: dict[str, Any] | None = None,
         path: Path | None = None,
         **labels: Any,
@@ -118,7 +120,7 @@ def run_of(made: Any, tmp_path: Path) -> Callable[..., RunFolder]:
             for budget in eps:
                 for threat in threats:
                     for seed in seeds:
-                        right = int(N * (1 - budget)) - 8 * (threat == "whitebox") + number
+                        right = int(N * (1 - budget)) - 8 * (threat == "whitebox") + step * number
                         cell = made.cell(
                             np.arange(N) < right,
                             np.arange(N) < N - 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,10 @@ import pytest
 
 from bench.records.folder import RunFolder
 from bench.report import Report
+from bench.report.latency.accuracy_figures import accuracy_latency_figures
 from bench.report.page.budgets import decisive
+from bench.report.page.run_facts import method_sections
+from bench.report.page.source import PageSource
 
 LONG = "d:std=0.25:steps=[pgd:steps=10]"
 
@@ -44,6 +48,29 @@ def test_budgets_have_headlines_that_agree_with_their_cards(
     groups = page.all("div", class_="budget")
     for eps, group in zip((0.1, 0.3), groups, strict=True):
         assert f"At linf eps {eps}, no defense is shown to be more robust than none." in group.text
+
+
+def test_a_headline_counts_the_defenses_whose_answer_is_that_they_are_more_robust(
+    run_of: Callable[..., RunFolder], page_in: Callable[..., Any]
+) -> None:
+    folder = run_of(("none", "d1", "d2", "d3", "d4"), eps=(0.7,), step=5)
+    answers = Report.of(folder).decisions["answer"]
+    assert list(answers.str.startswith("more robust than no defense")) == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+    (headline,) = page_in(folder).all("p", class_="headline")
+    assert "3 of 4 defenses are more robust than none. d4 gains most" in headline.text
+
+
+def test_a_headline_compares_with_no_defense_only_where_that_was_run(
+    run_of: Callable[..., RunFolder], page_in: Callable[..., Any]
+) -> None:
+    (headline,) = page_in(run_of(("d1",), eps=(0.3,))).all("p", class_="headline")
+    assert headline.text.endswith("the classifier without a defense was not run.")
 
 
 def test_without_an_informed_attack_there_is_no_answer_yet(
@@ -120,6 +147,20 @@ def test_points_hold_both_intervals_and_the_dominating_defenses(
         assert ", ".join(point["dominated"]) == row["dominated_by"].iloc[0]
 
 
+def test_a_doubtful_worst_case_is_on_the_front_of_no_figure(
+    run_of: Callable[..., RunFolder], page_in: Callable[..., Any]
+) -> None:
+    folder = run_of(eps=(0.7,), step=10, threats=("graybox", "transfer"))
+    points = {
+        point["defense"]: point["mark"] for point in page_in(folder).data("tradeoff")["points"]
+    }
+    assert points == {"none": "", "d1": "?", "d2": "?"}
+    figures = {named.name: named.figure for named in accuracy_latency_figures(Report.of(folder))}
+    (worst,) = (figure for name, figure in figures.items() if "worst_case" in name)
+    (front,) = (line for line in worst.axes[0].lines if line.get_drawstyle() == "steps-post")
+    assert len(set(front.get_ydata())) == 1
+
+
 def test_methods_name_their_papers(
     run_of: Callable[..., RunFolder], page_in: Callable[..., Any]
 ) -> None:
@@ -132,6 +173,15 @@ def test_methods_name_their_papers(
     assert "a plugin from outside the package" in section.text
     links = {a.attributes["href"] for a in page.all("a", rel="noreferrer")}
     assert {"https://arxiv.org/abs/1903.00585", "https://arxiv.org/abs/1706.06083"} <= links
+
+
+def test_the_cascade_is_no_plugin_from_outside(adaptive: Any, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", {})
+    cell = adaptive([1, 0, 1])
+    folder.save(cell.record, cell.outcome)
+    source = PageSource.of(folder, Report.of(folder))
+    (section,) = method_sections(source)
+    assert "The adaptive attack" in section.html
 
 
 def test_the_run_says_how_it_was_made(
