@@ -184,6 +184,13 @@ def test_the_cascade_is_no_plugin_from_outside(adaptive: Any, tmp_path: Path) ->
     assert "The adaptive attack" in section.html
 
 
+def test_the_summary_counts_what_failed(run_of: Callable[..., RunFolder], made: Any) -> None:
+    folder = run_of()
+    assert "failed" not in PageSource.of(folder, Report.of(folder)).summary
+    folder.save(made.record("d1", attack="further", status="failed", reason="memory"), None)
+    assert "1 cells or timed calls failed" in PageSource.of(folder, Report.of(folder)).summary
+
+
 def test_the_run_says_how_it_was_made(
     run_of: Callable[..., RunFolder], page_in: Callable[..., Any]
 ) -> None:
