@@ -190,6 +190,6 @@ def _headline(title: str, cards: tuple[Card, ...], reference: Card | None) -> st
     little = f", {small} of them by less than {NEGLIGIBLE:g} points" if small else ""
     are = "is" if len(better) == 1 else "are"
     return (
-        f"At {title}, {len(better)} of {len(judged)} defenses {are} more robust than none{little}. "
+        f"At {title}, {len(better)} of {len(cards)} defenses {are} more robust than none{little}. "
         f"{best.name} gains most: {best.gains[-1][1]} points in the worst case{cost}.{rest}"
     )
