@@ -75,7 +75,6 @@ def gate(baseline: Path, run: Path, limits: Limits, files: GateFiles) -> int:
     """
     comparison = Comparison.of(RunFolder.open(baseline), RunFolder.open(run))
     judged = Gate.of(comparison, limits, str(baseline), str(run))
-    _write(judged, comparison, files)
 
     output = table_console()
     say(output, f"A: {baseline}, B: {run}")
@@ -89,6 +88,7 @@ def gate(baseline: Path, run: Path, limits: Limits, files: GateFiles) -> int:
     for line in judged.remarks:
         say(output, f"note: {line}")
     say(output, judged.closing_line)
+    _write(judged, comparison, files)  # last, so that a full disk does not hide the judgement
 
     return 0 if judged.passed else 1
 

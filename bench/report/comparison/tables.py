@@ -64,7 +64,7 @@ def cells_table(frame: pd.DataFrame) -> pd.DataFrame:
         title = name.replace("_", " ")
         table[f"{title} A"] = formatted(frame[f"{name}_a"], "{:.3f}")
         table[f"{title} B"] = formatted(frame[f"{name}_b"], "{:.3f}")
-        table[f"{title}, points"] = formatted(frame[f"{name}_points"], "{:+.1f}")
+        table[f"{title}, points"] = formatted(frame[f"{name}_points"], "{:+z.1f}")
     table["p"] = frame["p"].map(three_digits)
     table["p, Holm"] = frame["p_holm"].map(three_digits)
     table["mark"] = frame["mark"]
@@ -77,7 +77,7 @@ def worst_cases_table(frame: pd.DataFrame) -> pd.DataFrame:
     table = frame[["dataset", "classifier", "defense", "norm", "eps", "seed"]].copy()
     table["worst case A"] = formatted(frame["accuracy_a"], "{:.3f}")
     table["worst case B"] = formatted(frame["accuracy_b"], "{:.3f}")
-    table["points"] = formatted(frame["accuracy_points"], "{:+.1f}")
+    table["points"] = formatted(frame["accuracy_points"], "{:+z.1f}")
     table["p, Holm"] = frame["p_holm"].map(three_digits)
     table["mark"] = frame["mark"]
 

@@ -158,7 +158,7 @@ def _points(row: Row, name: str) -> str:
         return "unknown"
 
     half = (row[f"{name}_high"] - row[f"{name}_low"]) / 2
-    return f"{row[name]:+.1f} ±{half:.1f}"
+    return f"{row[name]:+z.1f} ±{half:.1f}"
 
 
 def _some(rows: pd.DataFrame) -> Sequence[Row]:

@@ -113,7 +113,7 @@ def _points(frame: pd.DataFrame, name: str) -> list[str]:
 
     The classifier without a defense is the zero of all of them.
     """
-    values = half_width(frame, name, "{:+.1f}", "{:.1f}")
+    values = half_width(frame, name, "{:+z.1f}", "{:.1f}")
 
     return [
         "" if defense == REFERENCE else text
@@ -121,7 +121,7 @@ def _points(frame: pd.DataFrame, name: str) -> list[str]:
     ]
 
 
-def _intervals(frame: pd.DataFrame, name: str, form: str = "{:.1f}") -> list[str]:
+def _intervals(frame: pd.DataFrame, name: str, form: str = "{:z.1f}") -> list[str]:
     """Numbers with the ends of their interval; empty for a missing number."""
     rows = zip(*(formatted(frame[column], form) for column in with_interval(name)), strict=True)
 

@@ -89,7 +89,7 @@ def _change(row: Mapping[Any, Any], title: str, name: str) -> str:
     if pd.isna(points):
         return ""
 
-    return f"{title} from {row[f'{name}_a']:.3f} to {row[f'{name}_b']:.3f} ({points:+.1f} points)"
+    return f"{title} from {row[f'{name}_a']:.3f} to {row[f'{name}_b']:.3f} ({points:+z.1f} points)"
 
 
 def _numbers(row: Mapping[Any, Any], name: str) -> dict[str, float | None]:

@@ -20,7 +20,7 @@ from bench.report.page.section import Section
 from bench.report.page.source import PageSource
 from bench.report.page.tables import table_html
 
-_POINTS = {WORST_CASE_GAIN: "{:+.1f}", GRAYBOX_GAIN: "{:+.1f}", CLEAN_LOST: "{:.1f}"}
+_POINTS = {WORST_CASE_GAIN: "{:+z.1f}", GRAYBOX_GAIN: "{:+z.1f}", CLEAN_LOST: "{:z.1f}"}
 """Columns of gains and losses, with the format of their points."""
 
 

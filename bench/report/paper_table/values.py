@@ -209,7 +209,7 @@ VALUES = {
             "difference from none on the same images; 95 % interval of the paired difference",
             _PAIRED,
             _under_budgets(WORST_CASE_GAIN, WORST_CASE),
-            "{:+.1f}".format,
+            "{:+z.1f}".format,
             "{:.1f}".format,
         ),
         Value(

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from bench.errors import StorageError
 from bench.records.folder import RunFolder
 
 N = 100
@@ -170,3 +171,18 @@ def test_a_wrong_request_ends_with_2_and_writes_nothing(
     assert (done.code, done.out) == (2, "")
     assert message in done.err
     assert not (tmp_path / "gate.json").exists()
+
+
+def test_a_file_that_cannot_be_written_hides_no_judgement(
+    bench: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("gate.xml cannot be written: the disk is full")
+
+    run("baseline")
+    run("new", sleep=SLEEP)
+    monkeypatch.setattr("bench.commands.gate.write_bytes", full)
+    done = bench("gate", "baseline", "new", "--junit", "gate.xml")
+    assert done.code == 1
+    assert "gate failed: 2 timings" in done.out
+    assert "the disk is full" in done.err
