@@ -55,8 +55,7 @@ class ConvAE(Defense):
 
     Also ours is the training through the purifier: adversarial training (Madry et al., ICLR 2018,
     arXiv:1706.06083) of the auto-encoder in front of the frozen classifier. The attacks see both,
-    and attacked and clean images are restored side by side. Attacks that keep the worst iterate and
-    differ in their step size leave fewer images to stronger attacks than a single `pgd`.
+    and attacked and clean images are restored side by side.
 
     Attributes:
         attack: specs of the attacks trained against, such as `[fgsm,pgd:steps=10]`, crafted on the

@@ -16,7 +16,7 @@ from bench.report.board.page import FILE, write_board_page
 from bench.report.board.tables import board_tables
 from bench.report.published.publication import read_published
 from bench.report.terminal import print_named_table, table_console
-from bench.report.writers import write_frame, write_table
+from bench.report.writers import write_all
 from bench.store.packaged import published_names
 from bench.store.tree import Tree
 
@@ -47,9 +47,9 @@ def board(paths: Sequence[Path], folder: Path | None, html: bool) -> None:
 
     tree = Tree(DEFAULT_FOLDER if folder is None else folder)
     output = table_console()
-    write_frame(tree, "board", made.frame)
-    for table in board_tables(made):
-        write_table(tree, table)
+    tables = list(board_tables(made))
+    write_all(tree, {"board": made.frame}, tables)
+    for table in tables:
         print_named_table(output, table)
     if html:
         write_board_page(tree, made)
