@@ -29,6 +29,10 @@ $(VENV)/.dev: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --editable '.[test,dev]'
 	@touch $@
 
+$(VENV)/.ray: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
+	@touch $@
+
 bench: $(VENV)/.installed ## Install, then compare the paper's three defenses (ARGS="--preset mnist" for more)
 	$(BIN)/bench run --defenses convae,puvae,defensegan $(ARGS)
 

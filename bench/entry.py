@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 
+from bench import memory
 from bench.errors import EXIT_FAILED, EXIT_INTERRUPTED, Interrupted
 
 TYPE_CHECKING = False  # `typing` takes too long to load here
@@ -115,19 +116,27 @@ def _show_everything() -> None:
 
 def _report(error: BaseException) -> None:
     """Report an uncaught exception in one line, after its traceback where that is asked for."""
-    if "--traceback" in sys.argv[1:]:
-        import traceback
-
-        from bench.text import visible
-
-        _write_line(visible("".join(traceback.format_exception(error)).rstrip()))
-
     try:
+        if "--traceback" in sys.argv[1:]:
+            import traceback
+
+            from bench.text import visible
+
+            _write_line(visible("".join(traceback.format_exception(error)).rstrip()))
+
         from bench.failures import described
 
         _write_line(f"error: {described(error)}")
-    except (ImportError, MemoryError):  # so little memory is left that nothing can be imported
-        _write_line(f"error: {type(error).__name__}: there is too little memory to start")
+    except Exception as second:  # noqa: BLE001 - what the report needs cannot be imported either
+        _write_line(f"error: {type(error).__name__}: {_unreported(error, second)}")
+
+
+def _unreported(*errors: BaseException) -> str:
+    """Why an exception and the one that its report raised cannot be described."""
+    if memory.is_short() or any(isinstance(each, MemoryError) for each in errors):
+        return "there is too little memory to start"
+
+    return "its report failed too, install purification-bench again"
 
 
 def _interrupted() -> str:

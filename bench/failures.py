@@ -6,6 +6,7 @@ import errno
 import logging
 import re
 
+from bench import memory
 from bench.errors import Interrupted
 from bench.text import LONGEST_LINE, LONGEST_NAME, one_line
 
@@ -14,6 +15,8 @@ _LONGEST_READ = 100_000
 
 _UNLOADABLE = ("failed to map segment", "cannot allocate memory")
 """Parts of the messages with which a shared library cannot be loaded for lack of memory."""
+
+_MORE_MEMORY = "raise the limit that `ulimit -v` shows, or try a smaller --batch-size"
 
 _OUT_OF_MEMORY = re.compile(
     r"DefaultCPUAllocator: (?:can't allocate|not enough) memory"
@@ -41,17 +44,17 @@ def described(error: BaseException) -> str:
     """
     line = message_line(error)
     if is_out_of_memory(error):
-        return (
-            f"memory is used up ({one_line(named(error), LONGEST_NAME)}): raise the limit that "
-            "`ulimit -v` shows, or try a smaller --batch-size"
-        )
-    if isinstance(error, ModuleNotFoundError):
-        return f"{line}: the installation is not complete, install purification-bench again"
+        return f"memory is used up ({one_line(named(error), LONGEST_NAME)}): {_MORE_MEMORY}"
     if isinstance(error, SystemExit):
         return f"code that the command ran tried to end it (SystemExit: {line or 0})"
     if isinstance(error, OSError) and one_line(str(error.strerror or "")):
         where = one_line(str(error.filename or "")) or "input or output failed"
         return f"{where}: {one_line(str(error.strerror))}"
+    if memory.is_short():  # then anything may fail, and in any way
+        left = f"less than {memory.SPARE_MEGABYTES} MB of memory are left"
+        return f"{left} ({one_line(named(error), LONGEST_NAME)}): {_MORE_MEMORY}"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{line}: the installation is not complete, install purification-bench again"
 
     return f"unexpected {named(error)}; `bench --traceback` shows where"
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import memory
 from bench.failures import described, is_out_of_memory
 from bench.text import one_line
 
@@ -81,3 +82,37 @@ def test_a_message_about_other_memory_is_another_error(error: Exception) -> None
 def test_an_uncaught_error_of_used_up_memory_names_the_batch_size(error: Exception) -> None:
     assert described(error).startswith("memory is used up (")
     assert "--batch-size" in described(error)
+
+
+ODD_ENDS = [
+    SystemError("error return without exception set"),
+    SystemError("<built-in function zeros> returned NULL without setting an exception"),
+    RuntimeError("can't start new thread"),
+    ImportError('PyCapsule_Import could not import module "datetime"'),
+    ModuleNotFoundError("No module named 'torch._C'"),
+    KeyError("name"),
+    AttributeError("partially initialized module"),
+]
+
+
+@pytest.mark.parametrize("error", ODD_ENDS, ids=repr)
+@pytest.mark.parametrize("short", [True, False])
+def test_any_error_may_come_of_short_memory_and_no_other_is_said_to(
+    error: Exception, short: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "is_short", lambda: short)
+    line = described(error)
+    assert line.startswith("less than 32 MB of memory are left (") == short
+    assert ("memory" in line) == ("--batch-size" in line) == short
+    assert type(error).__name__ in line or "install purification-bench" in line
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), OSError(errno.ENOSPC, "No space left on device")], ids=repr
+)
+def test_an_error_with_a_reason_of_its_own_keeps_it(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = described(error)
+    monkeypatch.setattr(memory, "is_short", lambda: True)
+    assert described(error) == before

@@ -275,7 +275,10 @@ def test_a_hangup_that_is_ignored_stays_ignored() -> None:
         ("raise MemoryError", "memory is used up"),
         ("raise ModuleNotFoundError(\"No module named 'typer'\")", "install purification-bench"),
         ("raise ImportError('libc.so: bad')", "unexpected ImportError: libc.so: bad"),
-        ("sys.meta_path.clear(); sys.path.clear(); raise OSError(5, 'I/O')", "too little memory"),
+        ("sys.meta_path.clear(); sys.path.clear(); raise OSError(5, 'I/O')", "report failed too"),
+        ("sys.meta_path.clear(); sys.path.clear(); raise MemoryError", "too little memory"),
+        ("raise SystemError('error return without exception set')", "unexpected SystemError"),
+        ('raise RuntimeError("can\'t start new thread")', "unexpected RuntimeError"),
     ],
 )
 def test_a_start_that_fails_is_one_line(action: str, text: str) -> None:
@@ -286,10 +289,42 @@ def test_a_start_that_fails_is_one_line(action: str, text: str) -> None:
     assert text in err
 
 
-@pytest.mark.parametrize("megabytes", [25, 40, 60])
-def test_a_limit_of_memory_is_one_line(megabytes: int) -> None:
+NEAR_ITS_LIMIT = """
+            import resource
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + {kilobytes} * 2**10,) * 2)
+            raise {error}
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory in use from /proc")
+@pytest.mark.parametrize("kilobytes", [0, 4000, 20_000])
+@pytest.mark.parametrize(
+    "error",
+    [
+        "SystemError('error return without exception set')",
+        'RuntimeError("can\'t start new thread")',
+        "ImportError('x.so: failed to map segment from shared object')",
+        "KeyError('what foreign code made of it')",
+    ],
+)
+def test_any_error_near_a_limit_of_memory_is_one_line_that_says_so(
+    error: str, kilobytes: int
+) -> None:
+    process = python(
+        WATCHED_IMPORT.format(action=NEAR_ITS_LIMIT.format(kilobytes=kilobytes, error=error))
+    )
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert len(err.splitlines()) == 1
+    assert error.partition("(")[0] in err
+    assert "memory" in err
+
+
+@pytest.mark.parametrize("megabytes", [23, 24, 24.5, 24.75, 25, 25.25, 25.5, 25.75, 26, 40, 60])
+def test_a_limit_of_memory_is_one_line(megabytes: float) -> None:
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (megabytes * 2**20,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (int(megabytes * 2**20),) * 2)
 
     process = python("from bench.entry import main; main()", preexec_fn=limit)
     _, err = process.communicate(timeout=60)
