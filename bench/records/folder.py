@@ -276,10 +276,7 @@ class RunFolder:
         Raises:
             ValueError: they are damaged.
         """
-        if record.adversarial_set:
-            images = self._images.load(record)
-        else:
-            images = self._load(record)[1]
+        images = self._images.load(record) if record.adversarial_set else self._load(record)[1]
         if images is not None:
             images.check()
 

@@ -137,7 +137,11 @@ def main() -> None:
     for cells in map(int, given.cells.split(",")):
         with tempfile.TemporaryDirectory() as scratch:
             for process, out in (("run", "a"), ("cached", "b"), ("recorded", "b")):
-                show(cells, process, measured(cells, given.images, f"{scratch}/cache", f"{scratch}/{out}"))
+                show(
+                    cells,
+                    process,
+                    measured(cells, given.images, f"{scratch}/cache", f"{scratch}/{out}"),
+                )
     return None
 
 
