@@ -12,7 +12,7 @@ Each process prepares the run, plans it, computes the clean accuracies, runs all
 the tables, as `bench run --no-latency --no-plots --no-html` does. The memory is the peak resident
 set of the process; what it holds once everything is imported and nothing is prepared stands beside.
 
-    python results/measurements/growth.py > results/reference/growth-cpu.md
+    python results/measurements/growth.py
 """
 
 from __future__ import annotations
