@@ -12,6 +12,7 @@ from bench.analysis.cell_checks import CELL_CHECKS
 from bench.analysis.outcomes import EvaluatedCell, by_pipeline
 from bench.analysis.pipeline_checks import PIPELINE_CHECKS
 from bench.analysis.probe_checks import PROBE_CHECKS
+from bench.analysis.siblings import Siblings
 from bench.analysis.verdict import Verdict, worst_of
 
 
@@ -19,12 +20,12 @@ def verdicts(cells: Sequence[EvaluatedCell]) -> dict[str, Verdict]:
     """The verdict of every cell by its key: the worst level of all checks, with every reason."""
     return {
         cell.record.key: worst_of(_findings(cell, siblings))
-        for siblings in by_pipeline(cells).values()
+        for siblings in map(Siblings, by_pipeline(cells).values())
         for cell in siblings
     }
 
 
-def _findings(cell: EvaluatedCell, siblings: Sequence[EvaluatedCell]) -> Iterator[Verdict]:
+def _findings(cell: EvaluatedCell, siblings: Siblings) -> Iterator[Verdict]:
     for check in (*CELL_CHECKS, *PROBE_CHECKS):
         yield from check(cell)
     for compare in PIPELINE_CHECKS:

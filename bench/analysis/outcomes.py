@@ -55,7 +55,7 @@ class EvaluatedCell:
         """True classes, (n,)."""
         return self.outcome.labels
 
-    @property
+    @cached_property
     def right(self) -> Array:
         """Whether the attack on the defended pipeline fails, (draws, n), see `Outcome.right`."""
         return self.outcome.right
@@ -70,7 +70,7 @@ class EvaluatedCell:
         """Whether a further draw of the pipeline may differ from those of the outcome."""
         return self.record.properties.stochastic or len(self.right) > 1
 
-    @property
+    @cached_property
     def attacked_model_right(self) -> Array | None:
         """Whether the attacked model classifies the adversarial image correctly, (draws, n).
 

@@ -6,19 +6,19 @@ pipeline, the cell included, and yields its findings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.metrics import accuracy
 from bench.analysis.outcomes import EvaluatedCell
+from bench.analysis.siblings import Siblings
 from bench.analysis.statistics import ALPHA, mcnemar
 from bench.analysis.verdict import Level, Verdict
 
 Array = NDArray[Any]
-Cells: TypeAlias = Sequence[EvaluatedCell]
 
 _MANY_DRAWS = 8
 """Number of draws from which one of them decides nothing."""
@@ -27,38 +27,33 @@ _CHANCE_SLACK = 0.05
 """Accuracy above chance that is allowed where every pixel may take any value."""
 
 
-def _iterative(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
+def _iterative(cell: EvaluatedCell, siblings: Siblings) -> Iterator[Verdict]:
     """An attack of many steps is at least as strong as a single step on the attacked model."""
     properties = cell.record.properties
     if properties.access == "decision" or not _is_iterative(cell):
         return
 
-    for other in siblings:
-        same_budget = _same(cell, other, "threat", "eps") and _norm(cell) == _norm(other)
-        if same_budget and is_single_step(other):
+    for other in siblings.like(cell, "threat", "eps"):
+        if _norm(cell) == _norm(other) and is_single_step(other):
             name = str(other.record.labels["attack"])
             yield from _weaker(cell, other, name, _attacked_model_right)
 
 
-def _monotone(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
+def _monotone(cell: EvaluatedCell, siblings: Siblings) -> Iterator[Verdict]:
     """A larger epsilon does not help the defender."""
-    smaller = [
-        other
-        for other in siblings
-        if _same(cell, other, "attack", "threat") and other.eps < cell.eps
-    ]
+    smaller = [other for other in siblings.like(cell, "attack", "threat") if other.eps < cell.eps]
 
     if smaller:
         strongest = min(smaller, key=lambda other: float(other.right.mean()))
         yield from _weaker(cell, strongest, f"at eps {strongest.eps:g}", _pipeline_right)
 
 
-def _full_range(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
+def _full_range(cell: EvaluatedCell, siblings: Siblings) -> Iterator[Verdict]:
     """An attack that may set every pixel to any value reaches chance on the attacked model."""
-    for other in siblings:
+    for other in siblings.like(cell, "attack", "threat"):
         right = other.attacked_model_right
         unbounded = _norm(other) == "linf" and other.eps >= 1 and other.record.properties.gradient
-        if not unbounded or right is None or not _same(cell, other, "attack", "threat"):
+        if not unbounded or right is None:
             continue
 
         chance = 1 / (int(cell.labels.max()) + 1)
@@ -70,7 +65,7 @@ def _full_range(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
             yield Verdict(level, (f"{reason} (chance {chance:.2f})",))
 
 
-def _stronger_threat(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
+def _stronger_threat(cell: EvaluatedCell, siblings: Siblings) -> Iterator[Verdict]:
     """An attacker who knows more is at least as strong.
 
     Compares cells of the same attack, and gradient attacks of many steps with decision-based
@@ -79,10 +74,10 @@ def _stronger_threat(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
     properties = cell.record.properties
 
     # A cascade is held against all of them, see `_cascade`.
-    for other in siblings if not cell.record.cascade else ():
+    for other in siblings.like(cell, "eps") if not cell.record.cascade else ():
         knows_less = other.record.properties.threat in properties.stronger_than
         knows_draw = other.record.properties.fixed_draw and not properties.fixed_draw
-        if not knows_less or knows_draw or not _same(cell, other, "eps"):
+        if not knows_less or knows_draw:
             continue
 
         same_attack = _same(cell, other, "attack")
@@ -94,7 +89,7 @@ def _stronger_threat(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
             yield from _weaker(cell, other, name, _pipeline_right)
 
 
-def _cascade(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
+def _cascade(cell: EvaluatedCell, siblings: Siblings) -> Iterator[Verdict]:
     """A cascade is at least as strong as any other attack in its norm within its budget."""
     if not cell.record.cascade:
         return
@@ -107,12 +102,12 @@ def _cascade(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
             yield from _weaker(cell, other, name, _pipeline_right, _confirmation_slack(cell))
 
 
-def _same_networks(cell: EvaluatedCell, siblings: Cells) -> Iterator[Verdict]:
+def _same_networks(cell: EvaluatedCell, siblings: Siblings) -> Iterator[Verdict]:
     """All cells of a pipeline were computed with the same trained networks."""
     for role, digest in cell.record.networks.items():
         if role == "substitute":
             continue
-        if any(other.record.networks.get(role, digest) != digest for other in siblings):
+        if siblings.digests(role) - {digest}:
             reason = f"other cells of this pipeline were computed with another {role} of that name"
             yield Verdict("invalid", (f"{reason}: run it again into another folder (--out)",))
 
@@ -192,7 +187,7 @@ def is_single_step(cell: EvaluatedCell) -> bool:
     return properties.access == "gradient" and not _is_iterative(cell)
 
 
-PIPELINE_CHECKS: tuple[Callable[[EvaluatedCell, Cells], Iterator[Verdict]], ...] = (
+PIPELINE_CHECKS: tuple[Callable[[EvaluatedCell, Siblings], Iterator[Verdict]], ...] = (
     _iterative,
     _monotone,
     _full_range,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.store.reading import check_regular
+from bench.store.remembered import FileState, state_of
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,12 @@ class _Counted:
 
     Attributes:
         digest: SHA-256 of its content.
-        state: inode, size and time of the last change, which change with the content.
+        state: state of the file, which changes with the content.
         is_code: whether it was executed then, so that a later change of it does no harm.
     """
 
     digest: str
-    state: tuple[int, int, int]
+    state: FileState
     is_code: bool
 
 
@@ -47,7 +48,7 @@ def digest_of_file(path: Path) -> str:
 
 def counted_digest(path: Path, *, is_code: bool) -> str:
     """The digest of a file that becomes part of an identity; errors as in `digest_of_file`."""
-    state = _state(path)
+    state = state_of(path)
     digest = digest_of_file(path)
     _files[path.absolute()] = _Counted(digest, state, is_code)
 
@@ -72,11 +73,6 @@ def changed_files(identity: str, opened: Collection[Path]) -> list[Path]:
 
 def _has_changed(path: Path, counted: _Counted) -> bool:
     try:
-        return _state(path) != counted.state and digest_of_file(path) != counted.digest
+        return state_of(path) != counted.state and digest_of_file(path) != counted.digest
     except (OSError, ValueError):  # it is gone
         return True
-
-
-def _state(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -44,6 +44,11 @@ def read_outcome(path: Path, record: CellRecord) -> tuple[Outcome, CellImages | 
     return outcome, CellImages.embedded_in(artifact.tensors)
 
 
+def check_outcome(path: Path, record: CellRecord) -> None:
+    """Check the outcome of a cell; errors as in `read_outcome`."""
+    read_outcome(path, record)
+
+
 def write_purified(path: Path, record: CellRecord, images: CellImages) -> None:
     """Write the purified images of a cell.
 
@@ -78,6 +83,11 @@ def read_adversarial_set(path: Path, digest: str) -> Tensors:
         raise ValueError("it belongs to another adversarial set")
 
     return _named(artifact, "clean", "adversarial")
+
+
+def check_adversarial_set(path: Path, digest: str) -> None:
+    """Check the first images of an adversarial set; errors as in `read_outcome`."""
+    read_adversarial_set(path, digest)
 
 
 def _owner(record: CellRecord) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from bench.records.array_files import read_outcome, write_outcome
+from bench.records.array_files import check_outcome, read_outcome, write_outcome
 from bench.records.cell import CellRecord
 from bench.records.configuration import claim, is_sealed, read_configuration
 from bench.records.damage import damage_refused, reason_of, set_aside_damaged
@@ -34,6 +34,7 @@ from bench.records.record_files import CELLS, TIMINGS, read_record, read_timing
 from bench.records.timing import Timing
 from bench.store.atomic import sweep_partials
 from bench.store.reading import Unreadable
+from bench.store.remembered import Remembered
 from bench.store.tree import Tree
 
 logger = logging.getLogger("bench")
@@ -49,9 +50,9 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._tree = Tree(path)
-        self._outcomes: dict[str, Outcome] = {}
-        self._embedded_images: dict[str, CellImages] = {}
         self._images = ImageFiles(self._tree)
+        self._records = Remembered[CellRecord]()
+        self._outcomes = Remembered[None]()
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> Self:
@@ -133,7 +134,7 @@ class RunFolder:
         if outcome is not None:
             path = self._tree.path("cells", file_name(record.key, "safetensors"))
             write_outcome(path, record, outcome)
-            self._outcomes[record.key] = outcome
+            self._outcomes.of(path, lambda: None)
 
         CELLS.write(self._tree, "cells", file_name(record.key, "json"), content=record.to_json())
 
@@ -142,7 +143,7 @@ class RunFolder:
         try:
             record = self._read_record(self._path("cells", key))
             if record.status == "ok":
-                self._load(record)
+                self._check_outcome(record)
         except (OSError, ValueError):
             return None
 
@@ -163,13 +164,13 @@ class RunFolder:
         return in_order(records, self.config())
 
     def outcome(self, record: CellRecord) -> Outcome:
-        """The raw outcome of an ok cell; its file is read once.
+        """The raw outcome of an ok cell, read from its file: a run may have more than memory holds.
 
         Raises:
             RequestError: the file is missing, damaged, or the outcome of another cell.
         """
         with damage_refused(self._path("cells", record.key, "safetensors")):
-            return self._load(record)
+            return self._load(record)[0]
 
     def images(self, record: CellRecord) -> CellImages | None:
         """The first images of a cell, for pictures; None where the folder holds no sound ones.
@@ -180,7 +181,8 @@ class RunFolder:
             RequestError: the outcome of a run of version 0.1.0, which holds the images, is damaged.
         """
         if not record.adversarial_set:
-            self.outcome(record)
+            with damage_refused(self._path("cells", record.key, "safetensors")):
+                self._check_outcome(record)
         try:
             return self._sound_images(record)
         except ValueError as damage:
@@ -242,7 +244,7 @@ class RunFolder:
             return
 
         try:
-            self._load(record)
+            self._check_outcome(record)
         except (FileNotFoundError, ValueError) as damage:
             outcome = file_name(record.key, "safetensors")
             raise Unreadable(f"its outcome {outcome}: {reason_of(damage)}") from None
@@ -254,21 +256,19 @@ class RunFolder:
         return is_sealed(self.path)
 
     def _read_record(self, path: Path) -> CellRecord:
-        return read_record(path, sealed=self._is_sealed)
+        return self._records.of(path, lambda: read_record(path, sealed=self._is_sealed))
 
     def _read_timing(self, path: Path) -> Timing:
         return read_timing(path, sealed=self._is_sealed)
 
-    def _load(self, record: CellRecord) -> Outcome:
-        """The outcome of a cell, from its file at the first call."""
-        if record.key not in self._outcomes:
-            path = self._path("cells", record.key, "safetensors")
-            outcome, embedded = read_outcome(path, record)
-            self._outcomes[record.key] = outcome
-            if embedded is not None:
-                self._embedded_images[record.key] = embedded
+    def _check_outcome(self, record: CellRecord) -> None:
+        """Check the outcome of a cell, see `check_outcome`; its file is read once."""
+        path = self._path("cells", record.key, "safetensors")
+        self._outcomes.of(path, lambda: check_outcome(path, record))
 
-        return self._outcomes[record.key]
+    def _load(self, record: CellRecord) -> tuple[Outcome, CellImages | None]:
+        """The outcome of a cell, and the images that version 0.1.0 kept in the same file."""
+        return read_outcome(self._path("cells", record.key, "safetensors"), record)
 
     def _sound_images(self, record: CellRecord) -> CellImages | None:
         """The first images of a cell; None where the run was kept without images.
@@ -276,10 +276,7 @@ class RunFolder:
         Raises:
             ValueError: they are damaged.
         """
-        if record.adversarial_set:
-            images = self._images.load(record)
-        else:
-            images = self._embedded_images.get(record.key)
+        images = self._images.load(record) if record.adversarial_set else self._load(record)[1]
         if images is not None:
             images.check()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.records.array_files import (
+    check_adversarial_set,
     read_adversarial_set,
     read_purified,
     write_adversarial_set,
@@ -15,6 +16,7 @@ from bench.records.cell import CellRecord
 from bench.records.layout import file_name
 from bench.records.outcome import CellImages
 from bench.store.artifacts import Tensors
+from bench.store.remembered import Remembered
 from bench.store.tree import Tree
 
 
@@ -27,7 +29,7 @@ class ImageFiles:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._sets: dict[str, Tensors] = {}
+        self._sets = Remembered[None]()
 
     def save(self, record: CellRecord, images: CellImages) -> None:
         """Write the images of an adversarial set, unless sound ones are there, and of the cell.
@@ -36,11 +38,7 @@ class ImageFiles:
             StorageError: a file could not be written.
         """
         digest = record.adversarial_set
-        try:
-            stored = self._of_set(digest)
-        except ValueError:
-            stored = None
-        if stored is None:
+        if not self._has_set(digest):
             write_adversarial_set(self._writable(digest), digest, images)
 
         write_purified(self._writable(record.key), record, images)
@@ -63,16 +61,20 @@ class ImageFiles:
 
         return CellImages(of_set["clean"], of_set["adversarial"], of_cell["purified"])
 
-    def _of_set(self, digest: str) -> Tensors | None:
-        """The images of an adversarial set, whose file is read once; None where there is none."""
-        if digest not in self._sets:
-            path = self._path(digest)
-            tensors = _read(path, lambda: read_adversarial_set(path, digest))
-            if tensors is None:
-                return None
-            self._sets[digest] = tensors
+    def _has_set(self, digest: str) -> bool:
+        """Whether sound images of an adversarial set are there; their file is read once."""
+        path = self._path(digest)
+        try:
+            self._sets.of(path, lambda: check_adversarial_set(path, digest))
+        except (FileNotFoundError, ValueError):
+            return False
 
-        return self._sets[digest]
+        return True
+
+    def _of_set(self, digest: str) -> Tensors | None:
+        """The images of an adversarial set; None where there are none."""
+        path = self._path(digest)
+        return _read(path, lambda: read_adversarial_set(path, digest))
 
     def _path(self, key: str) -> Path:
         return self._tree.root / "images" / file_name(key, "safetensors")

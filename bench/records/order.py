@@ -12,7 +12,7 @@ from bench.records.timing import Timing
 def in_order(records: Iterable[CellRecord], config: Mapping[str, Any]) -> list[CellRecord]:
     """The records in the order in which a configuration lists the values of the axes."""
     axes = [axis for axis in LABELS if axis != "eps"]
-    listed = {axis: [str(value) for value in config.get(f"{axis}s", [])] for axis in axes}
+    listed = {axis: _positions(config.get(f"{axis}s", [])) for axis in axes}
 
     return sorted(records, key=lambda record: _record_order(record.labels, listed))
 
@@ -22,8 +22,17 @@ def timings_in_order(timings: Iterable[Timing]) -> list[Timing]:
     return sorted(timings, key=_timing_order)
 
 
+def _positions(values: Iterable[Any]) -> dict[str, int]:
+    """The position of each value in a list, by its text; the first one of equal texts."""
+    positions: dict[str, int] = {}
+    for position, value in enumerate(values):
+        positions.setdefault(str(value), position)
+
+    return positions
+
+
 def _record_order(
-    labels: Mapping[str, Any], listed: Mapping[str, list[str]]
+    labels: Mapping[str, Any], listed: Mapping[str, Mapping[str, int]]
 ) -> list[tuple[int, float, str]]:
     """The sort key of a record: listed values in their order, then others by size or name.
 
@@ -31,8 +40,8 @@ def _record_order(
     """
     order = []
     for axis, value in sorted(labels.items()):
-        values = listed.get(axis, [])
-        index = values.index(str(value)) if str(value) in values else len(values)
+        positions = listed.get(axis, {})
+        index = positions.get(str(value), len(positions))
         size = float(value) if isinstance(value, (int, float)) else 0.0
         order.append((index, size, str(value)))
 

@@ -28,6 +28,7 @@ from bench.store.atomic import sweep_partials, write_bytes
 from bench.store.keys import artifact_key
 from bench.store.locks import locked
 from bench.store.reading import Unreadable, check_regular, parse_json
+from bench.store.remembered import Remembered
 
 MOST_BYTES = 4 * 2**30
 """Largest size in bytes of a file that is read as an artifact."""
@@ -156,6 +157,7 @@ class ArtifactStore:
     def __init__(self, root: Path, given: Mapping[str, Mapping[str, Path]] | None = None) -> None:
         self.root = root
         self._given = given or {}
+        self._digests = Remembered[str | None]()
         try:
             root.mkdir(parents=True, exist_ok=True)
             self._writable = os.access(root, os.W_OK | os.X_OK)
@@ -171,8 +173,15 @@ class ArtifactStore:
         return self.root / kind / f"{key[:NAME_DIGITS]}.safetensors"
 
     def digest(self, kind: str, key: str) -> str | None:
-        """The digest of a stored artifact, from its header alone; None where there is none."""
-        return _digest_in(self._given_path(kind, key) or self.path(kind, key), kind, key)
+        """The digest of a stored artifact, from its header alone; None where there is none.
+
+        A header is read again only where its file has changed.
+        """
+        path = self._given_path(kind, key) or self.path(kind, key)
+        try:
+            return self._digests.of(path, lambda: _digest_in(path, kind, key))
+        except OSError:
+            return None
 
     def find(self, kind: str, digest: str) -> dict[str, Path]:
         """The files whose header states a digest, by the first 32 digits of their key."""

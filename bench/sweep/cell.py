@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from bench.contracts import Attack, Classifier, Defense, MinimumNorm
@@ -83,6 +84,18 @@ class Cell:
             protocol: settings of the evaluation that change an outcome (batch size, draws, ...), as
                 JSON.
         """
+        asked = (data, tuple(sorted(protocol.items())))
+        if asked not in self._keys:
+            self._keys[asked] = self._key(data, protocol)
+
+        return self._keys[asked]
+
+    @cached_property
+    def _keys(self) -> dict[tuple[str, tuple[tuple[str, Any], ...]], str]:
+        """The keys that were asked for: a run asks for the same one again and again."""
+        return {}
+
+    def _key(self, data: str, protocol: Mapping[str, Any]) -> str:
         identities = (
             self.classifier.identity,
             self.defense.identity,

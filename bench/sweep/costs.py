@@ -63,8 +63,9 @@ class CellCosts:
         self._context = context
         self._config = config
         self._device = device
+        self._keys: dict[tuple[Any, ...], str] = {}
         self._known: dict[str, float | None] = {}
-        self._similar: dict[tuple[str, str, bool], list[float]] = {}
+        self._similar: dict[tuple[str, str, bool], tuple[int, float]] = {}
 
     def note(self, planned: PlannedCell, seconds: float) -> None:
         """Keep the cost of a cell that was run.
@@ -74,10 +75,11 @@ class CellCosts:
             seconds: time that it took.
         """
         identity = self._identity(planned)
-        key = artifact_key(_KIND, identity)
+        key = self._key(planned)
         cost = seconds / self._config.n
         self._known[key] = cost
-        self._similar.setdefault(_similar(planned), []).append(cost)
+        cells, total = self._similar.get(_similar(planned), (0, 0.0))
+        self._similar[_similar(planned)] = (cells + 1, total + cost)
 
         meta = {"title": "cost of a cell", "identity": identity, "seconds_per_image": cost}
         try:
@@ -94,14 +96,27 @@ class CellCosts:
 
     def _cost(self, planned: PlannedCell) -> float | None:
         """Seconds per image of a cell; None where nothing is known of it."""
-        key = artifact_key(_KIND, self._identity(planned))
+        key = self._key(planned)
         if key not in self._known:
             stored = self._context.store.load(_KIND, key)
             self._known[key] = float(stored.meta["seconds_per_image"]) if stored else None
 
-        alike = self._similar.get(_similar(planned))
-        mean = sum(alike) / len(alike) if alike else None
-        return mean if self._known[key] is None else self._known[key]
+        known = self._known[key]
+        if known is not None:
+            return known
+
+        cells, total = self._similar.get(_similar(planned), (0, 0.0))
+        return total / cells if cells else None
+
+    def _key(self, planned: PlannedCell) -> str:
+        """The key of the cost of a cell, which is computed once for all cells of equal cost."""
+        cell = planned.cell
+        plugins = (cell.classifier, cell.defense, cell.attack, cell.threat)
+        alike = (cell.dataset, *plugins, planned.crafts)
+        if alike not in self._keys:
+            self._keys[alike] = artifact_key(_KIND, self._identity(planned))
+
+        return self._keys[alike]
 
     def _identity(self, planned: PlannedCell) -> Mapping[str, Any]:
         """What decides the cost of a cell: everything but its budget, its seed and its images."""

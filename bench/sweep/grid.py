@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 from bench.contracts import Attack, Classifier, DataInfo, Defense, Plugin
@@ -171,7 +172,12 @@ class Grid:
 
     def cells(self) -> Iterator[Cell]:
         """All cells; those that share networks and adversarial sets follow each other."""
-        return (cell for cell in self._product() if self._allows(cell))
+        return iter(self._cells)
+
+    @cached_property
+    def _cells(self) -> tuple[Cell, ...]:
+        """All cells, made once: each remembers its keys."""
+        return tuple(cell for cell in self._product() if self._allows(cell))
 
     def _product(self) -> Iterator[Cell]:
         pipelines = itertools.product(self.datasets, self.seeds, self.classifiers, self.defenses)

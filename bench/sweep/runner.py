@@ -108,7 +108,11 @@ class Runner:
 
     def time_left(self) -> TimeLeft:
         """The time that the cells of the plan will take, as far as their costs are known."""
-        return self._costs.left(self._left)
+        return self._time_left(0)
+
+    def _time_left(self, done: int) -> TimeLeft:
+        """The time that the cells of the plan will take after so many of them."""
+        return self._costs.left(self._left[done:])
 
     def clean_accuracies(self) -> Iterator[CleanAccuracy]:
         """The clean accuracy of each pipeline that is still to be attacked; it is trained now.
@@ -153,7 +157,7 @@ class Runner:
             step = planned.get(self._tasks.cell_key(cell))
             if step is not None:
                 number += 1
-                left = partial(self._costs.left, self._left[number - 1 :])
+                left = partial(self._time_left, number - 1)
                 on_step(RunStep(number, len(self._left), cell, left))
             yield self._timed(cell, step, environment, on_fault)
 
