@@ -21,9 +21,6 @@ from bench.errors import PluginFault
 from bench.stages.decisions import decision_of
 from bench.stages.seeding import TorchState
 
-_TRIED = 3
-"""Number of images on which a model shows its draws."""
-
 _ROUNDING = 1e-3
 """Difference that another size of the batch may make, as a share of the largest number."""
 
@@ -197,26 +194,26 @@ class Replayed(TorchDispatchMode):
 
     def _of_part(self, wide: Tensor, axis: int) -> Tensor:
         """The part of a tensor of the whole batch, its axis split in copies, images and others."""
-        split: Tensor = wide.unflatten(axis, (self._draws.copies, self._whole, -1))  # type: ignore[no-untyped-call]
+        split: Tensor = wide.unflatten(axis, (self._draws.copies, self._whole, -1))
         return split.narrow(axis + 1, self._start, self._images)
 
 
 def observed_draws(function: Callable[[Tensor], Any], images: Tensor) -> BatchDraws:
-    """The draws of a model, shown by a few of its images.
+    """The draws of a model, shown by two images or three.
 
-    The model is called with the first images, and with all of them but the first. Both calls must
+    The model is called with these images, and with all of them but the first. Both calls must
     agree on what these have in common, with the draws of the first call.
 
     Args:
         function: model, of images (n, ...).
-        images: batch of two images or more; its gradient is followed if that of the model is.
+        images: the images; a gradient to them is followed if they require one.
 
     Raises:
         Indivisible: a part of the batch cannot be given the numbers that it has in the whole.
     """
     state = TorchState.now(images.device)
     host = _host_state()
-    tried = images[:_TRIED].detach().requires_grad_(images.requires_grad)
+    tried = images.detach().requires_grad_(images.requires_grad)
     more, few = Recorded(), Recorded()
 
     with more:

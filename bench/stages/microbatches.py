@@ -21,6 +21,9 @@ from bench.text import LONGEST_NAME, one_line
 
 T = TypeVar("T", Tensor, Decision)
 
+_TRIED = 3
+"""Number of images on which a model shows its draws; 2 if no more fit."""
+
 logger = logging.getLogger("bench")
 
 
@@ -91,7 +94,7 @@ class Microbatches:
         """The output of the function for images (n, ...), the same function in every call.
 
         Raises:
-            PluginFault: not even a single image fits, or the parts would give other numbers.
+            PluginFault: not even two images fit, or the parts would give other numbers.
         """
         state = TorchState.now(images.device)
         while True:
@@ -116,7 +119,7 @@ class Microbatches:
     ) -> T:
         """The output, computed of so many images at a time."""
         try:
-            draws = self._known_draws(function, images, state)
+            draws = self._known_draws(function, images, size, state)
             return _joined(list(self._parts(function, images, size, state, draws)))
         except Indivisible as error:
             self._sizes.forget(self._model)
@@ -141,13 +144,13 @@ class Microbatches:
             yield _part(function, part, draws, start, len(images))
 
     def _known_draws(
-        self, function: Callable[[Tensor], T], images: Tensor, state: TorchState
+        self, function: Callable[[Tensor], T], images: Tensor, size: int, state: TorchState
     ) -> BatchDraws:
         """The draws of the function, observed once with a gradient and once without."""
         followed = _is_followed(images)
         if followed not in self._draws:
             state.restore()
-            self._draws[followed] = observed_draws(function, images)
+            self._draws[followed] = observed_draws(function, images[: min(max(size, 2), _TRIED)])
         if (followed, len(images)) not in self._checked:
             state.restore()
             check_first_draw(self._draws[followed], function, images)
@@ -156,11 +159,11 @@ class Microbatches:
         return self._draws[followed]
 
     def _fault(self, memory: BaseException, images: Tensor) -> PluginFault:
-        """The fault of a model of which a single image needs too much."""
+        """The fault of a model that cannot be given fewer images at once."""
         traceback.clear_frames(memory.__traceback__)
         return PluginFault(
-            f"{self._model} raised {one_line(named(memory), LONGEST_NAME)}: a single image needs "
-            f"more memory than {images.device} has left, so a smaller --batch-size does not help"
+            f"{self._model} raised {one_line(named(memory), LONGEST_NAME)}: two images at once need "
+            f"more memory than {images.device} has left; try --batch-size 1"
         )
 
 
