@@ -127,7 +127,9 @@ class Noise(nn.Module):
         images = images * torch.bernoulli(torch.full_like(images, 0.9))
         images = images + torch.normal(0.0, 0.05, (2, n, *images.shape[1:])).mean(dim=0)
         images = images + 0.02 * torch.randn(3 * n, 1, 1, 1).view(n, 3, 1, 1).mean(1, keepdim=True)
-        images = images + 0.01 * torch.rand(images.shape[-2:]) + 0.01 * torch.randint(0, 5, (n, 1, 1, 1))
+        images = (
+            images + 0.01 * torch.rand(images.shape[-2:]) + 0.01 * torch.randint(0, 5, (n, 1, 1, 1))
+        )
         return images.clamp(0, 1)
 
 
@@ -292,7 +294,9 @@ def test_the_size_is_remembered_for_models_of_the_name(caplog: pytest.LogCapture
 
 def test_two_images_that_do_not_fit_are_a_fault() -> None:
     model = whitebox(Small(0, nn.Identity()))
-    with pytest.raises(PluginFault, match="OutOfMemoryError: .*two images at once need more memory"):
+    with pytest.raises(
+        PluginFault, match="OutOfMemoryError: .*two images at once need more memory"
+    ):
         model(images_of(6)[0])
 
 
