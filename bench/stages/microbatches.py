@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint
 from bench.contracts import Decision
 from bench.errors import PluginFault
 from bench.failures import device_memory_error, named
-from bench.stages.batch_draws import BatchDraws, Indivisible, check_first_draw, observed_draws
+from bench.stages.batch_draws import BatchDraws, Indivisible
+from bench.stages.draw_observation import check_first_draw, observed_draws
 from bench.stages.seeding import TorchState
 from bench.text import LONGEST_NAME, one_line
 
@@ -75,7 +76,8 @@ class Microbatches:
     """Evaluation of one function of a model, in parts where the memory is used up.
 
     The numbers are those of the whole batch, up to the rounding that depends on the size of a
-    batch: each part has the random draws that it has in the whole, see `bench.stages.batch_draws`.
+    batch: each part has the random draws that it has in the whole, see
+    `bench.stages.batch_draws`.
     A gradient is followed part by part too: the parts are computed again when it passes them (Chen
     et al. 2016, arXiv:1604.06174), so that the memory is that of one part.
 
@@ -162,8 +164,8 @@ class Microbatches:
         """The fault of a model that cannot be given fewer images at once."""
         traceback.clear_frames(memory.__traceback__)
         return PluginFault(
-            f"{self._model} raised {one_line(named(memory), LONGEST_NAME)}: two images at once need "
-            f"more memory than {images.device} has left; try --batch-size 1"
+            f"{self._model} raised {one_line(named(memory), LONGEST_NAME)}: two images at once "
+            f"need more memory than {images.device} has left; try --batch-size 1"
         )
 
 

@@ -215,7 +215,7 @@ class NoGradient(nn.Module):
 
     @property
     def microbatches(self) -> Microbatches:
-        """Evaluation of a call in parts where the device lacks the memory for all of it."""
+        """Evaluation of a call in parts, that of the pipeline."""
         return self.pipeline.microbatches
 
     @microbatches.setter

@@ -271,10 +271,20 @@ def test_a_model_whose_parts_would_give_other_numbers_fails_and_says_so(
 ) -> None:
     model = whitebox(Small(8, module()))
     message = r"out of memory on cpu at 10 images, and fewer at once would give other numbers"
-    with seeded(CPU, "draws"), pytest.raises(PluginFault, match=message) as caught:
+
+    def several_calls() -> None:
         for _ in range(20):
             model(images_of(10)[0])
+
+    with seeded(CPU, "draws"), pytest.raises(PluginFault, match=message) as caught:
+        several_calls()
     assert "--batch-size" in str(caught.value)
+
+
+def test_a_vote_whose_copies_depend_on_the_size_of_the_batch_is_not_divided() -> None:
+    vote = configure(DEFENSES, "vote:defense=gaussian_noise:draws=8").plugin.build(INFO)
+    with pytest.raises(PluginFault, match="the draws of a large batch are not those of a small"):
+        whitebox(SmallVote(50, vote))(images_of(100)[0])
 
 
 def test_the_size_is_remembered_for_models_of_the_name(caplog: pytest.LogCaptureFixture) -> None:
@@ -295,7 +305,7 @@ def test_the_size_is_remembered_for_models_of_the_name(caplog: pytest.LogCapture
 def test_two_images_that_do_not_fit_are_a_fault() -> None:
     model = whitebox(Small(0, nn.Identity()))
     with pytest.raises(
-        PluginFault, match="OutOfMemoryError: .*two images at once need more memory"
+        PluginFault, match=r"OutOfMemoryError: .*two images at once need more memory"
     ):
         model(images_of(6)[0])
 
