@@ -166,7 +166,7 @@ class Replayed(TorchDispatchMode):
             raise Indivisible("its random draws differ from call to call")
 
         rows = self._of_part(drawn, axis).flatten(axis, axis + 2).clone()
-        return args[0].copy_(rows) if name.endswith("_") else rows  # type: ignore[no-any-return]
+        return args[0].copy_(rows) if name.endswith("_") else rows
 
     def _widened(self, value: Any, draw: Draw, axis: int) -> Any:
         """An argument for the whole batch: its shape, or a tensor with zeros beside the part."""

@@ -34,7 +34,7 @@ class AttackedModel(nn.Module):
         draw: draw of a randomized pipeline that the attacker knows, which every call repeats; None
             for fresh numbers at every call.
         generator: generator of a purifier that makes images from codes; None for any other.
-        microbatches: evaluation of a call in parts where the device lacks the memory for all of it.
+        microbatches: evaluation of a call in parts where the memory is used up.
         calls: number of calls so far, shown as progress.
         forward_images: number of images that were classified so far.
         backward_images: number of images through which a gradient was taken so far.
