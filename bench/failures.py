@@ -18,13 +18,18 @@ _UNLOADABLE = ("failed to map segment", "cannot allocate memory")
 
 _MORE_MEMORY = "raise the limit that `ulimit -v` shows, or try a smaller --batch-size"
 
-_OUT_OF_MEMORY = re.compile(
-    r"DefaultCPUAllocator: (?:can't allocate|not enough) memory"
-    r"|\b(?:CUDA|HIP|MPS|XPU)\b[\w :]{0,20}\bout of memory\b"
-    r"|\bCU\w+_STATUS_ALLOC_FAILED\b"
-    r"|\bCannot allocate memory \(12\)"
+_OUT_OF_HOST_MEMORY = re.compile(
+    r"DefaultCPUAllocator: (?:can't allocate|not enough) memory|\bCannot allocate memory \(12\)"
 )
 """Messages of a `RuntimeError` with which PyTorch and its libraries report used-up memory."""
+
+_OUT_OF_DEVICE_MEMORY = re.compile(
+    r"\b(?:CUDA|HIP|MPS|XPU)\b[\w :]{0,20}\bout of memory\b|\bCU\w+_STATUS_ALLOC_FAILED\b"
+)
+"""The same for the memory of a device other than the CPU."""
+
+_MOST_CAUSES = 100
+"""Number of causes of an exception that are looked at."""
 
 _WITHOUT_GRADIENT = re.compile(
     r"does not require grad and does not have a grad_fn"
@@ -100,12 +105,35 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     if isinstance(error, RuntimeError):
-        # Most of these errors have no type of their own. The one that has is found by its name,
-        # because this module is free of torch.
-        is_named = type(error).__name__ == "OutOfMemoryError"
-        return is_named or bool(_OUT_OF_MEMORY.search(message_of(error)))
+        is_host = bool(_OUT_OF_HOST_MEMORY.search(message_of(error)))
+        return is_host or _is_out_of_device_memory(error)
 
     return isinstance(error, MemoryError)
+
+
+def device_memory_error(error: BaseException) -> BaseException | None:
+    """The error of a device's used-up memory that an exception is, or comes from; None for none.
+
+    Args:
+        error: exception of any kind; those that it was raised from are looked at too.
+    """
+    cause: BaseException | None = error
+    for _ in range(_MOST_CAUSES):
+        if cause is None or _is_out_of_device_memory(cause):
+            return cause
+        cause = cause.__cause__
+
+    return None
+
+
+def _is_out_of_device_memory(error: BaseException) -> bool:
+    """Whether an exception reports that the memory of a device other than the CPU is used up."""
+    if not isinstance(error, RuntimeError):
+        return False
+    # Most of these errors have no type of their own. The one that has is found by its name,
+    # because this module is free of torch.
+    is_named = type(error).__name__ == "OutOfMemoryError"
+    return is_named or bool(_OUT_OF_DEVICE_MEMORY.search(message_of(error)))
 
 
 def is_without_gradient(error: BaseException) -> bool:

@@ -78,6 +78,7 @@ class AttackedRef:
             )
             model.eval()
         model.evaluated = self.kind.sees_defense
+        model.microbatches = context.microbatches(self.description)
 
         return model
 

@@ -233,8 +233,9 @@ class CascadeStep(Task):
         purifier = context.network(self.purifier)
         classifier = context.network(self.classifier)
         description = self.purifier.description
+        attacked = f"{description} (adaptive, {self._name})"
 
-        with plugin_call(f"{description} (adaptive, {self._name})"):
+        with plugin_call(attacked):
             if member.through == "learned" and self.train is not None:
                 training = context.training(self.train).pixels.first(FITTED_IMAGES)
                 if not len(training):
@@ -255,6 +256,7 @@ class CascadeStep(Task):
 
         model.eot = self._eot
         model.evaluated = member.through != "graybox"
+        model.microbatches = context.microbatches(attacked)
         return model
 
     def _attacked(

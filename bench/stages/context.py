@@ -18,6 +18,7 @@ from bench.progress import Reporter
 from bench.spec import Spec
 from bench.stages.datasets import LoadedDataset, load_dataset
 from bench.stages.guard import Guarded
+from bench.stages.microbatches import FittingSizes, Microbatches
 from bench.stages.pixels import Split
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef
 from bench.store.artifacts import Artifact, ArtifactStore, Tensors, digest_of
@@ -55,6 +56,7 @@ class TaskContext:
         data: folder of the data sets.
         progress: reporter that shows the progress of long steps.
         given: data sets in memory by name, beside those that plugins load.
+        sizes: numbers of images that fit into the memory of the device at once.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class TaskContext:
         self.data = data
         self.progress = progress
         self.given = given or {}
+        self.sizes = FittingSizes()
         self._images: dict[SplitRef, tuple[Tensor, Tensor]] = {}
         self._training: dict[SplitRef, Split] = {}
         self._networks: dict[_Key, _Loaded] = {}
@@ -211,7 +214,12 @@ class TaskContext:
         is_defense = isinstance(reference.plugin.plugin, Defense)
         classes = None if is_defense else reference.info.classes
 
-        return Guarded(reference.description, self.network(reference), classes).eval()
+        network = self.network(reference)
+        return Guarded(reference.description, network, classes, self.sizes).eval()
+
+    def microbatches(self, model: str) -> Microbatches:
+        """The evaluation of a model in parts where the memory is used up, by the model's name."""
+        return Microbatches(model, self.sizes)
 
     def adversarial_set(self, reference: AdversarialRef) -> Tensors:
         """The tensors of an adversarial set, as `bench.stages.craft.Craft.run` makes them.

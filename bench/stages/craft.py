@@ -178,6 +178,7 @@ class Craft(Task):
             model.eval()
         model.eot = self.eot
         model.evaluated = self.threat.kind.sees_defense
+        model.microbatches = context.microbatches(self._description)
 
         return model
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.errors import PluginFault
+from bench.failures import device_memory_error
 from bench.machine.device_lock import shared_use
 from bench.plugins.reads import recorded
 from bench.stages.context import DamagedArtifact, TaskContext
@@ -93,8 +94,14 @@ class LocalExecutor:
         self.artifact(damaged)
 
     def _run(self, task: Task) -> tuple[Tensors, Meta]:
-        """Run the task; inputs that turn out to be damaged are made again first."""
+        """Run the task; inputs that turn out to be damaged are made again first.
+
+        Where an attack used up the memory of the device, beyond a call of the model, the task runs
+        again from its beginning with half as many images of the model at once.
+        """
+        sizes = self._context.sizes
         while True:
+            sizes.begin()
             try:
                 context = self._context
                 unchanged, executed = context.networks_unchanged(), context.executed_by(self)
@@ -102,6 +109,9 @@ class LocalExecutor:
                     result = task.run(context)
             except DamagedArtifact as damage:
                 self.repair(damage)
+            except PluginFault as fault:
+                if device_memory_error(fault) is None or not sizes.halve():
+                    raise
             else:
                 check_unchanged(task, reads)
                 warn_of_reads(task, reads, self._reported)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Self
 
 import torch
@@ -13,6 +14,7 @@ from bench.geometry import Norm, distances
 from bench.plugins.faults import plugin_call
 from bench.records.outcome import EXTRA_NAME, MOST_EXTRAS
 from bench.stages.decisions import decides, decision_of, makes_images, rejects
+from bench.stages.microbatches import FittingSizes, Microbatches
 from bench.text import LONGEST_NAME, one_line
 
 TOLERANCE = 1e-6
@@ -166,13 +168,23 @@ class Guarded(nn.Module):
         module: the plugin's network.
         classes: number of classes of a classifier, whose output is checked as logits; None for a
             purifier, whose output is checked as images.
+        sizes: numbers of images that fit into the memory of the device at once, by which batches
+            are divided; None to divide none.
     """
 
-    def __init__(self, description: str, module: nn.Module, classes: int | None) -> None:
+    def __init__(
+        self,
+        description: str,
+        module: nn.Module,
+        classes: int | None,
+        sizes: FittingSizes | None = None,
+    ) -> None:
         super().__init__()
         self.description = description
         self.module = module
         self.classes = classes
+        self._outputs = sizes and Microbatches(description, sizes)
+        self._decisions = sizes and Microbatches(description, sizes)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, which runs code of the plugin if its module overrides the method."""
@@ -181,6 +193,10 @@ class Guarded(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The module's output for images (n, c, h, w), checked."""
+        return self._outputs(self._output, images) if self._outputs else self._output(images)
+
+    def _output(self, images: Tensor) -> Tensor:
+        """The same, of all images at once."""
         with plugin_call(self.description):
             # A copy, because a plugin that works in place must not change the test images.
             output = self.module(images.clone())
@@ -195,6 +211,13 @@ class Guarded(nn.Module):
 
         There is one more logit where the module rejects.
         """
+        # The batch is divided in one place: here, not again in front of the classifier.
+        inside = Guarded(classifier.description, classifier.module, classifier.classes)
+        decision = partial(self._decision, classifier=inside)
+        return self._decisions(decision, images) if self._decisions else decision(images)
+
+    def _decision(self, images: Tensor, classifier: Guarded) -> Decision:
+        """The same, of all images at once."""
         with plugin_call(self.description):
             output = self.module.classify(images.clone(), classifier)  # type: ignore[operator]
 

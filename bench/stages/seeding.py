@@ -1,10 +1,12 @@
-"""Seeds of the global random generators for a block of work."""
+"""Seeds and states of the global random generators."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -13,6 +15,34 @@ from bench.store.keys import derived_seed
 
 _WORD = 2**32
 """Number of values of each of the words that NumPy's generator is seeded with."""
+
+
+@dataclass(frozen=True)
+class TorchState:
+    """The state of torch's generators, of the CPU and of a device.
+
+    Attributes:
+        device: the device.
+        cpu: state of the generator of the CPU.
+        cuda: state of the generator of a CUDA device; None for another one.
+    """
+
+    device: torch.device
+    cpu: torch.Tensor
+    cuda: torch.Tensor | None
+
+    @classmethod
+    def now(cls, device: torch.device) -> Self:
+        """The present state."""
+        is_cuda = device.type == "cuda" and torch.cuda.is_initialized()
+        cuda = torch.cuda.get_rng_state(device) if is_cuda else None
+        return cls(device, torch.get_rng_state(), cuda)
+
+    def restore(self) -> None:
+        """Let the generators go on from this state."""
+        torch.set_rng_state(self.cpu)
+        if self.cuda is not None:
+            torch.cuda.set_rng_state(self.cuda, self.device)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from bench.contracts.stand_in import StandInFunction
 from bench.errors import NotApplicable
 from bench.stages.decisions import check_makes_images, decides, decision_of, rejects
 from bench.stages.generators import CountedGenerator, Generator, generates
+from bench.stages.microbatches import FittingSizes, Microbatches
 from bench.stages.seeding import seeded
 
 
@@ -33,6 +34,7 @@ class AttackedModel(nn.Module):
         draw: draw of a randomized pipeline that the attacker knows, which every call repeats; None
             for fresh numbers at every call.
         generator: generator of a purifier that makes images from codes; None for any other.
+        microbatches: evaluation of a call in parts where the memory is used up.
         calls: number of calls so far, shown as progress.
         forward_images: number of images that were classified so far.
         backward_images: number of images through which a gradient was taken so far.
@@ -50,6 +52,7 @@ class AttackedModel(nn.Module):
         self.generator: Generator | None = None
         if purifier is not None and generates(purifier):
             self.generator = CountedGenerator(purifier, self)
+        self.microbatches = Microbatches("the attacked model", FittingSizes())
         self.calls = 0
         self.forward_images = 0
         self.backward_images = 0
@@ -66,7 +69,7 @@ class AttackedModel(nn.Module):
                 "an image depends on its place, and this attack lets images go"
             )
         with seeded(images.device, *self.draw.parts) if self.draw else nullcontext():
-            logits = self.logits(images)
+            logits = self.microbatches(self.logits, images)
 
         if images.requires_grad and torch.is_grad_enabled() and not logits.requires_grad:
             # A term of value zero ties the logits to the images.
@@ -209,6 +212,15 @@ class NoGradient(nn.Module):
     @draw.setter
     def draw(self, known: KnownDraw | None) -> None:
         self.pipeline.draw = known
+
+    @property
+    def microbatches(self) -> Microbatches:
+        """Evaluation of a call in parts, that of the pipeline."""
+        return self.pipeline.microbatches
+
+    @microbatches.setter
+    def microbatches(self, microbatches: Microbatches) -> None:
+        self.pipeline.microbatches = microbatches
 
     @property
     def calls(self) -> int:

@@ -19,6 +19,7 @@ from bench.plugins.process_state import first_process_state
 from bench.spec import Spec
 from bench.stages.context import TaskContext, weights_of
 from bench.stages.guard import Guarded
+from bench.stages.microbatches import FittingSizes
 from bench.stages.references import NetworkRef, SplitRef, network_description
 from bench.stages.seeding import seeded
 from bench.stages.task import Task
@@ -231,7 +232,7 @@ def check_classifier(
     labels = context.split.labels[:_CHECKED_IMAGES]
     images = context.split.pixels.first(_CHECKED_IMAGES).to(labels.device)
 
-    logits = Guarded(description, module, context.data.classes)(images)
+    logits = Guarded(description, module, context.data.classes, FittingSizes())(images)
     accuracy = float((logits.argmax(1) == labels).float().mean())
 
     chance = 1 / context.data.classes
