@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,15 +24,21 @@ from bench.conformance.simulated_device import (
 )
 from bench.conformance.subject import Subject
 from bench.contracts import Eager, HasStandIns, Mixture
-from bench.errors import PluginFault
+from bench.errors import PluginFault, RequestError
+from bench.plugins.configured import Configured, configure
 from bench.plugins.faults import plugin_call
 from bench.plugins.origins import is_builtin_plugin, is_outside
 from bench.progress import Step
+from bench.registry import ATTACKS
+from bench.spec import Spec
 from bench.stages.decisions import makes_images
 from bench.stages.seeding import seeded
 
 _MOST_LINES = 5
 """Number of lines of code that a message names."""
+
+_STEPS = 4
+"""Number of steps to which an attack is cut."""
 
 Call = Callable[[], object]
 
@@ -84,8 +90,9 @@ def attack_use(subject: Subject, attacked: Callable[[Subject], object]) -> Use:
     Raises:
         PluginFault: it breaks its contract, or mixes devices.
     """
+    there = replace(subject, configured=_shorter(subject.configured), device=SIMULATED)
     with simulated_device() as accesses, _located(subject.description):
-        attacked(replace(subject, device=SIMULATED))
+        attacked(there)
 
     times = Counter(access.stack for access in accesses)
     return Use("perturb()", [access for access in accesses if times[access.stack] > 1])
@@ -121,6 +128,17 @@ def is_of_plugin(access: HostAccess) -> bool:
     """Whether a line of a plugin asked for the access, not one of a library or of the harness."""
     path = Path(access.stack[0].file)
     return is_builtin_plugin(path) or is_outside(path)
+
+
+def _shorter(attack: Configured[Any]) -> Configured[Any]:
+    """The attack cut to a few steps, if it has a number of steps and allows fewer."""
+    steps = attack.parameters.get("steps")
+    if type(steps) is not int or steps <= _STEPS:
+        return attack
+    try:
+        return configure(ATTACKS, Spec.of(attack.name, {**attack.parameters, "steps": _STEPS}))
+    except RequestError:
+        return attack
 
 
 class _Steps:

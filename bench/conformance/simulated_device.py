@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 from unittest.mock import patch
@@ -21,7 +22,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 SIMULATED = torch.device("meta")
 """The simulated device, under a name for which PyTorch needs neither a driver nor a library."""
@@ -169,6 +169,9 @@ class _Functions(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
+_SHOWN = {"aten::_local_scalar_dense": "a number", "aten::_unique2": "unique"}
+"""Names of operations in messages, where those of PyTorch say less."""
+
 _FROM_VALUES = (torch.tensor, torch.as_tensor, torch.asarray)
 _TO_NUMPY = (Tensor.numpy, Tensor.__array__)
 _WAITING = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
@@ -210,7 +213,7 @@ def _computed(
     Raises:
         MixedDevices: tensors are of both devices.
     """
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    tensors = list(_tensors((*args, *kwargs.values())))
     here = [tensor for tensor in tensors if isinstance(tensor, SimulatedTensor)]
     wanted = kwargs.get("device")
     if not here and not _is_simulated(wanted):
@@ -226,9 +229,10 @@ def _computed(
     elif not _is_like(name) and any(tensor.dim() > 0 or "cat" in name for tensor in others):
         raise MixedDevices(_MIXED, others)
     if name not in _INDEXING and any(tag in function.tags for tag in _WAITING):
-        note("wait", name.removeprefix("aten::"))
+        note("wait", _SHOWN.get(name, name.removeprefix("aten::")))
 
-    plain_args, plain_kwargs = tree_map_only(SimulatedTensor, lambda t: t.values, (args, kwargs))
+    plain_args = _mapped(_values, args)
+    plain_kwargs = {key: _mapped(_values, value) for key, value in kwargs.items()}
     if _is_simulated(wanted):
         plain_kwargs["device"] = _CPU
     result = function(*plain_args, **plain_kwargs)
@@ -236,7 +240,9 @@ def _computed(
     if leaves or (name == "aten::copy_" and not isinstance(args[0], SimulatedTensor)):
         return result
 
-    wrapped = tree_map_only(Tensor, SimulatedTensor, result)
+    wrapped = _mapped(SimulatedTensor, result)
+    if not _shares_memory(function):
+        return wrapped
     return return_and_correct_aliasing(function, args, dict(kwargs), wrapped)
 
 
@@ -256,7 +262,7 @@ def _note_move(name: str, args: Any, wanted: Any, note: Callable[[Kind, str], No
         source = isinstance(args[0], SimulatedTensor)
         target = source if wanted is None else _is_simulated(wanted)
     if source != target:
-        note("to the device" if target else "to the host", "copy")
+        note("to the device" if target else "to the host", "a copy")
 
 
 def _note_index(args: Any, note: Callable[[Kind, str], None]) -> None:
@@ -271,9 +277,9 @@ def _note_index(args: Any, note: Callable[[Kind, str], None]) -> None:
     given = [index for index in indices if index is not None]
     is_number = bool(values) and values[0].numel() == 1
     if any(index.dtype in (torch.bool, torch.uint8) for index in given) and not is_number:
-        note("wait", "mask as index")
+        note("wait", "a mask as index")
     if any(not isinstance(index, SimulatedTensor) for index in given):
-        note("to the device", "index")
+        note("to the device", "an index")
     if values and not isinstance(values[0], SimulatedTensor) and values[0].dim() > 0:
         raise MixedDevices(_MIXED, values[:1])
 
@@ -288,10 +294,38 @@ def _check_generator(args: Any, kwargs: Mapping[str, Any]) -> None:
     if generator is None:
         return
     is_here = _is_simulated(kwargs.get("device")) or any(
-        isinstance(leaf, SimulatedTensor) for leaf in tree_leaves(args)
+        isinstance(tensor, SimulatedTensor) for tensor in _tensors(args)
     )
     if is_here != _is_simulated(generator.device):
         raise MixedDevices(_GENERATOR)
+
+
+@cache
+def _shares_memory(function: Any) -> bool:
+    """Whether a result of an operation lies in the memory of an argument, as a view does."""
+    return any(value.alias_info is not None for value in function._schema.returns)
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among arguments, also those in lists."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)
+
+
+def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """An argument or result with each tensor in it mapped, also those in lists."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([_mapped(function, item) for item in value])
+    return value
+
+
+def _values(tensor: Tensor) -> Tensor:
+    return tensor.values if isinstance(tensor, SimulatedTensor) else tensor
 
 
 def _is_like(name: str) -> bool:
