@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-
 ART_WORK = "ART computes in NumPy"
 """What the CPU does in an attack of the Adversarial Robustness Toolbox, see `host_work`."""
 

@@ -60,9 +60,7 @@ _SUBJECTS: dict[str, Subject] = {}
 
 
 @pytest.mark.parametrize(("family", "spec", "check"), list(_plugins()))
-def test_plugin_conforms_on_cuda(
-    family: str, spec: str, check: Callable[[Subject], None]
-) -> None:
+def test_plugin_conforms_on_cuda(family: str, spec: str, check: Callable[[Subject], None]) -> None:
     one = _SUBJECTS.setdefault(
         spec, Subject(family, configure(REGISTRIES[family], spec), device=CUDA)
     )

@@ -10,18 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from bench.conformance.simulated_device import (
-    SIMULATED,
-    Frame,
-    HostAccess,
-    MixedDevices,
-    simulated_device,
-)
+from bench.conformance.host_access import Frame, HostAccess, MixedDevices
+from bench.conformance.simulated_device import simulated_device
+from bench.conformance.simulated_tensor import SIMULATED
 from bench.conformance.subject import Subject
 from bench.contracts import Eager, HasStandIns, Mixture
 from bench.errors import PluginFault, RequestError
@@ -170,10 +166,10 @@ def _calls(subject: Subject) -> Iterator[tuple[str, Call]]:
         yield "forward()", lambda: _values(module, images)
         yield "the gradient of forward()", lambda: _gradient(module, images)
     if hasattr(module, "classify"):
-        classify: Callable[..., object] = module.classify
+        classify = cast("Callable[..., object]", module.classify)
         yield "classify()", lambda: _values(lambda x: classify(x, subject.classifier), images)
     if hasattr(module, "accelerated"):
-        accelerated: Callable[..., Callable[[Tensor], object]] = module.accelerated
+        accelerated = cast("Callable[..., Callable[[Tensor], object]]", module.accelerated)
         with torch.no_grad():
             function = accelerated(Eager())
         yield "the function of accelerated()", lambda: _values(function, images)

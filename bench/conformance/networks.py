@@ -130,7 +130,11 @@ def _decides(subject: Subject) -> None:
 def _decided(subject: Subject) -> Tensor:
     """The checked logits (n, classes) that the defense gives for the subject's images."""
     images = subject.images.clone()
-    with seeded(subject.device, "conformance", 0), torch.no_grad(), plugin_call(subject.description):
+    with (
+        seeded(subject.device, "conformance", 0),
+        torch.no_grad(),
+        plugin_call(subject.description),
+    ):
         # Not through the guard, which passes on a copy.
         subject.module.classify(images, subject.classifier)  # type: ignore[operator]
     if not torch.equal(images, subject.images):
@@ -155,7 +159,11 @@ def _accelerated(subject: Subject) -> None:
         return
 
     # The seed of `Subject.output`, so that both make the same random draws.
-    with seeded(subject.device, "conformance", 0), torch.no_grad(), plugin_call(subject.description):
+    with (
+        seeded(subject.device, "conformance", 0),
+        torch.no_grad(),
+        plugin_call(subject.description),
+    ):
         images = accelerated(Eager())(subject.images.clone())
     if not torch.allclose(images, subject.output(subject.module, subject.images), atol=_ATOL):
         raise PluginFault("the function from accelerated() and forward() give different images")

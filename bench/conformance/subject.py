@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ class Subject:
     data: Path = Path()
     images_of: str = DIGITS
     device: torch.device = CPU
-    progress: Reporter = Silent()
+    progress: Reporter = field(default_factory=Silent)
 
     @property
     def description(self) -> str:

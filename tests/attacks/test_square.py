@@ -177,7 +177,9 @@ def test_a_tile_has_the_papers_values() -> None:
     center = 1 + 1 / 4 + 1 / 9
     ring, border = 1 / 4 + 1 / 9, 1 / 9
     cpu = torch.device("cpu")
-    assert _squares.tile(5, 5, cpu)[2].tolist() == pytest.approx([border, ring, center, ring, border])
+    assert _squares.tile(5, 5, cpu)[2].tolist() == pytest.approx(
+        [border, ring, center, ring, border]
+    )
     assert _squares.tile(5, 2, cpu).shape == (5, 2)
     tile = _squares._tile(torch.zeros(40, 1, 9, 9), 5)
     torch.testing.assert_close(tile.flatten(1).norm(dim=1), torch.ones(40))
