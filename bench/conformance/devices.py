@@ -52,7 +52,7 @@ class Use(NamedTuple):
     accesses: Sequence[HostAccess]
 
 
-def network_uses(subject: Subject) -> Iterator[Use]:
+def network_uses(subject: Subject) -> Sequence[Use]:
     """The uses of a defense or classifier: its training, and the calls of its module.
 
     Args:
@@ -66,14 +66,16 @@ def network_uses(subject: Subject) -> Iterator[Use]:
         there = replace(subject, device=SIMULATED, progress=steps)
         with _located(subject.description):
             there.module  # noqa: B018 - trained now
-        yield Use("fit()", steps.later)
+        uses = [Use("fit()", steps.later)]
 
         for name, call in _calls(there):
             for _ in range(2):  # what the first call keeps for the others is no cost of a call
                 before = len(accesses)
                 with seeded(SIMULATED, "conformance"), _located(subject.description):
                     call()
-            yield Use(name, accesses[before:])
+            uses.append(Use(name, accesses[before:]))
+
+    return uses
 
 
 def attack_use(subject: Subject, attacked: Callable[[Subject], object]) -> Use:

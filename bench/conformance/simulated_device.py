@@ -85,7 +85,7 @@ class _Operations(TorchDispatchMode):
     """Computes each operation of PyTorch, and notes where the host and the device meet."""
 
     def __init__(self, note: Note) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.note = note
 
     def __torch_dispatch__(
@@ -98,7 +98,7 @@ class _Functions(TorchFunctionMode):
     """Takes the functions that PyTorch does not run as operations."""
 
     def __init__(self, note: Note) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.note = note
 
     def __torch_function__(

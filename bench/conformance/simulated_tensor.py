@@ -25,6 +25,9 @@ _SHOWN = {"aten::_local_scalar_dense": "a number", "aten::_unique2": "unique"}
 _WAITING = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 """Tags of the operations whose result the host has to know before it can go on."""
 
+_JOINING = ("aten::cat", "aten::stack")
+"""Operations that take not even a number of the CPU."""
+
 _INDEXING = ("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_")
 
 
@@ -84,7 +87,7 @@ def computed(function: Any, args: Any, kwargs: Mapping[str, Any], note: Note) ->
         _note_move(name, args, wanted, note)
     elif name in _INDEXING:
         _note_index(args, note)
-    elif not _is_like(name) and any(tensor.dim() > 0 or "cat" in name for tensor in others):
+    elif not _is_like(name) and any(tensor.dim() > 0 or name in _JOINING for tensor in others):
         raise MixedDevices(_MIXED, others)
     if name not in _INDEXING and any(tag in function.tags for tag in _WAITING):
         note("wait", _SHOWN.get(name, name.removeprefix("aten::")))
