@@ -90,6 +90,8 @@ def attack_use(subject: Subject, attacked: Callable[[Subject], object]) -> Use:
     """
     there = replace(subject, configured=_shorter(subject.configured), device=SIMULATED)
     with simulated_device() as accesses, _located(subject.description):
+        _ = there.classifier  # made before the accesses of the attack are counted
+        accesses.clear()
         attacked(there)
 
     times = Counter(access.stack for access in accesses)

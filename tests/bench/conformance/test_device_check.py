@@ -146,14 +146,14 @@ class Moving(Attack):
 
 
 WAITS = {
-    "foolbox": "its attacks decide on the host whether all images are adversarial, and how to go on",
+    "foolbox": "its attacks ask on the host whether all images are adversarial",
     "eagerpy": "foolbox's tensors: its own conversions",
     "attacks/_foolbox.py": "foolbox asserts that inputs are in [0, 1], without a message",
     "attacks/_art.py": "ART computes in NumPy",
     "attacks/lbfgs.py": "L-BFGS-B is that of SciPy",
-    "attacks/_queries.py": "an image leaves once it is misclassified, which saves its other queries",
-    "attacks/square.py": "an image leaves once it is misclassified, which saves its other queries",
-    "attacks/apgd.py": "an image leaves once it is misclassified, which saves its other restarts",
+    "attacks/_queries.py": "an image leaves once it is misclassified, which saves its queries",
+    "attacks/square.py": "an image leaves once it is misclassified, which saves its queries",
+    "attacks/apgd.py": "an image leaves once it is misclassified, which saves its restarts",
     "attacks/_kept_iterates.py": "keep=first: an image leaves once it is misclassified",
     "defenses/jpeg.py": "Pillow is the codec",
     "bench/stages/guard.py": "every output of a plugin is judged before it goes on, in one copy",

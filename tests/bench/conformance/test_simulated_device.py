@@ -1,4 +1,4 @@
-"""The simulated device refuses what a GPU refuses, notes what makes a host wait, and counts alike."""
+"""The simulated device refuses what a GPU refuses, and notes what makes a host wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from bench.conformance.simulated_device import simulated_device
 from bench.conformance.simulated_tensor import SIMULATED
 
 HERE = __file__
-
 
 
 @pytest.mark.parametrize(
