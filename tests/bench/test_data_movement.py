@@ -21,6 +21,7 @@ TO_HOST = {
     "bench/datasets/kmnist.py": "made on the CPU",
     "bench/latency/agreement.py": "outputs to compare, after the timing",
     "bench/library/evaluation.py": "what a program gives",
+    "bench/plugins/live_code.py": "the digest of a tensor that a function in a notebook uses",
     "bench/stages/cascade_state.py": "the set that a task stores",
     "bench/stages/context.py": "the weights that a task stores",
     "bench/stages/craft.py": "the set that a task stores",
