@@ -155,6 +155,7 @@ WAITS = {
     "attacks/square.py": "an image leaves once it is misclassified, which saves its queries",
     "attacks/apgd.py": "an image leaves once it is misclassified, which saves its restarts",
     "attacks/_kept_iterates.py": "keep=first: an image leaves once it is misclassified",
+    "defenses/defensegan.py": "PyTorch's moving average moves its counter once in an iteration",
     "defenses/jpeg.py": "Pillow is the codec",
     "bench/stages/guard.py": "every output of a plugin is judged before it goes on, in one copy",
     "bench/stages/training.py": "the losses, at one of many steps",
