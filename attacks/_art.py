@@ -26,7 +26,7 @@ from scipy.fft import idct
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from attacks._queries import draws, gradient_of
+from attacks._queries import draws, gradient_of, where
 
 Array: TypeAlias = "NDArray[Any]"
 
@@ -147,8 +147,8 @@ def generate(attack: EvasionAttack, aims: Tensor) -> Tensor:
         output = attack.generate(images.cpu().numpy(), classes)
 
     result = torch.from_numpy(output).to(images).clamp(0, 1)
-    is_finite = torch.isfinite(result).flatten(1).all(dim=1).view(-1, 1, 1, 1)
-    return torch.where(is_finite, result, images)
+    is_finite = torch.isfinite(result).flatten(1).all(dim=1)
+    return where(is_finite, result, images)
 
 
 class GeoDA(art.GeoDA):  # type: ignore[misc]  # ART has no types

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from attacks._queries import Measured, Worst, unit
+from attacks._queries import Measured, Worst, unit, where
 from bench.contracts import within
 
 _MOMENTUM = 0.75
@@ -109,9 +109,9 @@ class _Climb:
         # Of equal losses the later counts: a loss may be too flat for float32 while its gradient is
         # not, and the ascent must not return to its start.
         is_higher = found.loss >= self.best_found.loss
-        self.best = _where(is_higher, point, self.best)
+        self.best = where(is_higher, point, self.best)
         pairs = zip(found, self.best_found, strict=True)
-        self.best_found = Measured(*(_where(is_higher, new, old) for new, old in pairs))
+        self.best_found = Measured(*(where(is_higher, new, old) for new, old in pairs))
 
     def halved(self, point: Tensor) -> Tensor:
         """Halve the step sizes where the loss rises too seldom, and return to the best iterates.
@@ -126,16 +126,11 @@ class _Climb:
         is_still = ~self.was_halved & (self.checked_loss >= highest)
         is_halved = (self.rises < self.rho * self.steps) | is_still
         self.size = torch.where(is_halved, self.size / 2, self.size)
-        self.gradient = _where(is_halved, self.best_found.gradient, self.gradient)
+        self.gradient = where(is_halved, self.best_found.gradient, self.gradient)
         self.loss = torch.where(is_halved, highest, self.loss)
 
         self.steps = 0
         self.rises = torch.zeros_like(self.rises)
         self.checked_loss = highest
         self.was_halved = is_halved
-        return _where(is_halved, self.best, point)
-
-
-def _where(mask: Tensor, images: Tensor, others: Tensor) -> Tensor:
-    """`images` where the mask (n,) is true, else `others`; all of them (n, ...)."""
-    return torch.where(mask.view(-1, *[1] * (images.dim() - 1)), images, others)
+        return where(is_halved, self.best, point)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+ART_WORK = "ART computes in NumPy"
+"""What the CPU does in an attack of the Adversarial Robustness Toolbox, see `host_work`."""
+
 
 def require_art() -> None:
     """Check that the Adversarial Robustness Toolbox is installed, without importing it.

@@ -23,7 +23,7 @@ from foolbox.criteria import Criterion, Misclassification, TargetedMisclassifica
 from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
 
-from attacks._queries import draws, finite, scaled
+from attacks._queries import draws, finite, scaled, where
 from bench.contracts import NotApplicable
 
 __all__ = [
@@ -173,8 +173,8 @@ def _starting_points(
         others = images.roll(shift, 0)
         distance = (others - images).flatten(1).norm(dim=1)
         better = criterion(others, logits.roll(shift, 0)) & (distance < nearest)
-        starts[better] = others[better]
-        nearest[better] = distance[better]
+        starts = where(better, others, starts)
+        nearest = torch.where(better, distance, nearest)
 
     return starts, needed & torch.isfinite(nearest)
 
@@ -202,8 +202,8 @@ def _run(
         _, clipped, _ = attack(wrapped, points, criterion, **options)
 
     result: Tensor = clipped.raw.detach().clamp(0, 1)
-    is_finite = torch.isfinite(result).flatten(1).all(dim=1).view(-1, *[1] * (images.dim() - 1))
-    return torch.where(is_finite, result, images)
+    is_finite = torch.isfinite(result).flatten(1).all(dim=1)
+    return where(is_finite, result, images)
 
 
 class _FiniteInputs(nn.Module):
@@ -273,5 +273,6 @@ def _check(model: nn.Module, images: Tensor, labels: Tensor) -> None:
         raise ValueError(
             f"images must be float32 and labels int64, not {images.dtype} and {labels.dtype}"
         )
-    if not bool(torch.isfinite(images).all()) or float(images.min()) < 0 or float(images.max()) > 1:
+    low, high = torch.stack(torch.aminmax(images)).tolist()  # NaN if any pixel is
+    if not (low >= 0 and high <= 1):
         raise ValueError("images must be finite and within [0, 1]")

@@ -74,17 +74,23 @@ class Worst:
             index: positions (m,) of their counterparts; None for all, in the same order.
         """
         index = torch.arange(len(self.images), device=images.device) if index is None else index
-        is_more = reached > self.reached[index]
-        is_worse = is_more | ((reached == self.reached[index]) & (loss >= self.loss[index]))
+        kept, kept_loss, kept_reached = self.images[index], self.loss[index], self.reached[index]
+        is_more = reached > kept_reached
+        is_worse = is_more | ((reached == kept_reached) & (loss >= kept_loss))
 
-        taken = index[is_worse]
-        self.images[taken] = images[is_worse]
-        self.loss[taken] = loss[is_worse]
-        self.reached[taken] = reached[is_worse]
+        # A mask as an index would make the host wait for the number of images in it.
+        self.images[index] = where(is_worse, images, kept)
+        self.loss[index] = where(is_worse, loss, kept_loss)
+        self.reached[index] = where(is_worse, reached, kept_reached)
 
     def standing(self) -> Tensor:
         """Positions of the images that do not reach the aim in every draw."""
         return (self.reached < 1).nonzero().squeeze(1)
+
+
+def where(mask: Tensor, images: Tensor, others: Tensor) -> Tensor:
+    """`images` where the mask (n,) is true, else `others`; all of them (n, ...)."""
+    return torch.where(mask.view(-1, *[1] * (images.dim() - 1)), images, others)
 
 
 def draws(model: nn.Module) -> int:
@@ -109,14 +115,13 @@ def is_confirmed(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
     One lucky draw of a randomized model is no reason to let an image go.
     """
-    confirmed = torch.ones(len(images), dtype=torch.bool, device=images.device)
+    index = torch.arange(len(images), device=images.device)
     for _ in range(_CONFIRMATIONS):
-        index = confirmed.nonzero().squeeze(1)
         if len(index) == 0:
             break
-        confirmed[index] = mean_logits(model, images[index]).argmax(dim=1) != labels[index]
+        index = index[mean_logits(model, images[index]).argmax(dim=1) != labels[index]]
 
-    return confirmed
+    return torch.zeros_like(labels, dtype=torch.bool).index_fill(0, index, value=True)
 
 
 def mean_logits(model: nn.Module, images: Tensor) -> Tensor:

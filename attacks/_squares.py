@@ -64,20 +64,22 @@ def new_tile(images: Tensor, perturbed: Tensor, side: int, eps: float) -> Tensor
     return images + delta
 
 
-def tile(height: int, width: int) -> Tensor:
+def tile(height: int, width: int, device: torch.device) -> Tensor:
     """A rectangle (height, width) whose values fall from its center in rings; equation 2."""
     half = height // 2
-    rows = (torch.arange(height) - half).abs()[:, None]
-    columns = (torch.arange(width) - width // 2).abs()[None, :]
+    rows = (torch.arange(height, device=device) - half).abs()[:, None]
+    columns = (torch.arange(width, device=device) - width // 2).abs()[None, :]
     rings = torch.maximum(rows, columns)
-    terms = 1.0 / torch.arange(1, half + 2).square()
+    terms = 1.0 / torch.arange(1, half + 2, device=device).square()
     return terms.flip(0).cumsum(0).flip(0)[rings.clamp_max(half)]
 
 
 def _tile(images: Tensor, side: int) -> Tensor:
     """Tiles (n, 1, side, side) of length 1: two rectangles of opposite sign, in two directions."""
     half = side // 2
-    square = torch.cat([tile(side, half), -tile(side, side - half)], dim=1)
+    widths, device = (half, side - half), images.device
+    first, second = (tile(side, width, device) for width in widths)
+    square = torch.cat([first, -second], dim=1)
     square = (square / square.norm()).to(images)
     is_turned = _signs(images, (len(images), 1, 1, 1)) > 0
     return torch.where(is_turned, square.T, square)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from attacks._extras import require_art
+from attacks._extras import ART_WORK, require_art
 from bench.contracts import MinimumNorm, PositiveFloat, PositiveInt
 from bench.registry import register_attack
 
@@ -45,6 +45,7 @@ class GeoDA(MinimumNorm):
     """
 
     access = "decision"
+    host_work = ART_WORK
 
     queries: PositiveInt = 4000
     sub_dim: PositiveInt = 10

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from attacks._extras import require_art
+from attacks._extras import ART_WORK, require_art
 from attacks._queries import mean_logits
 from attacks._targets import Target, Targetable
 from bench.contracts import Norm, within
@@ -38,6 +38,8 @@ class JSMA(Targetable):
         targeted: whether the attack aims at a chosen class, instead of the likeliest wrong class.
         target: class that a targeted attack aims at, see `attacks._targets.Target`.
     """
+
+    host_work = ART_WORK
 
     theta: Annotated[float, Field(ge=-1, le=1)] = 1.0
     targeted: bool = False

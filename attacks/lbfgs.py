@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from attacks._losses import TOWARDS, is_wrong
-from attacks._queries import Objective, draws, measure
+from attacks._queries import Objective, draws, measure, where
 from attacks._targets import Target, Targetable
 from bench.contracts import MinimumNorm, PositiveFloat, PositiveInt
 from bench.registry import register_attack
@@ -42,6 +42,8 @@ class LBFGS(Targetable, MinimumNorm):
         target: class that a targeted attack aims at, see `attacks._targets.Target`.
     """
 
+    host_work = "L-BFGS-B is that of SciPy"
+
     steps: PositiveInt = 100
     binary_search_steps: PositiveInt = 12
     initial_const: PositiveFloat = 0.1
@@ -64,7 +66,7 @@ class LBFGS(Targetable, MinimumNorm):
 
     def _nearest(self, problem: _Problem) -> Tensor:
         """The nearest images of the line search that reach the aim, or else the originals."""
-        nearest = problem.images.clone()
+        nearest = problem.images
         smallest = torch.where(problem.reached(nearest), 0.0, torch.inf)
         low = torch.zeros_like(smallest)
         high = torch.full_like(smallest, torch.inf)
@@ -76,7 +78,7 @@ class LBFGS(Targetable, MinimumNorm):
             distance = (found - problem.images).flatten(1).norm(dim=1)
 
             is_nearer = reached & (distance < smallest)
-            nearest[is_nearer] = found[is_nearer]
+            nearest = where(is_nearer, found, nearest)
             smallest = torch.where(is_nearer, distance, smallest)
 
             low, high = torch.where(reached, low, c), torch.where(reached, c, high)

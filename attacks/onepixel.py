@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attacks._extras import require_art
+from attacks._extras import ART_WORK, require_art
 from attacks._targets import Target, Targetable
 from bench.contracts import Norm, PositiveInt, within
 from bench.registry import register_attack
@@ -41,6 +41,7 @@ class OnePixel(Targetable):
     """
 
     access = "score"
+    host_work = ART_WORK
     returns_unbroken = True
 
     steps: PositiveInt = 100

@@ -96,7 +96,8 @@ class Square(Attack):
         for query in range(self.queries):
             logits = mean_logits(model, proposed)
             found = is_wrong(logits, labels[index])
-            found[found.clone()] = is_confirmed(model, proposed[found], labels[index][found])
+            broken = found.nonzero().squeeze(1)
+            found[broken] = is_confirmed(model, proposed[broken], labels[index[broken]])
             worst.offer(proposed, margin(logits, labels[index]), found.to(images), index)
 
             index = worst.standing()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from io import BytesIO
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -20,6 +21,22 @@ _TO_YCBCR = torch.tensor(
 """Luminance and chrominance of a colour, the latter around zero (ITU-T T.871, section 7)."""
 
 
+class _Constants(NamedTuple):
+    """What the codec multiplies and divides by.
+
+    Attributes:
+        luminance: steps (8, 8) of the quantization of gray levels.
+        chrominance: steps (8, 8) of the quantization of colour differences.
+        to_ycbcr: color transform (3, 3).
+        transform: cosine transform (8, 8).
+    """
+
+    luminance: Tensor
+    chrominance: Tensor
+    to_ycbcr: Tensor
+    transform: Tensor
+
+
 class SmoothJPEG:
     """JPEG compression and decompression with a rounding that has a gradient.
 
@@ -32,7 +49,8 @@ class SmoothJPEG:
     """
 
     def __init__(self, quality: int) -> None:
-        self._steps = _quantization_steps(quality)
+        self._constants = _Constants(*_quantization_steps(quality), _TO_YCBCR, _cosine_transform())
+        self._moved: dict[tuple[torch.device, torch.dtype], _Constants] = {}
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images (n, 1 or 3, height, width) after compression and decompression, in [0, 1]."""
@@ -40,17 +58,26 @@ class SmoothJPEG:
         decoded = self._gray(levels) if levels.shape[1] == 1 else self._colour(levels)
         return decoded.clamp(0, 255) / 255
 
+    def _constants_like(self, levels: Tensor) -> _Constants:
+        """The constants on the device of the levels, copied there once."""
+        key = (levels.device, levels.dtype)
+        if key not in self._moved:
+            self._moved[key] = _Constants(*(constant.to(levels) for constant in self._constants))
+        return self._moved[key]
+
     def _gray(self, levels: Tensor) -> Tensor:
-        return _compressed(levels - _MIDDLE, self._steps[0]) + _MIDDLE
+        constants = self._constants_like(levels)
+        return _compressed(levels - _MIDDLE, constants.luminance, constants.transform) + _MIDDLE
 
     def _colour(self, levels: Tensor) -> Tensor:
-        matrix = _TO_YCBCR.to(levels)
+        constants = self._constants_like(levels)
+        matrix = constants.to_ycbcr
         luminance, chrominance = torch.einsum("rc,nchw->nrhw", matrix, levels).split([1, 2], dim=1)
         height, width = levels.shape[-2:]
 
         luminance = self._gray(luminance)
         halved = avg_pool2d(_padded(chrominance, 2), 2)
-        halved = _compressed(halved, self._steps[1])
+        halved = _compressed(halved, constants.chrominance, constants.transform)
         enlarged = interpolate(halved, scale_factor=2, mode="bilinear")[..., :height, :width]
 
         joined = torch.cat([luminance, enlarged], dim=1)
@@ -69,13 +96,12 @@ def _quantization_steps(quality: int) -> tuple[Tensor, Tensor]:
     return luminance, chrominance
 
 
-def _compressed(levels: Tensor, steps: Tensor) -> Tensor:
+def _compressed(levels: Tensor, steps: Tensor, transform: Tensor) -> Tensor:
     """The levels (n, c, h, w) after the cosine transform of blocks, quantization, and back."""
     height, width = levels.shape[-2:]
     padded = _padded(levels, _BLOCK)
     blocks = padded.unfold(2, _BLOCK, _BLOCK).unfold(3, _BLOCK, _BLOCK)
 
-    steps, transform = steps.to(levels), _cosine_transform().to(levels)
     coefficients = transform @ blocks @ transform.T
     blocks = transform.T @ (_smoothly_rounded(coefficients / steps) * steps) @ transform
 

@@ -33,6 +33,8 @@ class JPEG(Defense):
         quality: quality of the compression, 1 to 100; the default 75 is that of Guo et al.
     """
 
+    host_work = "Pillow is the codec"
+
     quality: PositiveInt = 75
 
     def __post_init__(self) -> None:

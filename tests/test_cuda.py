@@ -6,7 +6,6 @@ All of it is skipped on a machine without CUDA.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.conformance import CHECKS, Subject, attacks, networks, subject
+from bench.conformance import CHECKS, Subject
 from bench.contracts import DataInfo, Eager
 from bench.errors import NotApplicable, PluginFault
 from bench.latency.accelerators import CudaGraphs
@@ -46,15 +45,6 @@ def _chosen() -> Iterator[None]:
         yield
 
 
-class OnCuda(Subject):
-    """A plugin under test on the GPU."""
-
-    @cached_property
-    def split(self) -> tuple[Tensor, Tensor]:
-        images, labels = Subject(self.family, self.configured).split
-        return images.to(CUDA), labels.to(CUDA)
-
-
 def _plugins() -> Iterator[object]:
     for plugin in list_plugins():
         if plugin.required:  # a file, for example
@@ -70,15 +60,10 @@ _SUBJECTS: dict[str, Subject] = {}
 
 
 @pytest.mark.parametrize(("family", "spec", "check"), list(_plugins()))
-def test_plugin_conforms_on_cuda(
-    monkeypatch: pytest.MonkeyPatch,
-    family: str,
-    spec: str,
-    check: Callable[[Subject], None],
-) -> None:
-    for module in (subject, attacks, networks):
-        monkeypatch.setattr(module, "CPU", CUDA, raising=False)
-    one = _SUBJECTS.setdefault(spec, OnCuda(family, configure(REGISTRIES[family], spec)))
+def test_plugin_conforms_on_cuda(family: str, spec: str, check: Callable[[Subject], None]) -> None:
+    one = _SUBJECTS.setdefault(
+        spec, Subject(family, configure(REGISTRIES[family], spec), device=CUDA)
+    )
     try:
         check(one)
     except NotApplicable as reason:

@@ -61,6 +61,8 @@ def _line(finding: Finding) -> str:
         return f"FAIL {finding.check}  {finding.reason}"
     if finding.not_applicable:
         return f"-    {finding.check} (not applicable: {finding.not_applicable})"
+    if finding.note:
+        return f"ok   {finding.check}  Note: {finding.note}"
     return f"ok   {finding.check}"
 
 

@@ -35,12 +35,14 @@ class Finding(NamedTuple):
         reason: reason why the plugin fails it; empty if it does not.
         not_applicable: reason why it does not apply to the plugin; empty if it does.
         cause: description of the failed check because of which it was not judged; empty if it was.
+        note: what the author of the plugin may want to know; empty for nothing.
     """
 
     check: str
     reason: str = ""
     not_applicable: str = ""
     cause: str = ""
+    note: str = ""
 
 
 def _documented(subject: Subject) -> None:
@@ -129,10 +131,10 @@ def _finding(check: Check, subject: Subject, cause: str) -> Finding:
 
     try:
         with plugin_call(subject.description):
-            check(subject)
+            note = check(subject)
     except NotApplicable as error:
         return Finding(description, not_applicable=str(error))
     except (PluginFault, StorageError) as error:
         return Finding(description, reason=str(error))
 
-    return Finding(description)
+    return Finding(description, note=note or "")

@@ -15,7 +15,8 @@ from bench.conformance.attacked_models import (
     ScoresOnly,
     Unbreakable,
 )
-from bench.conformance.subject import CPU, GLOBAL_GENERATORS, Checks, Subject
+from bench.conformance.devices import attack_use, judged
+from bench.conformance.subject import GLOBAL_GENERATORS, Checks, Subject
 from bench.contracts import Attack, Norm
 from bench.errors import PluginFault
 from bench.plugins.configured import Configured
@@ -175,6 +176,12 @@ def _unbroken(subject: Subject) -> None:
         )
 
 
+def _on_a_device(subject: Subject) -> str:
+    """Tensors stay on the device of the images, whichever it is."""
+    use = attack_use(subject, lambda there: _attacked(there, _moderate_budget(there)))
+    return judged([use], subject.configured.plugin.host_work)
+
+
 def _is_same_on(subject: Subject, classifier: nn.Module) -> bool:
     """Whether the attack makes the same images on a classifier that tells less."""
     eps = _moderate_budget(subject)
@@ -205,7 +212,7 @@ def _attacked(
     images, classes = _attacked_images(subject)
     model = model or AttackedModel(subject)
     labels = classes if labels is None else labels
-    with seeded(CPU, "conformance", eps):
+    with seeded(subject.device, "conformance", eps):
         return perturb(subject.configured, model, images, labels, eps)
 
 
@@ -249,4 +256,5 @@ ATTACK_CHECKS: Checks = {
     _scores: (_attack_repeatable,),
     _steps_declared: (_within_ball,),
     _unbroken: (_moves,),
+    _on_a_device: (_within_ball,),
 }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bench.conformance.devices import judged, network_uses
 from bench.conformance.stand_ins import STAND_IN_CHECKS
-from bench.conformance.subject import CPU, GLOBAL_GENERATORS, Checks, Subject
+from bench.conformance.subject import GLOBAL_GENERATORS, Checks, Subject
 from bench.contracts import Eager
 from bench.errors import PluginFault
 from bench.plugins.faults import plugin_call
@@ -46,7 +47,7 @@ def _input_kept(subject: Subject) -> None:
     images = subject.images.clone()
     if subject.family == "defense" and not makes_images(subject.module):
         return  # what it decides by is checked on its own
-    with seeded(CPU, "conformance"), torch.no_grad(), plugin_call(subject.description):
+    with seeded(subject.device, "conformance"), torch.no_grad(), plugin_call(subject.description):
         # Not through `Subject.output`, whose guard passes on a copy.
         subject.module(images)
 
@@ -129,7 +130,11 @@ def _decides(subject: Subject) -> None:
 def _decided(subject: Subject) -> Tensor:
     """The checked logits (n, classes) that the defense gives for the subject's images."""
     images = subject.images.clone()
-    with seeded(CPU, "conformance", 0), torch.no_grad(), plugin_call(subject.description):
+    with (
+        seeded(subject.device, "conformance", 0),
+        torch.no_grad(),
+        plugin_call(subject.description),
+    ):
         # Not through the guard, which passes on a copy.
         subject.module.classify(images, subject.classifier)  # type: ignore[operator]
     if not torch.equal(images, subject.images):
@@ -154,7 +159,11 @@ def _accelerated(subject: Subject) -> None:
         return
 
     # The seed of `Subject.output`, so that both make the same random draws.
-    with seeded(CPU, "conformance", 0), torch.no_grad(), plugin_call(subject.description):
+    with (
+        seeded(subject.device, "conformance", 0),
+        torch.no_grad(),
+        plugin_call(subject.description),
+    ):
         images = accelerated(Eager())(subject.images.clone())
     if not torch.allclose(images, subject.output(subject.module, subject.images), atol=_ATOL):
         raise PluginFault("the function from accelerated() and forward() give different images")
@@ -173,6 +182,11 @@ def _differentiable(subject: Subject) -> None:
         raise PluginFault("the gradient with respect to the images is NaN or infinite")
 
 
+def _on_a_device(subject: Subject) -> str:
+    """Tensors stay on the device of the images, whichever it is, in training and in calls."""
+    return judged(network_uses(subject), subject.configured.plugin.host_work)
+
+
 _NETWORK_CHECKS: Checks = {
     _inference_parameters: (),
     _output: (),
@@ -183,6 +197,7 @@ _NETWORK_CHECKS: Checks = {
     _reloads: (_repeatable,),
     _stochastic_declared: (_repeatable,),
     _images_independent: (_stochastic_declared,),
+    _on_a_device: (_output, _fit_repeatable),
 }
 
 DEFENSE_CHECKS: Checks = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.conformance.subject import CPU, Checks, Subject
+from bench.conformance.subject import Checks, Subject
 from bench.contracts import HasStandIns, Mixture, StandIn
 from bench.errors import PluginFault
 from bench.spec import NAME
@@ -102,7 +102,7 @@ def _differentiable(subject: Subject) -> None:
         if not expected.requires_grad:
             raise PluginFault(f"{description} cuts the graph: it has no gradient")
 
-        with seeded(CPU, "conformance", "direction"):
+        with seeded(subject.device, "conformance", "direction"):
             direction = torch.randn_like(expected)
         (gradient,) = torch.autograd.grad((expected * direction).sum(), approximation.images)
         if not bool(torch.isfinite(gradient).all()):
@@ -120,7 +120,7 @@ def _approximations(subject: Subject) -> Iterator[_Approximation]:
     """What each stand-in makes of the subject's images, under the seed of the purifier's output."""
     for name, stand_in in _stand_ins(subject).items():
         images = subject.images.clone().requires_grad_(True)
-        with seeded(CPU, "conformance", 0), torch.enable_grad():
+        with seeded(subject.device, "conformance", 0), torch.enable_grad():
             output = stand_in.function(images)
 
         description = f"stand-in {name} of {subject.description}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from bench.contracts import DataInfo
 from bench.errors import PluginFault
 from bench.plugins.configured import Configured
 from bench.plugins.process_state import first_process_state
-from bench.progress import Silent
+from bench.progress import Reporter, Silent
 from bench.stages.datasets import LoadedDataset, load_dataset, loaded_dataset
 from bench.stages.decisions import makes_images
 from bench.stages.guard import Guarded
@@ -77,12 +77,16 @@ class Subject:
         configured: plugin with its parameters.
         data: folder of all data sets.
         images_of: spec of the data set whose images any other plugin is checked on.
+        device: device that it is checked on.
+        progress: reporter of its training.
     """
 
     family: str
     configured: Configured[Any]
     data: Path = Path()
     images_of: str = DIGITS
+    device: torch.device = CPU
+    progress: Reporter = field(default_factory=Silent)
 
     @property
     def description(self) -> str:
@@ -119,7 +123,7 @@ class Subject:
 
     @cached_property
     def split(self) -> tuple[Tensor, Tensor]:
-        """Images (n, c, h, w) and labels (n,): the first of each class, in their order.
+        """Images (n, c, h, w) and labels (n,) on the device: the first of each class, in order.
 
         They are training images, unless the data set has none.
         """
@@ -129,7 +133,7 @@ class Subject:
         of_class = [(part.labels == label).nonzero()[:share] for label in range(given.info.classes)]
         sample = part.chosen(torch.cat(of_class).flatten().sort().values)
 
-        return sample.images, sample.labels
+        return sample.images.to(self.device), sample.labels.to(self.device)
 
     @cached_property
     def images(self) -> Tensor:
@@ -160,7 +164,7 @@ class Subject:
             data=self.info,
             split=Split.of(*self.split),
             seed="conformance",
-            progress=Silent(),
+            progress=self.progress,
             classifier=self.classifier if uses_classifier else None,
             member=lambda spec: self.fit(
                 network_member(trained, spec, has_classifier=uses_classifier)
@@ -176,9 +180,9 @@ class Subject:
         """
         configured = plugin or self.configured
         description = f"{self.description}: {plugin.label}" if plugin else self.description
-        with first_process_state(), seeded(CPU, "conformance", "fit"):
+        with first_process_state(), seeded(self.device, "conformance", "fit"):
             context = self.context(configured)
-            module = fitted(configured.trained.plugin, description, context, CPU)
+            module = fitted(configured.trained.plugin, description, context, self.device)
 
         return configured.around(module)
 
@@ -215,7 +219,7 @@ class Subject:
 
         classes = self.context().data.classes if self.family == "classifier" else None
         guarded = Guarded(self.description, module, classes)
-        with seeded(CPU, "conformance", draw), torch.no_grad():
+        with seeded(self.device, "conformance", draw), torch.no_grad():
             result: Tensor = guarded(images)
 
         return result
@@ -224,12 +228,15 @@ class Subject:
         """The checked logits of a defense that decides by itself, under the seed of a draw."""
         classes = self.context().data.classes
         classifier = Guarded("the classifier of the check", self.classifier, classes)
-        with seeded(CPU, "conformance", draw), torch.no_grad():
+        with seeded(self.device, "conformance", draw), torch.no_grad():
             return Guarded(self.description, module, None).classify(images, classifier).logits
 
 
-Check = Callable[[Subject], None]
-"""A check: its docstring describes it, and it raises `PluginFault` with the reason if it fails."""
+Check = Callable[[Subject], str | None]
+"""A check: its docstring describes it, and it raises `PluginFault` with the reason if it fails.
+
+It may return a note for the author of the plugin, where nothing is wrong.
+"""
 
 Checks = Mapping[Check, Sequence[Check]]
 """Checks in their order, each with those before it without whose success it says nothing new."""

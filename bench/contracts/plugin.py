@@ -13,9 +13,12 @@ class Plugin:
     Attributes:
         version: version of the plugin's mathematics, 1 by default. Raise it when a change alters
             the results, so that stored networks and images are computed again.
+        host_work: reason why the CPU does a part of the work on whichever device, such as a codec
+            that exists for the CPU alone. By default there is none: tensors stay on the device.
     """
 
     version: ClassVar[int] = 1
+    host_work: ClassVar[str] = ""
 
     def files(self) -> Sequence[Path]:
         """Files whose content changes the result, for example a checkpoint; none by default.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Self
 
@@ -33,10 +34,7 @@ def checked_images(description: str, output: object, like: Tensor) -> Tensor:
         PluginFault: the output is not a tensor, has another shape, type or device, or has values
             that are NaN, infinite or outside [0, 1].
     """
-    tensor = _checked_tensor(description, output, tuple(like.shape), like)
-
-    low = float(tensor.min())
-    high = float(tensor.max())
+    tensor, low, high = _checked_tensor(description, output, tuple(like.shape), like)
     if low < -TOLERANCE or high > 1 + TOLERANCE:
         raise PluginFault(
             f"{description} returned values in [{low:.4g}, {high:.4g}], outside [0, 1]"
@@ -59,7 +57,7 @@ def checked_logits(description: str, output: object, images: Tensor, classes: in
         PluginFault: the output is not a tensor, has another shape, type or device, or has values
             that are NaN or infinite.
     """
-    return _checked_tensor(description, output, (len(images), classes), images)
+    return _checked_tensor(description, output, (len(images), classes), images)[0]
 
 
 def checked_decision(description: str, output: object, images: Tensor, columns: int) -> Decision:
@@ -108,8 +106,12 @@ def _checked_extra(description: str, name: object, values: object, images: Tenso
 
 def _checked_tensor(
     description: str, output: object, shape: tuple[int, ...], like: Tensor
-) -> Tensor:
-    """The output as a finite float32 tensor of the given shape, on the device of `like`."""
+) -> tuple[Tensor, float, float]:
+    """The output as a finite float32 tensor of the given shape, on the device of `like`.
+
+    Returns:
+        the tensor, its smallest value and its largest.
+    """
     # A subclass of `Tensor` may run code of the plugin in every one of these operations.
     with plugin_call(description):
         if not isinstance(output, Tensor):
@@ -128,10 +130,15 @@ def _checked_tensor(
                 f"{description} returned {tensor.dtype} on {tensor.device} "
                 f"instead of torch.float32 on {like.device}"
             )
-        if not bool(torch.isfinite(tensor).all()):
+        if tensor.numel() == 0:
+            return tensor, 0.0, 0.0
+
+        # Both ends are NaN where any value is. They come in one copy: the host waits for each.
+        low, high = torch.stack(torch.aminmax(tensor.detach())).tolist()
+        if not (math.isfinite(low) and math.isfinite(high)):
             raise PluginFault(f"{description} returned NaN or infinite values")
 
-    return tensor
+    return tensor, low, high
 
 
 def check_ball(

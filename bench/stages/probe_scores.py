@@ -85,8 +85,8 @@ class ScoreProbe(Probe):
             reached = batch.margins_of(batch.logits(proposed), standing)
 
             better = again | (reached > margin[standing])
-            best[standing[better]] = proposed[better]
-            margin[standing[better]] = reached[better]
+            best[standing] = torch.where(better[:, None, None, None], proposed, best[standing])
+            margin[standing] = torch.where(better, reached, margin[standing])
             leaves = (reached > 0) & (again | (not self.attacked.stochastic))
             standing = standing[~leaves]
 

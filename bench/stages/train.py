@@ -203,8 +203,11 @@ def fitted(
         with torch.enable_grad():
             plugin.fit(module, context)
 
-        for name, tensor in module.state_dict().items():
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        weights = {n: t for n, t in module.state_dict().items() if t.is_floating_point()}
+        finite = [torch.isfinite(tensor).all() for tensor in weights.values()]
+        are_finite = torch.stack(finite).tolist() if finite else []
+        for name, is_finite in zip(weights, are_finite, strict=True):
+            if not is_finite:
                 raise PluginFault(
                     f"{description} did not train: {name} has NaN or infinite weights"
                 )

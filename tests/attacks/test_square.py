@@ -176,8 +176,11 @@ def test_the_side_follows_the_papers_schedule() -> None:
 def test_a_tile_has_the_papers_values() -> None:
     center = 1 + 1 / 4 + 1 / 9
     ring, border = 1 / 4 + 1 / 9, 1 / 9
-    assert _squares.tile(5, 5)[2].tolist() == pytest.approx([border, ring, center, ring, border])
-    assert _squares.tile(5, 2).shape == (5, 2)
+    cpu = torch.device("cpu")
+    assert _squares.tile(5, 5, cpu)[2].tolist() == pytest.approx(
+        [border, ring, center, ring, border]
+    )
+    assert _squares.tile(5, 2, cpu).shape == (5, 2)
     tile = _squares._tile(torch.zeros(40, 1, 9, 9), 5)
     torch.testing.assert_close(tile.flatten(1).norm(dim=1), torch.ones(40))
     assert torch.unique(tile.flatten(1), dim=0).shape[0] == 2  # upright and turned
