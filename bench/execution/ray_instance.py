@@ -24,16 +24,18 @@ _FOLDER = "ray-"
 
 
 @contextlib.contextmanager
-def connected(address: str, processors: int, gpus: int) -> Iterator[Path | None]:
+def connected(
+    address: str | None, processors: int, *, has_gpus: bool
+) -> Iterator[Path | None]:
     """Use Ray during the block.
 
     An instance that the program has started itself is used, and stays. What Ray prints while the
     block runs goes to standard error.
 
     Args:
-        address: address of a cluster, as `ray.init` takes it; empty for an instance of its own.
+        address: address of a cluster, `HOST:PORT` or `auto`; None for an instance of its own.
         processors: number of processors of an own instance.
-        gpus: number of GPUs of an own instance.
+        has_gpus: whether an own instance has the GPUs of this machine.
 
     Yields:
         the folder of an own instance, which is removed at the end; None for another one.
@@ -48,7 +50,7 @@ def connected(address: str, processors: int, gpus: int) -> Iterator[Path | None]
             with _joined(address):
                 yield None
         else:
-            with _started(processors, gpus) as folder:
+            with _started(processors, has_gpus=has_gpus) as folder:
                 yield folder
 
 
@@ -66,14 +68,14 @@ def _joined(address: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _started(processors: int, gpus: int) -> Iterator[Path]:
+def _started(processors: int, *, has_gpus: bool) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=_FOLDER, ignore_cleanup_errors=True) as folder:
         with _disconnected_at_end():
             try:
                 with _own_signals():
                     ray.init(
                         num_cpus=processors,
-                        num_gpus=gpus,
+                        num_gpus=None if has_gpus else 0,  # None for what Ray finds
                         include_dashboard=False,
                         object_store_memory=_OBJECTS_BYTES,
                         log_to_driver=False,

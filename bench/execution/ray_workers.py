@@ -7,7 +7,7 @@ import os
 import pickle
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from bench.execution.plugin_files import packed
 from bench.execution.ray_instance import connected
 from bench.execution.ray_worker import Assignment, Report, Sent
 from bench.execution.software import software
+from bench.execution.specs import RaySpec, processors
 from bench.failures import message_line
 from bench.store.artifacts import NAME_DIGITS, Artifact, ArtifactStore
 from bench.text import LONGEST_LINE, one_line
@@ -29,43 +30,7 @@ from bench.text import LONGEST_LINE, one_line
 _LOOK_EVERY_S = 30.0
 """Seconds without the end of a job after which the nodes of the cluster are looked at."""
 
-
-@dataclass(frozen=True)
-class RayResources:
-    """What a run takes of Ray.
-
-    Attributes:
-        address: address of a cluster, as `ray.init` takes it; empty for an instance of its own.
-        cpus: processors of a task, which has as many threads.
-        gpu: GPUs of a task, or a fraction of one; 0 on a device that is none.
-        gpus: number of GPUs of this machine, for an instance of its own.
-        processes: largest number of tasks at once; None for as many as there is room for.
-    """
-
-    address: str = ""
-    cpus: int = 1
-    gpu: float = 0.0
-    gpus: int = 0
-    processes: int | None = None
-
-    @property
-    def processors(self) -> int:
-        """The number of processors of an instance of its own."""
-        return self.cpus * self.processes if self.processes else usable_processors()
-
-    def room(self, resources: dict[str, float]) -> int:
-        """The number of tasks that fit on a node at once.
-
-        Args:
-            resources: resources of a node, by the names that Ray gives them.
-        """
-        room = int(resources.get("CPU", 0.0) / self.cpus)
-        return min(room, int(resources.get("GPU", 0.0) / self.gpu)) if self.gpu else room
-
-    @property
-    def text(self) -> str:
-        """What a task needs, for messages."""
-        return f"{self.cpus} CPU" + (f" and {self.gpu:g} GPU" if self.gpu else "")
+_NO_NODE = "no node of the cluster is left that has room for a task"
 
 
 class RayWorkers:
@@ -77,28 +42,29 @@ class RayWorkers:
     Args:
         setup: what the workers are made from.
         store: artifact cache of the run.
-        resources: what the run takes of Ray.
+        spec: address of a cluster, and what a task needs.
 
     Raises:
         RequestError: Ray cannot be started or joined, or no node has room for a task.
         StorageError: the artifact cache cannot be written.
     """
 
-    def __init__(self, setup: WorkerSetup, store: ArtifactStore, resources: RayResources) -> None:
+    def __init__(self, setup: WorkerSetup, store: ArtifactStore, spec: RaySpec) -> None:
         self._store = store
-        self._resources = resources
+        self._processes = spec.processes
+        self._needs = _Needs(spec.cpus, spec.gpu if setup.device.startswith("cuda") else 0.0)
         self._running: dict[Future[Report], tuple[Job, ray.ObjectRef[Report]]] = {}
         self._sent: dict[str, ray.ObjectRef[Artifact]] = {}
         self._is_sending = False
 
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(
-                connected(resources.address, resources.processors, resources.gpus)
-            )
+            own = spec.cpus * spec.processes if spec.processes else processors()
+            instance = connected(spec.address, own, has_gpus=self._needs.gpu > 0)
+            folder = stack.enter_context(instance)
             self._check_room()
             mark = stack.enter_context(_mark(store.root))
             assignment = Assignment(_absolute(setup), packed(setup.plugins), software(), mark)
-            self._start = _starter(assignment, resources, folder)
+            self._start = _starter(assignment, self._needs, folder)
             stack.callback(self._cancel)
             self._exit = stack.pop_all()
 
@@ -106,7 +72,7 @@ class RayWorkers:
     def slots(self) -> int:
         """The number of jobs that the nodes have room for now, at least 1."""
         room = self._room()
-        return max(1, min(room, self._resources.processes or room))
+        return max(1, min(room, self._processes or room))
 
     def submit(self, job: Job) -> None:
         """See `Workers.submit`."""
@@ -192,7 +158,7 @@ class RayWorkers:
 
     def _room(self) -> int:
         """The number of tasks that fit on the nodes at once."""
-        return sum(map(self._resources.room, _nodes()))
+        return sum(map(self._needs.room, _nodes()))
 
     def _check_room(self) -> None:
         """Check that a task fits on a node.
@@ -205,12 +171,36 @@ class RayWorkers:
 
         largest = max(_nodes(), key=lambda node: node.get("CPU", 0.0), default={})
         raise RequestError(
-            f"--executor ray: a task needs {self._resources.text}, and no node has that "
+            f"--executor ray: a task needs {self._needs.text}, and no node has that "
             f"(the largest has {largest.get('CPU', 0.0):g} CPU and {largest.get('GPU', 0.0):g} GPU)"
         )
 
 
-_NO_NODE = "no node of the cluster is left that has room for a task"
+@dataclass(frozen=True)
+class _Needs:
+    """What a task needs.
+
+    Attributes:
+        cpus: processors.
+        gpu: share of a GPU; 0 for none.
+    """
+
+    cpus: int
+    gpu: float
+
+    def room(self, node: Mapping[str, float]) -> int:
+        """The number of tasks that fit on a node at once.
+
+        Args:
+            node: resources of the node, by the names that Ray gives them.
+        """
+        room = int(node.get("CPU", 0.0) / self.cpus)
+        return min(room, int(node.get("GPU", 0.0) / self.gpu)) if self.gpu else room
+
+    @property
+    def text(self) -> str:
+        """The needs, for messages."""
+        return f"{self.cpus} CPU" + (f" and {self.gpu:g} GPU" if self.gpu else "")
 
 
 def _nodes() -> list[dict[str, float]]:
@@ -219,13 +209,13 @@ def _nodes() -> list[dict[str, float]]:
 
 
 def _starter(
-    assignment: Assignment, resources: RayResources, folder: Path | None
+    assignment: Assignment, needs: _Needs, folder: Path | None
 ) -> Callable[[Job, Sent], ray.ObjectRef[Report]]:
     """The function that starts a job, with artifacts for a worker that lacks the store.
 
     Args:
         assignment: what the workers are made from.
-        resources: what a task needs.
+        needs: what a task needs.
         folder: folder of an instance on this machine; None for another one.
     """
     path = [os.path.abspath(each) for each in sys.path] if folder else []
@@ -247,8 +237,8 @@ def _starter(
     if folder:
         variables["TMPDIR"] = str(folder)
     remote: Any = ray.remote(
-        num_cpus=resources.cpus,
-        num_gpus=resources.gpu,
+        num_cpus=needs.cpus,
+        num_gpus=needs.gpu,
         max_retries=0,
         runtime_env={"env_vars": variables},
     )(run)
