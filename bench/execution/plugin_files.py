@@ -69,7 +69,9 @@ def packed(plugins: Sequence[ShippedPlugin]) -> PackedPlugins:
             contents.update(_contents(path, number))
             sources.append(f"{number}/{path.name}")
 
-    moved = (plugin._replace(source=source) for plugin, source in zip(plugins, sources, strict=True))
+    moved = (
+        plugin._replace(source=source) for plugin, source in zip(plugins, sources, strict=True)
+    )
     return PackedPlugins(tuple(moved), contents)
 
 
@@ -78,7 +80,9 @@ def _contents(plugin: Path, number: str) -> dict[str, bytes]:
     folder = plugin.parent
     files = (file for file in plugin_files(plugin) if file.is_relative_to(folder))
     try:
-        return {f"{number}/{file.relative_to(folder).as_posix()}": file.read_bytes() for file in files}
+        return {
+            f"{number}/{file.relative_to(folder).as_posix()}": file.read_bytes() for file in files
+        }
     except OSError as error:
         raise RequestError(
             f"plugin {plugin}: cannot read {error.filename}: {error.strerror or error}"

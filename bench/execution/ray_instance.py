@@ -24,9 +24,7 @@ _FOLDER = "ray-"
 
 
 @contextlib.contextmanager
-def connected(
-    address: str | None, processors: int, *, has_gpus: bool
-) -> Iterator[Path | None]:
+def connected(address: str | None, processors: int, *, has_gpus: bool) -> Iterator[Path | None]:
     """Use Ray during the block.
 
     An instance that the program has started itself is used, and stays. What Ray prints while the
@@ -60,7 +58,7 @@ def _joined(address: str) -> Iterator[None]:
         try:
             with _own_signals():
                 ray.init(address=address, log_to_driver=False, configure_logging=False)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - Ray raises errors of many kinds
             raise RequestError(
                 f"--executor ray: cannot join the cluster {address}: {message_line(error)}"
             ) from None
@@ -69,24 +67,23 @@ def _joined(address: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _started(processors: int, *, has_gpus: bool) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=_FOLDER, ignore_cleanup_errors=True) as folder:
-        with _disconnected_at_end():
-            try:
-                with _own_signals():
-                    ray.init(
-                        num_cpus=processors,
-                        num_gpus=None if has_gpus else 0,  # None for what Ray finds
-                        include_dashboard=False,
-                        object_store_memory=_OBJECTS_BYTES,
-                        log_to_driver=False,
-                        configure_logging=False,
-                        _temp_dir=folder,
-                    )
-            except Exception as error:
-                raise RequestError(
-                    f"--executor ray: Ray cannot be started: {message_line(error)}"
-                ) from None
-            yield Path(folder)
+    folder = tempfile.TemporaryDirectory(prefix=_FOLDER, ignore_cleanup_errors=True)
+    with folder as path, _disconnected_at_end():
+        try:
+            with _own_signals():
+                ray.init(
+                    num_cpus=processors,
+                    num_gpus=None if has_gpus else 0,  # None for what Ray finds
+                    include_dashboard=False,
+                    object_store_memory=_OBJECTS_BYTES,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    _temp_dir=path,
+                )
+        except Exception as error:  # noqa: BLE001 - Ray raises errors of many kinds
+            reason = message_line(error)
+            raise RequestError(f"--executor ray: Ray cannot be started: {reason}") from None
+        yield Path(path)
 
 
 @contextlib.contextmanager

@@ -99,7 +99,7 @@ def work(assignment: bytes, job: bytes, sent: Sent) -> Report:
         job: a pickled `Job`.
         sent: artifacts by content key.
     """
-    task: Job = pickle.loads(job)
+    task: Job = pickle.loads(job)  # noqa: S301 - the process of the run made it
     try:
         return _worker(assignment).report(task, sent)
     except BenchError as error:
@@ -108,7 +108,7 @@ def work(assignment: bytes, job: bytes, sent: Sent) -> Report:
 
 @cache
 def _worker(assignment: bytes) -> _RayWorker:
-    return _RayWorker(pickle.loads(assignment))
+    return _RayWorker(pickle.loads(assignment))  # noqa: S301 - as above
 
 
 class _RayWorker:
@@ -126,7 +126,9 @@ class _RayWorker:
         _check_software(assignment.software)
         setup = assignment.setup
         # Weights elsewhere would be trained again, under the keys of those that are given.
-        is_shared = (setup.store / assignment.mark).exists() and (setup.weights is None or setup.weights.exists())
+        is_shared = (setup.store / assignment.mark).exists() and (
+            setup.weights is None or setup.weights.exists()
+        )
 
         folder = _own_folder()
         plugins = assignment.plugins.unpacked(folder)

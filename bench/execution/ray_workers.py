@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import secrets
 import sys
@@ -63,7 +62,10 @@ class RayWorkers:
             folder = stack.enter_context(instance)
             self._check_room()
             mark = stack.enter_context(_mark(store.root))
-            assignment = Assignment(_absolute(setup), packed(setup.plugins), software(), mark)
+            # Each process of Ray sees its own GPUs only, and numbers them from 0.
+            device = setup.device.partition(":")[0]
+            setup = replace(setup, device=device)
+            assignment = Assignment(setup, packed(setup.plugins), software(), mark)
             self._start = _starter(assignment, self._needs, folder)
             stack.callback(self._cancel)
             self._exit = stack.pop_all()
@@ -218,9 +220,10 @@ def _starter(
         needs: what a task needs.
         folder: folder of an instance on this machine; None for another one.
     """
-    path = [os.path.abspath(each) for each in sys.path] if folder else []
+    path = [str(Path(each).absolute()) for each in sys.path] if folder else []
     # Ray puts the working folder before everything else, where it may hide installed packages.
-    hidden = "" if {"", os.getcwd()} & {*sys.path} else os.getcwd()
+    here = str(Path.cwd())
+    hidden = "" if {"", here} & {*sys.path} else here
 
     # A function inside of another one is sent as it is, not by the name of its module.
     def run(assignment: bytes, job: bytes, sent: Sent) -> Report:
@@ -255,15 +258,8 @@ def _failure(job: Job, error: BaseException) -> Finished:
         return Finished(job.key, "stopped", one_line(reason, LONGEST_LINE))
 
     # The first sentence says what happened; the rest is advice for programmers of Ray.
-    return Finished(job.key, "lost", one_line(message_line(error).partition(". ")[0]))
-
-
-def _absolute(setup: WorkerSetup) -> WorkerSetup:
-    """The setup for processes in other working folders."""
-    weights = setup.weights and setup.weights.absolute()
-    return replace(
-        setup, store=setup.store.absolute(), data=setup.data.absolute(), weights=weights
-    )
+    sentence = message_line(error).partition(". ")[0]
+    return Finished(job.key, "lost", one_line(f"{sentence[:1].lower()}{sentence[1:]}"))
 
 
 @contextlib.contextmanager

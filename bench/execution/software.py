@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import bench
+from bench.plugins.packages import ROOT
 
 _LIBRARIES = ("torch", "numpy")
 """Distributions whose releases may compute different bits."""
@@ -20,7 +20,7 @@ def software() -> dict[str, str]:
     A local part of a version, which names a build such as `+cpu`, is left out.
     """
     libraries = {name: version(name).partition("+")[0] for name in _LIBRARIES}
-    return {"purification-bench": _code_digest(Path(bench.__file__).parent), **libraries}
+    return {"purification-bench": _code_digest(ROOT / "bench"), **libraries}
 
 
 def _code_digest(folder: Path) -> str:

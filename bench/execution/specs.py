@@ -36,7 +36,7 @@ class LocalSpec:
         """The number of threads of a task; None for PyTorch's own choice."""
         if self.threads is not None or self.processes == 1:
             return self.threads
-        return max(1, _processors() // self.processes)
+        return max(1, processors() // self.processes)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ _MOST = 1024
 """Largest number of processes, threads or processors."""
 
 
-def _processors() -> int:
+def processors() -> int:
     """Number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from bench.execution.shipping import job_of
 from bench.execution.specs import RaySpec
 from bench.plugins.configured import configure
 from bench.plugins.counted import digest_of_file
-from bench.plugins.discovery import import_plugin
+from bench.plugins.discovery import discover
 from bench.progress import Silent
 from bench.registry import DEFENSES
 from bench.stages.context import TaskContext
@@ -103,9 +102,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
     with FileLock(shared / "ray.lock"):
         handler = signal.getsignal(signal.SIGTERM)
-        cluster = Cluster(
-            initialize_head=True, head_node_args={**node, "include_dashboard": False}
-        )
+        cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
         cluster.second = cluster.add_node(**node)
         ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
         yield cluster
@@ -120,7 +117,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ray_plugin") / "ray_test_plugin.py"
     path.with_name("ray_test_helper.py").write_text(HELPER)
     path.write_text(PLUGIN)
-    import_plugin(str(path))
+    discover([str(path)])
     return path
 
 
@@ -132,22 +129,38 @@ def here(tmp_path: Path) -> TaskContext:
     )
 
 
-Started = Callable[..., RayWorkers]
-
-
 @pytest.fixture
-def started(cluster: Any, here: TaskContext) -> Iterator[Started]:
-    """Starts workers for the cache of this process."""
+def started(cluster: Any, here: TaskContext) -> Iterator[Callable[[Path], RayWorkers]]:
+    """Starts workers with a folder as their store."""
     with contextlib.ExitStack() as stack:
 
-        def start(*plugins: Path, **changes: Any) -> RayWorkers:
-            shipped = tuple(ShippedPlugin(str(path), digest_of_file(path)) for path in plugins)
-            setup = WorkerSetup("cpu", here.store.root, None, here.data, shipped, threads=1)
-            workers = RayWorkers(replace(setup, **changes), here.store, RaySpec())
+        def start(root: Path) -> RayWorkers:
+            workers = RayWorkers(
+                WorkerSetup("cpu", root, None, here.data, threads=1), here.store, RaySpec()
+            )
             stack.callback(workers.close)
             return workers
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def prepared(
+    cluster: Any, plugin: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RayWorkers, TaskContext]]:
+    """Workers that have the plugin, and a context with their store.
+
+    The plugin comes as content: its files have gone from where they were.
+    """
+    folder = tmp_path_factory.mktemp("ray")
+    store = ArtifactStore(folder / "store")
+    shipped = (ShippedPlugin(str(plugin), digest_of_file(plugin)),)
+    setup = WorkerSetup("cpu", store.root, None, folder / "no-data", shipped, threads=1)
+    workers = RayWorkers(setup, store, RaySpec())
+    aside = plugin.parent.rename(folder / "aside")
+    yield workers, TaskContext(torch.device("cpu"), store, setup.data, Silent())
+    workers.close()
+    aside.rename(plugin.parent)
 
 
 def ended(workers: RayWorkers, *tasks: Task) -> dict[str, Finished]:
@@ -186,11 +199,15 @@ def chain(
 
 @pytest.mark.parametrize("is_shared", [True, False], ids=["shared store", "own stores"])
 def test_the_artifacts_are_those_of_this_process(
-    started: Started, here: TaskContext, tmp_path: Path, tiny_config: RunConfig, is_shared: bool
+    started: Callable[[Path], RayWorkers],
+    here: TaskContext,
+    tmp_path: Path,
+    tiny_config: RunConfig,
+    is_shared: bool,
 ) -> None:
     """With a store of its own, a worker is sent what it needs, and sends back what it made."""
     root = here.store.root if is_shared else tmp_path / "elsewhere"
-    workers = started(store=root)
+    workers = started(root)
     assert workers.slots == 2
 
     def remotely(task: Task) -> str:
@@ -209,13 +226,20 @@ def test_the_artifacts_are_those_of_this_process(
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_fault_of_a_plugin_reads_as_it_does_here(
-    started: Started, here: TaskContext, plugin: Path
-) -> None:
-    task = train(here, "ray_raising")
+Prepared = tuple[RayWorkers, TaskContext]
+
+
+def waiting(context: TaskContext, folder: Path) -> list[Task]:
+    """Two tasks that wait for the file `go` in a folder, and write the numbers of processes."""
+    return [train(context, f"ray_waiting:folder=[{folder}]:name={name}") for name in "ab"]
+
+
+def test_a_fault_of_a_plugin_reads_as_it_does_here(prepared: Prepared) -> None:
+    workers, context = prepared
+    task = train(context, "ray_raising")
     with pytest.raises(PluginFault, match="the plugin has a fault") as local:
-        LocalExecutor(here, threads=1).artifact(task)
-    finished = ended(started(plugin), task)[task.key]
+        LocalExecutor(context, threads=1).artifact(task)
+    finished = ended(workers, task)[task.key]
     assert (finished.ending, finished.text) == ("failed", str(local.value))
 
 
@@ -227,69 +251,35 @@ def waited_for(path: Path) -> str:
     return path.read_text()
 
 
-def test_a_killed_process_loses_its_job_only(
-    started: Started, here: TaskContext, plugin: Path, tmp_path: Path
-) -> None:
-    """The plugin comes as content: its files have gone from where they were."""
-    folder = plugin.parent
-    workers = started(plugin)
-    tasks = [train(here, f"ray_waiting:folder=[{tmp_path}]:name={name}") for name in "ab"]
-    jobs = [job_of(task) for task in tasks]
-    aside = folder.rename(tmp_path / "aside")
-    try:
-        for job in jobs:
-            workers.submit(job)
-        os.kill(int(waited_for(tmp_path / "a.pid")), signal.SIGKILL)
-        (lost,) = workers.finished()
-        assert (lost.key, lost.ending) == (tasks[0].key, "lost")
-        assert "died" in lost.text
+def test_a_killed_process_loses_its_job_only(prepared: Prepared, tmp_path: Path) -> None:
+    workers, context = prepared
+    killed, other = waiting(context, tmp_path)
+    for task in (killed, other):
+        workers.submit(job_of(task))
+    os.kill(int(waited_for(tmp_path / "a.pid")), signal.SIGKILL)
+    (lost,) = workers.finished()
+    assert (lost.key, lost.ending) == (killed.key, "lost")
+    assert "worker died" in lost.text
 
-        (tmp_path / "go").touch()
-        (made,) = workers.finished()
-        assert (made.key, made.ending) == (tasks[1].key, "made"), made
-        workers.submit(jobs[0])
-        (again,) = workers.finished()
-        assert again.ending == "made", again
-    finally:
-        aside.rename(folder)
-
-
-def test_another_file_of_a_plugin_is_refused(
-    started: Started, here: TaskContext, plugin: Path
-) -> None:
-    other = ShippedPlugin(str(plugin), "0" * 64)
-    workers = started(plugins=(other,))
-    finished = ended(workers, train(here, "none"))
-    (only,) = finished.values()
-    assert only.ending == "stopped"
-    assert "another file" in only.text
-
-
-def test_other_software_is_refused(
-    started: Started, here: TaskContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "bench.execution.ray_workers.software", lambda: {"torch": "0.0", "numpy": "0.0"}
-    )
-    (only,) = ended(started(), train(here, "none")).values()
-    assert only.ending == "stopped"
-    assert "torch" in only.text
-    assert "in place of 0.0" in only.text
+    (tmp_path / "go").touch()
+    (made,) = workers.finished()
+    assert (made.key, made.ending) == (other.key, "made")
+    assert ended(workers, killed)[killed.key].ending == "made"
 
 
 def test_a_task_that_fits_on_no_node_is_refused(cluster: Any, here: TaskContext) -> None:
     setup = WorkerSetup("cpu", here.store.root, None, here.data, threads=1)
-    with pytest.raises(RequestError, match="needs 7 CPU.* no node has that .*1 CPU and 0 GPU"):
+    with pytest.raises(RequestError, match=r"needs 7 CPU.* no node has that .*1 CPU and 0 GPU"):
         RayWorkers(setup, here.store, RaySpec(cpus=7))
 
 
 def test_a_removed_node_loses_its_jobs_only(
-    cluster: Any, started: Started, here: TaskContext, plugin: Path, tmp_path: Path
+    cluster: Any, prepared: Prepared, tmp_path: Path
 ) -> None:
     """It is the last test of the cluster, which has one node less afterwards."""
-    workers = started(plugin)
-    tasks = [train(here, f"ray_waiting:folder=[{tmp_path}]:name={name}") for name in "ab"]
-    for task in tasks:
+    workers, context = prepared
+    tasks = {task.key: task for task in waiting(context, tmp_path)}
+    for task in tasks.values():
         workers.submit(job_of(task))
     for name in "ab":
         waited_for(tmp_path / f"{name}.pid")
@@ -301,8 +291,7 @@ def test_a_removed_node_loses_its_jobs_only(
     (tmp_path / "go").touch()
     (made,) = workers.finished()
     assert made.ending == "made"
-    assert {lost.key, made.key} == {task.key for task in tasks}
+    assert {lost.key, made.key} == {*tasks}
 
     assert workers.slots == 1
-    retried = next(task for task in tasks if task.key == lost.key)
-    assert ended(workers, retried)[retried.key].ending == "made"
+    assert ended(workers, tasks[lost.key])[lost.key].ending == "made"
