@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from typing import Any, TypeAlias, get_type_hints
 
 from bench.errors import RequestError, unknown
@@ -65,13 +66,18 @@ def parse_executor(text: str) -> ExecutorSpec:
     """The executor of a `--executor` value.
 
     Raises:
-        RequestError: the executor or a parameter is unknown, or a value is out of range.
+        RequestError: the executor or a parameter is unknown, a value is out of range, or the
+            executor needs a package that is not installed.
     """
     spec = Spec.parse(_BARE_ADDRESS.sub(r"address=[\1]", text))
     if spec.name not in _EXECUTORS:
         raise unknown("executor", spec.name, _EXECUTORS)
 
     kind = _EXECUTORS[spec.name]
+    if kind is RaySpec and find_spec("ray") is None:
+        raise RequestError(
+            "--executor ray needs the package ray: pip install 'purification-bench[ray]'"
+        )
     names = [field.name for field in fields(kind)]
     for name, _ in spec.parameters:
         if name not in names:
