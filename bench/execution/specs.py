@@ -33,6 +33,16 @@ class LocalSpec:
     threads: int | None = None
 
     @property
+    def title(self) -> str:
+        """One line for people."""
+        return f"{self.processes} processes on this machine, threads of a task: {self.task_threads}"
+
+    @property
+    def dispatches(self) -> bool:
+        """Whether other processes do the tasks."""
+        return self.processes > 1
+
+    @property
     def task_threads(self) -> int | None:
         """The number of threads of a task; None for PyTorch's own choice."""
         if self.threads is not None or self.processes == 1:
@@ -56,8 +66,27 @@ class RaySpec:
     gpu: float = 1.0
     processes: int | None = None
 
+    @property
+    def title(self) -> str:
+        """One line for people."""
+        place = f"the cluster at {self.address}" if self.address else "an instance of Ray"
+        return f"{place}, processors of a task: {self.cpus}"
+
+    @property
+    def dispatches(self) -> bool:
+        """Whether other processes do the tasks."""
+        return True
+
+    @property
+    def task_threads(self) -> int:
+        """The number of threads of a task."""
+        return self.cpus
+
 
 ExecutorSpec: TypeAlias = LocalSpec | RaySpec
+
+ONE_PROCESS = LocalSpec()
+"""The executor of a run that names none."""
 
 _EXECUTORS: Mapping[str, type[LocalSpec] | type[RaySpec]] = {"local": LocalSpec, "ray": RaySpec}
 

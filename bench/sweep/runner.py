@@ -157,6 +157,8 @@ class Runner:
         environment: str,
         on_fault: OnFault = recorded_only,
         on_step: OnStep = unannounced,
+        *,
+        dispatched: bool = False,
     ) -> Iterator[CellRecord]:
         """Run every cell and yield its record as soon as it is written.
 
@@ -165,6 +167,8 @@ class Runner:
             on_fault: function that is called with the cell and its fault after a failed cell was
                 recorded; it may raise.
             on_step: function that is called before each cell that the plan left.
+            dispatched: whether workers have done the tasks of the cells before, so that the time
+                that a cell takes now says nothing of its cost.
 
         Raises:
             StorageError: the disk is full or the folder not writable; earlier results are intact.
@@ -182,7 +186,7 @@ class Runner:
                 number += 1
                 left = partial(self._costs.left, self._left[number - 1 :])
                 on_step(RunStep(number, len(self._left), cell, left))
-            yield self._timed(cell, step, environment, on_fault)
+            yield self._timed(cell, None if dispatched else step, environment, on_fault)
 
     def _timed(
         self, cell: Cell, planned: PlannedCell | None, environment: str, on_fault: OnFault
