@@ -35,7 +35,9 @@ def dispatch(prepared: PreparedRun, request: Request, when_clean: Callable[[], N
     """
     asked = parse_device(request.resources.device)
     setup = _setup(prepared, request)
-    workers = start_workers(prepared.executor, setup, spread=asked.index is None)
+    workers = start_workers(
+        prepared.executor, setup, prepared.runner.context.store, spread=asked.index is None
+    )
     if workers is None:
         when_clean()
         return
