@@ -9,13 +9,11 @@ from bench.execution.jobs import Finished, Job
 
 
 class Workers(Protocol):
-    """Processes that do jobs, on this machine or on others.
+    """Processes that do jobs, on this machine or on others."""
 
-    Attributes:
-        slots: number of jobs that are done at once, at least 1.
-    """
-
-    slots: int
+    @property
+    def slots(self) -> int:
+        """The number of jobs that are done at once, at least 1; on a cluster it changes."""
 
     def submit(self, job: Job) -> None:
         """Start a job; fewer than `slots` may be running."""
