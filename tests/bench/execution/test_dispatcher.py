@@ -86,7 +86,7 @@ def test_failed_task_is_not_tried_again(tmp_path: Path) -> None:
     workers, failed, complete = dispatched(tmp_path, {TASKS[1].key: "failed"})
     assert workers.tries == {task.key: 1 for task in TASKS[:2]}
     assert complete == 2
-    with pytest.raises(PluginFault, match="^why$"):
+    with pytest.raises(PluginFault, match="why"):
         failed.check(TASKS[1].key)
 
 
