@@ -133,7 +133,7 @@ def _value(text: str, name: str, hint: object, value: str) -> str | int | float:
         number = int(value) if is_whole else float(value)
     except ValueError:
         number = 0
-    if number <= 0 or number > (_MOST if is_whole else 1):
+    if not 0 < number <= (_MOST if is_whole else 1):
         allowed = f"a whole number from 1 to {_MOST}" if is_whole else "a number above 0, at most 1"
         raise RequestError(
             f"--executor {one_line(text, LONGEST_NAME)}: parameter "
