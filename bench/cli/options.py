@@ -223,6 +223,15 @@ Device = Annotated[
         help="Device of the computation: auto, cpu, cuda or cuda:N; auto is a GPU if there is one.",
     ),
 ]
+Executor = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        metavar="SPEC",
+        help="What does the tasks of the run: local, local:processes=N for N processes of this "
+        "machine, or ray for a cluster. The results are the same.",
+    ),
+]
 Data = Annotated[
     Path | None,
     option(

@@ -33,6 +33,7 @@ def command(
     json: options.Json = False,
     traceback: options.Traceback = False,  # noqa: ARG001 - its callback has set it
     device: options.Device = "auto",
+    executor: options.Executor = "local",
     data: options.Data = None,
     cache: options.Cache = None,
     pretrained: options.Pretrained = False,
@@ -68,7 +69,9 @@ def command(
         preset=preset,
         config_file=config,
         plugins=tuple(plugin or ()),
-        resources=Resources(device, data, cache, out, weights_folder(pretrained, weights)),
+        resources=Resources(
+            device, data, cache, out, weights_folder(pretrained, weights), executor
+        ),
     )
     check_request(request)  # before torch is imported
 

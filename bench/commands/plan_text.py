@@ -27,6 +27,8 @@ def plan_text(plan: Plan, prepared: PreparedRun, shipped: Weights | None = None)
         networks_text(plan, prepared.weights, shipped),
         f"  adversarial sets: {_count(plan.adversarial_sets)}",
     ]
+    if prepared.executor.dispatches:
+        lines.append(f"  executor: {prepared.executor.title}")
     if plan.convergence_sets:
         images = min(config.convergence, config.n)
         lines.append(f"  convergence checks: {_count(plan.convergence_sets)}")

@@ -14,6 +14,7 @@ from bench.commands.folders import RUNS, cache_folder, data_folder
 from bench.commands.paths import checked_folder
 from bench.commands.request import Request, Resources, configuration, requested_plugins
 from bench.errors import RequestError
+from bench.execution.specs import ONE_PROCESS, ExecutorSpec, parse_executor
 from bench.machine.devices import choose_device, device_name
 from bench.machine.environment import describe_environment
 from bench.plugins.discovery import discover
@@ -21,6 +22,7 @@ from bench.progress import Reporter
 from bench.records.folder import RunFolder
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
+from bench.stages.failed_tasks import FailedTasks
 from bench.stages.observation import Observer
 from bench.store.artifacts import ArtifactStore
 from bench.store.keys import content_key
@@ -44,12 +46,16 @@ class PreparedRun:
         environment: id of this machine's environment in the folder.
         device: device and its model name, as text.
         weights: trained networks that replace training; None for none.
+        executor: what does the tasks before the runner asks for them.
+        failed: tasks that failed in this run.
     """
 
     runner: Runner
     environment: str
     device: str
     weights: Weights | None
+    executor: ExecutorSpec
+    failed: FailedTasks
 
     @property
     def folder(self) -> RunFolder:
@@ -129,7 +135,8 @@ def prepare_run(
         name, resources.out or RUNS, is_parent=resources.out is None, command=command
     )
 
-    return prepare_grid(grid, config, context, destination, weights)
+    executor = parse_executor(resources.executor)
+    return prepare_grid(grid, config, context, destination, weights, executor)
 
 
 def prepare_grid(
@@ -138,6 +145,7 @@ def prepare_grid(
     context: TaskContext,
     destination: Destination,
     weights: Weights | None = None,
+    executor: ExecutorSpec = ONE_PROCESS,
 ) -> PreparedRun:
     """Check that a grid can be run and open its folder.
 
@@ -147,6 +155,7 @@ def prepare_grid(
         context: device, data sets and cache.
         destination: name and folder of the run.
         weights: trained networks that replace training; None for none.
+        executor: what does the tasks of the run.
 
     Raises:
         RequestError: the grid cannot be run; nothing was computed.
@@ -168,11 +177,13 @@ def prepare_grid(
 
     path = destination.folder(content_key(resolved))
     folder = open_folder(path, {"preset": destination.name, **resolved}, destination.title)
-    runner = Runner(grid, config, context, LocalExecutor(context), folder)
+    failed = FailedTasks()
+    local = LocalExecutor(context, failed, executor.task_threads)
+    runner = Runner(grid, config, context, local, folder)
     environment = folder.save_environment(describe_environment(context.device))
     device = f"{context.device} ({device_name(context.device)})"
 
-    return PreparedRun(runner, environment, device, weights)
+    return PreparedRun(runner, environment, device, weights, executor, failed)
 
 
 def open_folder(path: Path, config: Mapping[str, Any], title: str) -> RunFolder:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.commands.paths import checked_file
 from bench.errors import RequestError
+from bench.execution.specs import DEFAULT_EXECUTOR, parse_executor
 from bench.machine.device_names import parse_device
 from bench.plugins.catalog import ENTRY_POINT_GROUP, is_file_name, list_plugins, plugin_source
 from bench.plugins.packages import PACKAGES
@@ -42,6 +43,7 @@ class Resources:
         cache: folder of artifacts; None for the default.
         out: folder of the results; None for the default.
         weights: folder of trained networks that replace training; None for none.
+        executor: executor as `--executor` names it.
     """
 
     device: str
@@ -49,6 +51,7 @@ class Resources:
     cache: Path | None
     out: Path | None
     weights: Path | None = None
+    executor: str = DEFAULT_EXECUTOR
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,14 @@ def unrecorded_options(request: Request) -> list[str]:
     paths = {"--data": resources.data, "--cache": resources.cache, "--weights": own_weights}
     plugins = [word for plugin in request.plugins for word in ("--plugin", plugin)]
     device = [] if resources.device == "auto" else ["--device", resources.device]
+    is_default = resources.executor == DEFAULT_EXECUTOR
+    executor = [] if is_default else ["--executor", resources.executor]
 
     return [
         *(word for name, path in paths.items() if path for word in (name, str(path))),
         *plugins,
         *device,
+        *executor,
     ]
 
 
@@ -105,6 +111,7 @@ def check_request(request: Request) -> None:
         RequestError: the request is wrong.
     """
     parse_device(request.resources.device)
+    parse_executor(request.resources.executor)
     _, config = configuration(request)
     check_fixed_names(config)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from bench.commands.clean_text import clean_text, guessing_text
+from bench.commands.dispatch import dispatch
 from bench.commands.display import SHOW_TABLES, Display
 from bench.commands.drawings import DRAW_ALL, Drawings
 from bench.commands.plan_text import plan_text, step_text
@@ -55,6 +56,7 @@ def run(
     messages = Console(stderr=True)
     prepared = prepare(request, display.progress(messages))
     _say_plan(prepared, display, messages)
+    dispatch(prepared, request, lambda: _say_clean_accuracies(prepared, display, messages))
 
     records = _run_cells(prepared, display, messages)
     failed_timings = _measure_latency(prepared, display, messages) if latency else 0
@@ -70,14 +72,17 @@ def run(
 
 
 def _say_plan(prepared: PreparedRun, display: Display, messages: Console) -> None:
-    """Say what is to be done, and how good each pipeline is before any attack."""
+    """Say what is to be done."""
     plan = prepared.runner.plan()
-    accuracies = prepared.runner.clean_accuracies()
-    if display.quiet:
-        lines = guessing_text(accuracies)
-    else:
+    if not display.quiet:
         say(messages, plan_text(plan, prepared, _shipped(prepared)))
-        lines = clean_text(accuracies, prepared.runner.config.n)
+
+
+def _say_clean_accuracies(prepared: PreparedRun, display: Display, messages: Console) -> None:
+    """Say how good each pipeline is before any attack."""
+    accuracies = prepared.runner.clean_accuracies()
+    quiet, n = display.quiet, prepared.runner.config.n
+    lines = guessing_text(accuracies) if quiet else clean_text(accuracies, n)
     for line in lines:
         say(messages, line)
 
@@ -96,15 +101,17 @@ def _shipped(prepared: PreparedRun) -> Weights | None:
 def _run_cells(prepared: PreparedRun, display: Display, messages: Console) -> list[CellRecord]:
     """Run all cells; returns their records, and shows steps and failures."""
     last = -math.inf
+    dispatched = prepared.executor.dispatches
 
     def announce(step: RunStep) -> None:
         nonlocal last
-        if not display.quiet and time.monotonic() - last >= _STEP_EVERY_S:
+        if not display.quiet and not dispatched and time.monotonic() - last >= _STEP_EVERY_S:
             say(messages, step_text(step))
             last = time.monotonic()
 
     records = []
-    for record in prepared.runner.run(prepared.environment, on_step=announce):
+    run = prepared.runner.run(prepared.environment, on_step=announce, dispatched=dispatched)
+    for record in run:
         records.append(record)
         if record.status == "failed":
             line = f"failed: {title_of(record.labels)}: {record.reason}"

@@ -92,6 +92,15 @@ def _code_identity(cls: Code) -> dict[str, Any]:
     }
 
 
+def plugin_files(path: Path) -> list[Path]:
+    """The user's files that decide what a plugin's file computes: itself, and those that it uses.
+
+    Args:
+        path: file of a plugin, which is imported.
+    """
+    return [file for file in _collected([path]).code if is_outside(file)]
+
+
 @dataclass
 class _Files:
     """The files and distributions that a plugin's code consists of.

@@ -247,6 +247,11 @@ class ProjectToBudget(Task):
     eps: float
     norm: Norm
 
+    @property
+    def title(self) -> str:
+        """One line for people: budget and norm."""
+        return f"within eps {self.eps:g} ({self.norm})"
+
     def identity(self) -> Mapping[str, Any]:
         """Adversarial set, images, budget and norm."""
         return {
@@ -263,6 +268,6 @@ class ProjectToBudget(Task):
 
         adversarial = torch.from_numpy(tensors["adversarial"].copy()).to(images.device)
         projected = within(images, adversarial, self.eps, self.norm).cpu().numpy()
-        meta = {"title": f"within eps {self.eps:g} ({self.norm})", "identity": self.identity()}
+        meta = {"title": self.title, "identity": self.identity()}
 
         return {**tensors, "adversarial": projected}, meta

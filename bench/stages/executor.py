@@ -8,11 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from bench.errors import PluginFault
+from bench.errors import NotApplicable, PluginFault
 from bench.failures import device_memory_error
 from bench.machine.device_lock import shared_use
+from bench.machine.threads import thread_count
 from bench.plugins.reads import recorded
 from bench.stages.context import DamagedArtifact, TaskContext
+from bench.stages.failed_tasks import FailedTasks
 from bench.stages.task import Task
 from bench.stages.undeclared import check_unchanged, warn_of_reads
 from bench.store.artifacts import Artifact, Meta, Tensors
@@ -52,26 +54,32 @@ class LocalExecutor:
 
     Args:
         context: inputs of the tasks, with the cache.
+        failed: tasks that failed in this run, which other executors may share; None for none yet.
+        threads: number of processor threads of a task, on which the last bits of sums depend; None
+            for PyTorch's own choice.
     """
 
-    def __init__(self, context: TaskContext) -> None:
+    def __init__(
+        self,
+        context: TaskContext,
+        failed: FailedTasks | None = None,
+        threads: int | None = None,
+    ) -> None:
         self._context = context
-        self._failed: dict[str, str] = {}
+        self._failed = FailedTasks() if failed is None else failed
+        self._threads = threads
         self._unread: dict[str, Task] = {}
         self._reported: set[tuple[Path, Path]] = set()
 
     def artifact(self, task: Task) -> Artifact:
         """See `Executor.artifact`. A failure is remembered for the run and never cached."""
-        if task.key in self._failed:
-            raise PluginFault(self._failed[task.key])
-
+        self._failed.check(task.key)
         try:
             artifact, _ = self._context.store.get_or_make(
                 task.kind, task.key, lambda: self._run(task)
             )
-        except PluginFault as fault:
-            # The exception itself would keep its frames alive, and with them tensors of the device.
-            self._failed[task.key] = str(fault)
+        except (PluginFault, NotApplicable) as fault:
+            self._failed.add(task.key, fault)
             raise
 
         return artifact
@@ -105,7 +113,8 @@ class LocalExecutor:
             try:
                 context = self._context
                 unchanged, executed = context.networks_unchanged(), context.executed_by(self)
-                with shared_use(context.device), recorded() as reads, unchanged, executed:
+                shared, threads = shared_use(context.device), thread_count(self._threads)
+                with shared, threads, recorded() as reads, unchanged, executed:
                     result = task.run(context)
             except DamagedArtifact as damage:
                 self.repair(damage)

@@ -31,6 +31,11 @@ class Task(ABC):
     def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
         """Do the work and return the tensors with their description."""
 
+    @property
+    def title(self) -> str:
+        """One line for people; by default the kind of the artifact and its key."""
+        return f"{self.kind} {self.key[:8]}"
+
     @cached_property
     def key(self) -> str:
         """The content key, from which all seeds of the task are derived."""

@@ -60,6 +60,11 @@ class Train(Task):
         """The network's name in messages, such as `defense convae`."""
         return network_description(self.plugin.trained)
 
+    @property
+    def title(self) -> str:
+        """One line for people: network, data set and seed."""
+        return f"{self.description} on {self.split.dataset}, seed {self.seed}"
+
     def identity(self) -> Mapping[str, Any]:
         """Family, plugin, data, seed, classifier that is trained against, and role."""
         return {
@@ -94,7 +99,7 @@ class Train(Task):
             weights = weights_of(module)
 
         meta = {
-            "title": f"{self.description} on {self.split.dataset}, seed {self.seed}",
+            "title": self.title,
             "identity": self.identity(),
             "shape": list(fit_context.data.shape),
             "classes": fit_context.data.classes,

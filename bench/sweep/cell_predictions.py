@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from bench.stages.context import TaskContext
 from bench.stages.executor import Executor
 from bench.stages.predict import EXTRA, Predict
 from bench.stages.references import AdversarialRef, CellNetworks, NetworkRef, is_stochastic
+from bench.store.artifacts import Artifact
 from bench.sweep.cell import Cell
 from bench.sweep.config import RunConfig
+from bench.sweep.demand import together
 
 CLASS = np.int16
 """Type of the classes in outcomes, small since a run keeps very many of them."""
@@ -90,7 +93,9 @@ class CellPredictions:
     def _in_draws(self, cell: Cell, task: Predict, draws: int) -> Defended:
         """What a task gives in several draws."""
         task = replace(task, is_fixed_draw=cell.threat.fixed_draw)
-        artifacts = [self._executor.artifact(replace(task, draw=draw)) for draw in range(draws)]
+        artifacts = list(
+            together(*(partial(self._of_draw, task, i) for i in range(draws))).values()
+        )
 
         def stacked(name: str) -> NDArray[Any]:
             return np.stack([artifact.tensors[name] for artifact in artifacts])
@@ -108,6 +113,10 @@ class CellPredictions:
             purified=first["purified"],
             extras={name.removeprefix(EXTRA): stacked(name) for name in extras},
         )
+
+    def _of_draw(self, task: Predict, draw: int) -> dict[int, Artifact]:
+        """The artifact of a task in one draw, by the draw."""
+        return {draw: self._executor.artifact(replace(task, draw=draw))}
 
     def _predict_task(
         self,

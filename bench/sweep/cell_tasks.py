@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ from bench.sweep.cell import Cell
 from bench.sweep.cell_predictions import CLASS, CellPredictions
 from bench.sweep.clean import CleanAccuracy
 from bench.sweep.config import RunConfig
+from bench.sweep.convergence import ConvergenceCheck
+from bench.sweep.demand import together
 from bench.sweep.evaluated import Evaluated
 from bench.sweep.probes import CellProbes
 
@@ -67,12 +70,13 @@ class CellTasks:
         self._config = config
         self.cascades = CascadeTasks(executor, context, config, self.craft_task)
         self._predictions = CellPredictions(executor, context, config)
+        self._convergence = ConvergenceCheck(self._predictions, context, config, self._reference)
         self._probes = CellProbes(executor, context, config, self.craft_task)
 
     @property
     def convergence_images(self) -> int:
         """The number of images that the convergence check attacks with twice the steps."""
-        return min(self._config.convergence, self._config.n)
+        return self._convergence.images
 
     def cell_key(self, cell: Cell) -> str:
         """The content key of the cell: everything its outcome depends on, before any training."""
@@ -142,11 +146,20 @@ class CellTasks:
         Raises:
             PluginFault: a network failed to train.
         """
-        classifier = self.network(self.classifier_task(cell))
-        defense = self.network(self.defense_task(cell, classifier))
         substitute = self.substitute_task(cell)
+        found: dict[str, NetworkRef] = together(
+            lambda: {"classifier": self.network(self.classifier_task(cell))},
+            lambda: {"defense": self.network(self.defense_task(cell, self._opponent(cell)))},
+            lambda: {"substitute": self.network(substitute)} if substitute else {},
+        )
 
-        return CellNetworks(classifier, defense, self.network(substitute) if substitute else None)
+        return CellNetworks(**found)
+
+    def _opponent(self, cell: Cell) -> NetworkRef | None:
+        """The trained classifier that the cell's defense uses in training, if it uses one."""
+        if not cell.defense.plugin.uses_classifier:
+            return None
+        return self.network(self.classifier_task(cell))
 
     def repair(self, damage: DamagedArtifact) -> None:
         """Make a damaged network again; see `Executor.repair`."""
@@ -164,11 +177,15 @@ class CellTasks:
         """
         split = self._test_split(cell)
         labels = self._context.images(split)[1].cpu().numpy()
+        predictions = together(
+            lambda: {"undefended": self._predictions.undefended(cell, networks, None)},
+            lambda: {"defended": self._predictions.defended(cell, networks, None).predictions},
+        )
 
         return CleanAccuracy(
             cell.pipeline,
-            accuracy(self._predictions.undefended(cell, networks, None), labels),
-            accuracy(self._predictions.defended(cell, networks, None).predictions, labels),
+            accuracy(predictions["undefended"], labels),
+            accuracy(predictions["defended"], labels),
             chance=1 / split.info.classes,
         )
 
@@ -179,45 +196,68 @@ class CellTasks:
             NotApplicable: the model lacks something that the attack needs.
             PluginFault: a plugin raised or broke its contract.
         """
-        attacked = self._attacked(cell, networks)
         images, labels = self._context.images(self._test_split(cell))
         clean = images.cpu().numpy()
-        adversarial = attacked.tensors["adversarial"]
-        delta = (adversarial - clean).reshape(len(clean), -1)
-
-        defended = self._predictions.defended(cell, networks, attacked.reference)
-        clean_defended = self._predictions.defended(cell, networks, None)
         true_classes = labels.cpu().numpy().astype(CLASS)
-
-        outcome = Outcome(
-            labels=true_classes,
-            clean_undefended=self._predictions.undefended(cell, networks, None),
-            clean_defended=clean_defended.predictions,
-            clean_extras=clean_defended.extras,
-            adversarial_undefended=self._predictions.undefended(cell, networks, attacked.reference),
-            adversarial_defended=defended.predictions,
-            adversarial_extras=defended.extras,
-            attacked=attacked.tensors["attacked"],
-            gradient_norm=attacked.tensors["gradient_norm"],
-            linf=np.abs(delta).max(axis=1),
-            l2=np.linalg.norm(delta, axis=1),
-            l1=np.abs(delta).sum(axis=1),
-            l0=_changed_pixels(clean, adversarial),
-            target=_classes_of(attacked.tensors, "target"),
-            broken_by=_classes_of(attacked.tensors, "broken_by"),
-            minimum_distance=self._minimum_distance(cell, networks, attacked, clean, true_classes),
-            **self._convergence(cell, networks, attacked),
-            probes=self._probes.of(
-                Evaluated(cell, networks, attacked.reference, clean, adversarial, defended.purified)
-            ),
+        attacked = cache(lambda: self._attacked(cell, networks))
+        # The arrays of an outcome, by name, in parts that are independent of each other.
+        arrays: dict[str, Any] = together(
+            lambda: self._on_adversarial(cell, networks, attacked().reference),
+            lambda: self._on_clean(cell, networks),
+            lambda: self._minimum_distance(cell, networks, attacked(), clean, true_classes),
+            lambda: self._convergence.of(cell, networks, lambda: attacked().reference),
+            lambda: self._probed(cell, networks, attacked(), clean),
         )
+        purified = arrays.pop("purified")
+        outcome = Outcome(labels=true_classes, **_of_set(clean, attacked().tensors), **arrays)
         first_images = CellImages(
             clean=as_pixels(clean[:SAMPLES]),
-            adversarial=as_pixels(adversarial[:SAMPLES]),
-            purified=as_pixels(defended.purified),
+            adversarial=as_pixels(attacked().tensors["adversarial"][:SAMPLES]),
+            purified=as_pixels(purified),
         )
 
-        return CellResult(outcome, first_images, attacked.reference.digest, attacked.members)
+        return CellResult(outcome, first_images, attacked().reference.digest, attacked().members)
+
+    def _on_adversarial(
+        self, cell: Cell, networks: CellNetworks, reference: AdversarialRef
+    ) -> dict[str, Any]:
+        """What the networks give for the adversarial images, and the first purified ones."""
+
+        def defended() -> dict[str, Any]:
+            found = self._predictions.defended(cell, networks, reference)
+            return {
+                "adversarial_defended": found.predictions,
+                "adversarial_extras": found.extras,
+                "purified": found.purified,
+            }
+
+        def undefended() -> dict[str, Any]:
+            found = self._predictions.undefended(cell, networks, reference)
+            return {"adversarial_undefended": found}
+
+        return together(defended, undefended)
+
+    def _on_clean(self, cell: Cell, networks: CellNetworks) -> dict[str, Any]:
+        """What the networks give for the clean images."""
+
+        def defended() -> dict[str, Any]:
+            found = self._predictions.defended(cell, networks, None)
+            return {"clean_defended": found.predictions, "clean_extras": found.extras}
+
+        def undefended() -> dict[str, Any]:
+            return {"clean_undefended": self._predictions.undefended(cell, networks, None)}
+
+        return together(defended, undefended)
+
+    def _probed(
+        self, cell: Cell, networks: CellNetworks, attacked: _Attacked, clean: NDArray[Any]
+    ) -> dict[str, Any]:
+        """The probes of the cell."""
+        adversarial = attacked.tensors["adversarial"]
+        purified = self._predictions.defended(cell, networks, attacked.reference).purified
+        evaluated = Evaluated(cell, networks, attacked.reference, clean, adversarial, purified)
+
+        return {"probes": self._probes.of(evaluated)}
 
     def _attacked(self, cell: Cell, networks: CellNetworks, n: int | None = None) -> _Attacked:
         """The adversarial images of the first n test images (None: of all)."""
@@ -246,60 +286,48 @@ class CellTasks:
         attacked: _Attacked,
         clean: NDArray[Any],
         labels: NDArray[Any],
-    ) -> NDArray[Any] | None:
+    ) -> dict[str, NDArray[Any]]:
         """The distance of the nearest image that fools the defended pipeline, (n,).
 
-        Infinite where none was found; None for an attack that does not look for the nearest image.
+        Infinite where none was found; nothing for an attack that does not look for the nearest.
         """
         norm: Norm | None = cell.attack.plugin.ball()
         if attacked.nearest is None or norm is None:
-            return None
+            return {}
 
         predictions = self._predictions.defended(cell, networks, attacked.nearest).predictions
         nearest = self._context.adversarial_set(attacked.nearest)["adversarial"]
         distance = distances(torch.from_numpy(clean), torch.from_numpy(nearest), norm)
 
         is_fooled = (predictions != labels) & (predictions != REJECTED)
-        return np.where(is_fooled.any(axis=0), distance.numpy(), np.inf)
+        return {"minimum_distance": np.where(is_fooled.any(axis=0), distance.numpy(), np.inf)}
 
-    def _convergence(
-        self, cell: Cell, networks: CellNetworks, attacked: _Attacked
-    ) -> dict[str, NDArray[Any]]:
-        """Predictions for the first images under the stronger variants of the cell's attack."""
-        n = self.convergence_images
-        predictions: dict[str, NDArray[Any]] = {}
-
-        for name, variant in cell.stronger_variants().items() if n else ():
-            reference = self._attacked(variant, networks, n).reference
-            if cell.threat.kind.sees_defense:
-                predictions[f"{name}_defended"] = self._predictions.defended(
-                    cell, networks, reference, n
-                ).predictions
-                continue
-
-            undefended = self._predictions.undefended(cell, networks, reference, n)
-            predictions[f"{name}_undefended"] = undefended
-            # All defenses share the set: to evaluate each on it would be most of the check's cost.
-            if self._is_lower(
-                cell, undefended, self._predictions.undefended(cell, networks, attacked.reference)
-            ):
-                predictions[f"{name}_defended"] = self._predictions.defended(
-                    cell, networks, reference, n
-                ).predictions
-
-        return predictions
-
-    def _is_lower(self, cell: Cell, variant: NDArray[Any], shown: NDArray[Any]) -> bool:
-        """Whether a variant's predictions on the first images (..., k) are right less often."""
-        n = variant.shape[-1]
-        labels = self._context.images(self._test_split(cell, n))[1].cpu().numpy()
-        return bool((variant == labels).mean() < (shown[..., :n] == labels).mean())
+    def _reference(self, cell: Cell, networks: CellNetworks, n: int) -> AdversarialRef:
+        """The adversarial set of the first n test images."""
+        return self._attacked(cell, networks, n).reference
 
     def _train_split(self, cell: Cell) -> SplitRef:
         return self._context.split(cell.dataset, None)
 
     def _test_split(self, cell: Cell, n: int | None = None) -> SplitRef:
         return self._context.split(cell.dataset, n or self._config.n)
+
+
+def _of_set(clean: NDArray[Any], tensors: Tensors) -> dict[str, Any]:
+    """The arrays of an outcome that an adversarial set gives by itself."""
+    adversarial = tensors["adversarial"]
+    delta = (adversarial - clean).reshape(len(clean), -1)
+
+    return {
+        "attacked": tensors["attacked"],
+        "gradient_norm": tensors["gradient_norm"],
+        "linf": np.abs(delta).max(axis=1),
+        "l2": np.linalg.norm(delta, axis=1),
+        "l1": np.abs(delta).sum(axis=1),
+        "l0": _changed_pixels(clean, adversarial),
+        "target": _classes_of(tensors, "target"),
+        "broken_by": _classes_of(tensors, "broken_by"),
+    }
 
 
 def _changed_pixels(clean: NDArray[Any], adversarial: NDArray[Any]) -> NDArray[Any]:

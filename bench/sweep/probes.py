@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from bench.stages.task import Task
 from bench.store.artifacts import Tensors
 from bench.sweep.cell import Cell
 from bench.sweep.config import RunConfig
+from bench.sweep.demand import together
 from bench.sweep.evaluated import Evaluated
 
 Arrays = dict[str, Array]
@@ -90,11 +92,7 @@ class CellProbes:
             self._eot,
             _nearest_clean_images,
         )
-        arrays: Arrays = {}
-        for measure in measurements:
-            arrays.update(measure(evaluated))
-
-        return Probes(**arrays)
+        return Probes(**together(*(partial(measure, evaluated) for measure in measurements)))
 
     def _classifier_gradient(self, evaluated: Evaluated) -> Arrays:
         """Truth of the gradient of the classifier that the attack uses."""

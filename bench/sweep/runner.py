@@ -31,6 +31,9 @@ from bench.sweep.latency_sweep import LatencySweep
 from bench.sweep.plan import Plan, Planner
 from bench.text import LONGEST_LINE, one_line
 
+Step = Callable[[], object]
+"""A part of a run, which asks an executor for the artifacts of tasks."""
+
 OnFault = Callable[[Cell, PluginFault], None]
 """A function that is told of the fault of a cell."""
 
@@ -119,21 +122,47 @@ class Runner:
 
         A pipeline that fails is left out: its cells say why.
         """
-        seen: set[Pipeline] = set()
-        for cell in self.grid.cells():
-            if cell.pipeline in seen or self._recorded(cell) is not None:
-                continue
-            seen.add(cell.pipeline)
+        for cell in self._pipelines_left():
             try:
-                yield self._tasks.clean_accuracy(cell, self._tasks.networks(cell))
+                yield _clean_accuracy(self._tasks, cell)
             except (PluginFault, NotApplicable):
                 continue
+
+    def _pipelines_left(self) -> Iterator[Cell]:
+        """A cell of each pipeline that is still to be attacked."""
+        seen: set[Pipeline] = set()
+        for cell in self.grid.cells():
+            if cell.pipeline not in seen and self._recorded(cell) is None:
+                seen.add(cell.pipeline)
+                yield cell
+
+    def steps(self, executor: Executor) -> tuple[list[Step], list[Step]]:
+        """The steps of the run that is left, for a dispatcher; nothing is computed yet.
+
+        Args:
+            executor: executor that the steps ask, see `bench.sweep.demand.Demand`.
+
+        Returns:
+            a step for the clean accuracy of each pipeline, and one for each cell.
+        """
+        tasks = CellTasks(executor, self.context, self.config)
+        clean: list[Step] = [
+            partial(_clean_accuracy, tasks, cell) for cell in self._pipelines_left()
+        ]
+        cells: list[Step] = [
+            partial(_outcome, tasks, cell)
+            for cell in self.grid.cells()
+            if self._recorded(cell) is None
+        ]
+        return clean, cells
 
     def run(
         self,
         environment: str,
         on_fault: OnFault = recorded_only,
         on_step: OnStep = unannounced,
+        *,
+        dispatched: bool = False,
     ) -> Iterator[CellRecord]:
         """Run every cell and yield its record as soon as it is written.
 
@@ -142,6 +171,8 @@ class Runner:
             on_fault: function that is called with the cell and its fault after a failed cell was
                 recorded; it may raise.
             on_step: function that is called before each cell that the plan left.
+            dispatched: whether workers have done the tasks of the cells before, so that the time
+                that a cell takes now says nothing of its cost.
 
         Raises:
             StorageError: the disk is full or the folder not writable; earlier results are intact.
@@ -159,7 +190,7 @@ class Runner:
                 number += 1
                 left = partial(self._time_left, number - 1)
                 on_step(RunStep(number, len(self._left), cell, left))
-            yield self._timed(cell, step, environment, on_fault)
+            yield self._timed(cell, None if dispatched else step, environment, on_fault)
 
     def _timed(
         self, cell: Cell, planned: PlannedCell | None, environment: str, on_fault: OnFault
@@ -232,3 +263,14 @@ class Runner:
         """The record of the cell; None where there is none, or a failure, which is tried again."""
         record = self.folder.record(self._tasks.cell_key(cell))
         return record if record is not None and record.status != "failed" else None
+
+
+def _clean_accuracy(tasks: CellTasks, cell: Cell) -> CleanAccuracy:
+    """The clean accuracy of a cell's pipeline, whose networks are trained first."""
+    return tasks.clean_accuracy(cell, tasks.networks(cell))
+
+
+def _outcome(tasks: CellTasks, cell: Cell) -> CellResult:
+    """The outcome of a cell, whose networks are trained first."""
+    cell.threat.check_applies(cell.attack)
+    return tasks.result(cell, tasks.networks(cell))

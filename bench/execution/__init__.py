@@ -1,0 +1,1 @@
+"""The execution of a grid's tasks outside this process: in a pool of processes, or on a cluster."""
