@@ -24,6 +24,7 @@ def command(
     preset: options.Preset = None,
     config: options.ConfigFile = None,
     plugin: options.Plugins = None,
+    shard: options.ShardOfGrid = None,
     strict: options.Strict = False,
     no_latency: options.NoLatency = False,
     no_plots: options.NoPlots = False,
@@ -51,6 +52,7 @@ def command(
     from bench.commands.display import Display
     from bench.commands.folders import weights_folder
     from bench.commands.request import Request, Resources, check_request
+    from bench.sweep.shard import Shard
 
     display = Display(quiet, verbose, json)
     request = Request(
@@ -69,6 +71,7 @@ def command(
         config_file=config,
         plugins=tuple(plugin or ()),
         resources=Resources(device, data, cache, out, weights_folder(pretrained, weights)),
+        shard=None if shard is None else Shard.parse(shard),
     )
     check_request(request)  # before torch is imported
 

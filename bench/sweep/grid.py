@@ -47,6 +47,7 @@ class Grid:
             its budgets.
         observe: function that adds to a plugin's identity what shows only while it builds a network
             for a data set, see `bench.stages.observation`.
+        share: identities of the cells that are run, see `labels_of`; None for all.
     """
 
     datasets: tuple[str, ...]
@@ -58,6 +59,7 @@ class Grid:
     restrictions: Mapping[str, Restriction]
     cascades: tuple[tuple[ThreatModel, Configured[Attack], tuple[float, ...]], ...] = ()
     observe: Observe = _unobserved
+    share: frozenset[tuple[Any, ...]] | None = None
 
     @classmethod
     def of(cls, config: RunConfig) -> Grid:
@@ -169,9 +171,17 @@ class Grid:
 
         return {"format": CELL_FORMAT, **plugins, "threats": threats}
 
+    @property
+    def whole(self) -> Grid:
+        """The grid with all of its cells, where this one has a share of them."""
+        return replace(self, share=None)
+
     def cells(self) -> Iterator[Cell]:
         """All cells; those that share networks and adversarial sets follow each other."""
-        return (cell for cell in self._product() if self._allows(cell))
+        share = self.share
+        cells = (cell for cell in self._product() if self._allows(cell))
+
+        return (cell for cell in cells if share is None or labels_of(cell) in share)
 
     def _product(self) -> Iterator[Cell]:
         pipelines = itertools.product(self.datasets, self.seeds, self.classifiers, self.defenses)
@@ -229,6 +239,11 @@ class Grid:
             restriction is None or restriction.allows(cell.dataset, attack, cell.eps)
             for restriction in restrictions
         )
+
+
+def labels_of(cell: Cell) -> tuple[Any, ...]:
+    """The values of a cell's labels, which identify it in its grid."""
+    return tuple(cell.labels().values())
 
 
 def _configured(
