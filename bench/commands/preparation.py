@@ -18,6 +18,7 @@ from bench.machine.devices import choose_device, device_name
 from bench.machine.environment import describe_environment
 from bench.plugins.discovery import discover
 from bench.progress import Reporter
+from bench.records.changes import changed_code
 from bench.records.folder import RunFolder
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
@@ -26,7 +27,6 @@ from bench.store.artifacts import ArtifactStore
 from bench.store.keys import content_key
 from bench.store.weights import KIND, Weights
 from bench.sweep.cell_tasks import CellTasks
-from bench.sweep.changes import changed_code
 from bench.sweep.config import RunConfig
 from bench.sweep.grid import Grid
 from bench.sweep.plan import Plan, Planner

@@ -18,6 +18,7 @@ from bench.stages.threats import ThreatModel, threat_model
 from bench.sweep.cell import CELL_FORMAT, Cell
 from bench.sweep.config import Restriction, RunConfig
 from bench.sweep.config_checks import check_attack_specs, check_budgets, check_names
+from bench.sweep.settings import allowed
 
 P = TypeVar("P", bound=Plugin)
 V = TypeVar("V")
@@ -225,20 +226,11 @@ class Grid:
         return {**threat.identity, "substitute": identity}
 
     def _allows(self, cell: Cell) -> bool:
-        """Whether the restrictions of the cell's classifier and defense allow the cell.
-
-        The restriction of a full spec takes precedence over that of the plugin's name.
-        """
+        """Whether the restrictions of the cell's classifier and defense allow the cell."""
+        networks = ((plugin.label, plugin.name) for plugin in (cell.classifier, cell.defense))
         attack = (cell.attack.label, cell.attack.name)
-        restrictions = (
-            self.restrictions.get(plugin.label, self.restrictions.get(plugin.name))
-            for plugin in (cell.classifier, cell.defense)
-        )
 
-        return all(
-            restriction is None or restriction.allows(cell.dataset, attack, cell.eps)
-            for restriction in restrictions
-        )
+        return allowed(self.restrictions, networks, cell.dataset, attack, cell.eps)
 
 
 def labels_of(cell: Cell) -> tuple[Any, ...]:

@@ -39,14 +39,14 @@ _BATCH = 64
 class StaticCosts:
     """The costs of cells and of pipelines, in images times passes through a network.
 
-    All networks count alike. A purifier takes the product of those of its
-    `inference_parameters` that are in `REPEATS`, and one pass without any. With P passes of
-    purifier and classifier, a cell costs for each test image
+    All networks count alike. A purifier takes the product of those of its `inference_parameters`
+    that are in `REPEATS`, and one pass without any. With P passes of purifier and classifier, a
+    cell costs for each test image
 
     - P for each draw of a randomized pipeline, or once;
-    - the product of the attack's parameters in `REPEATS`, times 3 where it follows a gradient, times
-      P and the draws of the gradient's mean where the attacker goes through the defense. That of a
-      cascade is the sum over its members, each judged by P passes for each confirming draw;
+    - the product of the attack's parameters in `REPEATS`, times 3 where it follows a gradient,
+      times P and the draws of the gradient's mean where the attacker goes through the defense. That
+      of a cascade is the sum over its members, each judged by P passes for each confirming draw;
     - three times the attack for its stronger variants, on the share of images that they take.
 
     The training of a network costs 3 passes for each image of each step: the product of its other
