@@ -59,7 +59,7 @@ def _cells(config: RunConfig, norms: Mapping[str, str | None]) -> Iterator[dict[
 
 def _plain(config: RunConfig) -> Columns:
     """The columns of the attacks that the configuration lists."""
-    threats = [spec for spec in map(_spec, config.threats) if not THREATS[spec.name].cascade]
+    threats = [spec for spec in map(_spec, config.threats) if not _is_cascade(spec)]
     for attack, threat in itertools.product(map(_spec, config.attacks), threats):
         for eps in config.eps_of(str(attack), attack.name):
             yield str(attack), eps, str(threat)
@@ -67,13 +67,17 @@ def _plain(config: RunConfig) -> Columns:
 
 def _cascades(config: RunConfig, norms: Mapping[str, str | None]) -> Columns:
     """The columns of the cascades, in each norm at the budgets of the attacks in it."""
-    threats = [spec for spec in map(_spec, config.threats) if THREATS[spec.name].cascade]
+    threats = [spec for spec in map(_spec, config.threats) if _is_cascade(spec)]
     for threat, norm in itertools.product(threats, get_args(CascadeNorm)):
         listed = [attack for attack in map(_spec, config.attacks) if norms.get(str(attack)) == norm]
         budgets = [eps for attack in listed for eps in config.eps_of(str(attack), attack.name)]
         own = config.attack_eps.get(CASCADE, ()) if norm == "linf" else ()
         for eps in own or budgets:
             yield str(cascade_spec(norm)), eps, str(threat)
+
+
+def _is_cascade(threat: Spec) -> bool:
+    return threat.name in THREATS and THREATS[threat.name].cascade
 
 
 def _spec(text: str) -> Spec:

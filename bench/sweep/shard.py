@@ -48,7 +48,7 @@ class Shard:
 
     @property
     def folder_suffix(self) -> str:
-        """End of the name of the shard's folder; those of all shards of a grid differ in it only."""
+        """End of the name of the shard's folder, in which those of a grid's shards differ."""
         return f"shard-{self.number}-of-{self.count}"
 
     def __str__(self) -> str:

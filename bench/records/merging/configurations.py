@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RequestError
 from bench.records.merging.budgets import merged_budgets
 from bench.records.merging.identities import merged_plugins
+from bench.records.merging.recorded import check_mergeable
 from bench.records.merging.refusal import differing
 from bench.records.merging.unions import numbers, restrictions, specs
 from bench.text import LONGEST_NAME, one_line
@@ -41,8 +41,7 @@ def merged_configuration(runs: Runs) -> dict[str, Any]:
         RequestError: the runs differ in more than their axes; the folders are named.
     """
     for path, config in runs.items():
-        if not isinstance(config.get("plugins"), Mapping):
-            raise RequestError(f"{path} is a run of an earlier version, which cannot be merged")
+        check_mergeable(path, config)
 
     common = _common(runs, lambda config: {k: v for k, v in config.items() if k not in _MERGED})
     configs = list(runs.values())
