@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench.records.folder import RunFolder
+from tests.forked import ForkedCommand
 
 GRID = ("--defenses", "none,median,gaussian_noise", "--attacks", "fgsm,pgd", "--n", "12")
 SMALL = ("--defenses", "none,median", "--eps", "0.1", "--n", "12")
@@ -138,3 +145,28 @@ def test_a_wrong_shard_ends_before_torch_is_imported(text: str, tmp_path: Path) 
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: --shard {text}: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_preempted_shard_leaves_nothing_half_written_and_goes_on(
+    bench: Any, tiny: Path, tmp_path: Path, session_cache: Path, number: signal.Signals
+) -> None:
+    attack = ("--attacks", "pgd:steps=400")
+    command = ("run", "--config", tiny, *SMALL, *attack, "--shard", "1/2")
+    options = ("--out", "shard", "--cache", session_cache, *PLAIN, "--device", "cpu")
+    started = ForkedCommand.start(tmp_path, *command, *options)
+    log = tmp_path / "stderr"
+    while started.process.is_alive() and not (log.exists() and "step 1 of" in log.read_text()):
+        time.sleep(0.01)
+    os.kill(started.process.pid or 0, number)
+    code, err = started.wait()
+
+    if number == signal.SIGTERM:
+        assert code == 130
+        again = shlex.join(["bench", *map(str, (*command, *options))])
+        assert err.splitlines()[-1].endswith(f"run the same command again: {again}")
+        assert not list(tmp_path.rglob("*.partial"))
+    shard = RunFolder.open(tmp_path / "shard")
+    assert all(shard.outcome(record) for record in shard.records())
+    run(bench, tiny, *SMALL, *attack, "--shard", "1/2", "--out", "shard")
+    assert shard.records()

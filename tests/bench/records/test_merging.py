@@ -78,9 +78,7 @@ def written(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def test_runs_in_any_order_make_the_same_run(
-    make_run: MakeRun, made: Any, tmp_path: Path
-) -> None:
+def test_runs_in_any_order_make_the_same_run(make_run: MakeRun, made: Any, tmp_path: Path) -> None:
     runs = [
         make_run("a", cell(made, defense="none"), eps=[0.1, 0.3]),
         make_run("b", cell(made, defense="median", seed=2), defenses=["median"], seeds=[2]),
