@@ -44,7 +44,7 @@ def test_a_file_system_that_refuses_locks_ends_with_one_line(
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", refusing(errno.ENOLCK))
     with (
-        pytest.raises(StorageError, match="cannot lock .*x.lock: refused"),
+        pytest.raises(StorageError, match=r"cannot lock .*x\.lock: refused"),
         locked(tmp_path / "x.lock", "a test"),
     ):
         pass
