@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -99,6 +99,7 @@ class Dispatcher:
         self._asked: dict[str, _Asked] = {}
         self._made: set[str] = set()
         self._ready: list[tuple[int, int, str]] = []
+        self._released: deque[_Waiting] = deque()
         self._order = itertools.count()
         self._said: set[str] = set()
 
@@ -115,28 +116,27 @@ class Dispatcher:
         Raises:
             StorageError: a worker cannot work, or an artifact cannot be kept.
         """
-        waiting = iter(steps)
+        begun = map(_Waiting, steps)
         while True:
-            yield from self._begin(waiting)
+            yield from self._advance(begun)
             if not self.progress.running:
                 return
             for finished in self._workers.finished():
-                released = self._end(finished)
-                self._submit()  # before the steps are taken, so that no worker waits for them
+                self._end(finished)
                 yield None
-                for each in released:
-                    if self._needs_nothing(each):
-                        yield each.step
 
-    def _begin(self, steps: Iterator[Step]) -> Iterator[Step]:
-        """Begin steps until enough tasks are ready; yields those that need nothing."""
+    def _advance(self, begun: Iterator[_Waiting]) -> Iterator[Step]:
+        """Take steps until enough tasks are ready; yields those that need nothing.
+
+        However many steps a task releases, the workers get something to do after each.
+        """
         self._submit()
         while len(self._ready) < _READY * self._workers.slots:
-            step = next(steps, None)
-            if step is None:
+            waiting = self._released.popleft() if self._released else next(begun, None)
+            if waiting is None:
                 return
-            if self._needs_nothing(_Waiting(step)):
-                yield step
+            if self._needs_nothing(waiting):
+                yield waiting.step
             self._submit()
 
     def _needs_nothing(self, waiting: _Waiting) -> bool:
@@ -193,8 +193,8 @@ class Dispatcher:
             self._workers.submit(job_of(asked.task))
             self.progress.running += 1
 
-    def _end(self, finished: Finished) -> list[_Waiting]:
-        """Note the end of a job; the steps that now wait for nothing more.
+    def _end(self, finished: Finished) -> None:
+        """Note the end of a job, and what is to be done next.
 
         Raises:
             StorageError: the worker cannot work, or an input is damaged that cannot be made again.
@@ -207,29 +207,34 @@ class Dispatcher:
             raise StorageError(finished.text)
         if finished.ending == "damaged" and asked.tries < _MOST_TRIES:
             self._repair(finished)
-            return []
-        if finished.ending == "lost" and asked.tries < _MOST_TRIES:
+        elif finished.ending == "lost" and asked.tries < _MOST_TRIES:
             logger.warning("%s: %s; it is done again", asked.task.title, finished.text)
             self._queue(finished.key)
-            return []
-
-        return self._closed(finished, asked)
-
-    def _closed(self, finished: Finished, asked: _Asked) -> list[_Waiting]:
-        """Note the end of a task, which is done or has failed; the steps that it releases."""
-        del self._asked[finished.key]
-        self.progress.done[asked.task.kind] += 1
-        if finished.ending == "made":
-            self._made.add(finished.key)
         else:
-            self.progress.failed += 1
-            self._failed.add(finished.key, _fault(finished, asked))
+            self._close(finished.key, _fault(finished, asked))
+
+    def _close(self, key: str, fault: PluginFault | NotApplicable | None) -> None:
+        """Note that a task is done, or has failed, and release the steps that wait for it alone.
+
+        Tasks that found its artifact damaged are done again, or fail as it did.
+        """
+        asked = self._asked.pop(key)
+        self.progress.done[asked.task.kind] += 1
+        self.progress.failed += isinstance(fault, PluginFault)
+        if fault is None:
+            self._made.add(key)
+        else:
+            self._failed.add(key, fault)
 
         for user in asked.users:
-            self._queue(user)
+            if fault is None:
+                self._queue(user)
+            else:
+                self._close(user, fault)
         for waiting in asked.steps:
             waiting.missing -= 1
-        return [waiting for waiting in asked.steps if not waiting.missing]
+            if not waiting.missing:
+                self._released.append(waiting)
 
     def _repair(self, finished: Finished) -> None:
         """Have an artifact made again that a job found damaged, then do the job again.
@@ -241,12 +246,17 @@ class Dispatcher:
         if key in self._made:  # another job found it first
             self._queue(finished.key)
             return
-        if key not in self._asked:
-            damage = DamagedArtifact(key, "an artifact is damaged: start the command again")
-            try:
-                self._demand.repair(damage)
-            except Pending as pending:
-                self._asked_for(key, pending.tasks[key])
+
+        try:
+            self._failed.check(key)
+            if key not in self._asked:
+                message = "an artifact is damaged: start the command again"
+                self._demand.repair(DamagedArtifact(key, message))
+        except Pending as pending:
+            self._asked_for(key, pending.tasks[key])
+        except (PluginFault, NotApplicable) as fault:  # another job found it first, in vain
+            self._close(finished.key, fault)
+            return
 
         self._asked[key].users.append(finished.key)
 
@@ -258,11 +268,15 @@ class Dispatcher:
                 logging.getLogger(message.logger).log(message.level, "%s", message.text)
 
 
-def _fault(finished: Finished, asked: _Asked) -> PluginFault | NotApplicable:
-    """Why a task failed."""
+def _fault(finished: Finished, asked: _Asked) -> PluginFault | NotApplicable | None:
+    """Why a task failed; None where it was done."""
+    if finished.ending == "made":
+        return None
     if finished.ending == "failed":
         return PluginFault(finished.text)
     if finished.ending == "not applicable":
         return NotApplicable(finished.text)
 
-    return PluginFault(f"{asked.task.title}: given up after {asked.tries} tries: {finished.text}")
+    is_damaged = finished.ending == "damaged"
+    reason = "an artifact that it needs is damaged" if is_damaged else finished.text
+    return PluginFault(f"{asked.task.title}: given up after {asked.tries} tries: {reason}")

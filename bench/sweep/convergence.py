@@ -9,9 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bench.stages.context import TaskContext
-from bench.stages.references import AdversarialRef, CellNetworks
+from bench.stages.references import CellNetworks
 from bench.sweep.cell import Cell
 from bench.sweep.cell_predictions import CellPredictions
+from bench.sweep.cell_sets import CellSet, CellSets
 from bench.sweep.config import RunConfig
 from bench.sweep.demand import together
 
@@ -25,7 +26,7 @@ class ConvergenceCheck:
         predictions: predictions of cells.
         context: data sets.
         config: number of test images, and of images that the check attacks.
-        attacked: function that gives the adversarial set of a cell's first n test images.
+        sets: adversarial sets of cells.
     """
 
     def __init__(
@@ -33,19 +34,19 @@ class ConvergenceCheck:
         predictions: CellPredictions,
         context: TaskContext,
         config: RunConfig,
-        attacked: Callable[[Cell, CellNetworks, int], AdversarialRef],
+        sets: CellSets,
     ) -> None:
         self._predictions = predictions
         self._context = context
         self._config = config
-        self._attacked = attacked
+        self._sets = sets
 
     @property
     def images(self) -> int:
         """The number of images that are attacked again; 0 where there is no check."""
         return min(self._config.convergence, self._config.n)
 
-    def of(self, cell: Cell, networks: CellNetworks, shown: Callable[[], AdversarialRef]) -> Arrays:
+    def of(self, cell: Cell, networks: CellNetworks, shown: Callable[[], CellSet]) -> Arrays:
         """Predictions for the first images under the stronger variants, by the names of outcomes.
 
         Args:
@@ -66,11 +67,11 @@ class ConvergenceCheck:
         name: str,
         variant: Cell,
         networks: CellNetworks,
-        shown: Callable[[], AdversarialRef],
+        shown: Callable[[], CellSet],
     ) -> Arrays:
         """Predictions under one variant."""
         n = self.images
-        reference = self._attacked(variant, networks, n)
+        reference = self._sets.of(variant, networks, n).reference
 
         def defended() -> Arrays:
             found = self._predictions.defended(variant, networks, reference, n)
@@ -80,7 +81,7 @@ class ConvergenceCheck:
             return defended()
 
         undefended = self._predictions.undefended(variant, networks, reference, n)
-        of_cell = self._predictions.undefended(variant, networks, shown())
+        of_cell = self._predictions.undefended(variant, networks, shown().reference)
         # All defenses share the set: to evaluate each on it would be most of the check's cost.
         is_lower = self._is_lower(variant, undefended, of_cell)
 

@@ -7,7 +7,8 @@ pass finds every task whose inputs are there: the cell's next wave.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from typing import TypeVar
 
 from bench.errors import NotApplicable, PluginFault
@@ -16,6 +17,7 @@ from bench.stages.failed_tasks import FailedTasks
 from bench.stages.task import Task
 from bench.store.artifacts import Artifact, ArtifactStore
 
+T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -46,18 +48,19 @@ class Demand:
         self._unread: dict[str, Task] = {}
 
     def artifact(self, task: Task) -> Artifact:
-        """The task's artifact, verified.
+        """The task's artifact, of which only the digest is read until more is looked at.
+
+        Its arrays and its description raise `Pending` where they turn out to be damaged.
 
         Raises:
-            Pending: it is not stored, or is damaged.
+            Pending: it is not stored.
             PluginFault: the task has failed.
+            NotApplicable: the task has turned out to make no sense.
         """
-        self._failed.check(task.key)
-        stored = self._store.load(task.kind, task.key)
-        if stored is None:
-            raise Pending({task.key: task})
+        digest = self.digest(task)
+        whole = cache(partial(self._read, task))
 
-        return stored
+        return Artifact(_Later(lambda: whole().tensors), _Later(lambda: whole().meta), digest)
 
     def digest(self, task: Task) -> str:
         """The digest of the task's artifact, of which only the header is read.
@@ -65,6 +68,7 @@ class Demand:
         Raises:
             Pending: it is not stored.
             PluginFault: the task has failed.
+            NotApplicable: the task has turned out to make no sense.
         """
         self._failed.check(task.key)
         stored = self._store.digest(task.kind, task.key)
@@ -86,6 +90,39 @@ class Demand:
             raise damage
 
         raise Pending({damage.key: damaged})
+
+    def _read(self, task: Task) -> Artifact:
+        """The whole artifact, verified.
+
+        Raises:
+            Pending: it is damaged, or is gone.
+        """
+        stored = self._store.load(task.kind, task.key)
+        self._unread.pop(task.key, None)
+        if stored is None:
+            raise Pending({task.key: task})
+
+        return stored
+
+
+class _Later(Mapping[str, T]):
+    """A mapping that is made when it is first looked at.
+
+    Args:
+        make: function that makes it.
+    """
+
+    def __init__(self, make: Callable[[], Mapping[str, T]]) -> None:
+        self._make = make
+
+    def __getitem__(self, name: str) -> T:
+        return self._make()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._make())
+
+    def __len__(self) -> int:
+        return len(self._make())
 
 
 def together(*parts: Callable[[], Mapping[K, V]]) -> dict[K, V]:

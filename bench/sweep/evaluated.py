@@ -8,6 +8,7 @@ from bench.geometry import Norm
 from bench.records.probes import Array
 from bench.stages.attacked import AttackedRef
 from bench.stages.references import AdversarialRef, CellNetworks
+from bench.store.artifacts import Tensors
 from bench.sweep.cell import Cell
 
 
@@ -20,7 +21,7 @@ class Evaluated:
         networks: trained networks of the cell.
         reference: adversarial set of the cell.
         clean: clean test images, float32 (n, c, h, w).
-        adversarial: adversarial images, float32 (n, c, h, w).
+        tensors: arrays of the adversarial set.
         purified: first adversarial images after the defense, (m, c, h, w).
     """
 
@@ -28,8 +29,13 @@ class Evaluated:
     networks: CellNetworks
     reference: AdversarialRef
     clean: Array
-    adversarial: Array
+    tensors: Tensors
     purified: Array
+
+    @property
+    def adversarial(self) -> Array:
+        """The adversarial images, float32 (n, c, h, w)."""
+        return self.tensors["adversarial"]
 
     @property
     def attacked(self) -> AttackedRef:

@@ -90,9 +90,10 @@ class CellProbes:
             self._scores,
             self._full_range,
             self._eot,
-            _nearest_clean_images,
         )
-        return Probes(**together(*(partial(measure, evaluated) for measure in measurements)))
+        arrays = together(*(partial(measure, evaluated) for measure in measurements))
+
+        return Probes(**arrays, **_nearest_clean_images(evaluated))
 
     def _classifier_gradient(self, evaluated: Evaluated) -> Arrays:
         """Truth of the gradient of the classifier that the attack uses."""

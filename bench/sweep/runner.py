@@ -272,5 +272,6 @@ def _clean_accuracy(tasks: CellTasks, cell: Cell) -> CleanAccuracy:
 
 def _outcome(tasks: CellTasks, cell: Cell) -> CellResult:
     """The outcome of a cell, whose networks are trained first."""
+    parameters_at_budget(cell.attack, cell.eps)  # a cell that fails here needs nothing
     cell.threat.check_applies(cell.attack)
     return tasks.result(cell, tasks.networks(cell))

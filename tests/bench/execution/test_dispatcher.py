@@ -1,13 +1,14 @@
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from bench.errors import PluginFault
+from bench.errors import NotApplicable, PluginFault
 from bench.execution.dispatcher import Dispatcher
 from bench.execution.jobs import Finished, Job
 from bench.stages.context import TaskContext
@@ -30,11 +31,14 @@ class Numbered(Task):
 
 
 class Scripted:
-    """Workers that end each job as a script says; without a word it is made."""
+    """Workers that end each job as a script says, a word for each try; without one it is made.
+
+    `damaged:KEY` says that the artifact of that key was found damaged.
+    """
 
     slots = 2
 
-    def __init__(self, store: ArtifactStore, script: dict[str, str]) -> None:
+    def __init__(self, store: ArtifactStore, script: Mapping[str, Sequence[str]]) -> None:
         self.store, self.script = store, script
         self.tries: Counter[str] = Counter()
         self.running: list[Job] = []
@@ -46,12 +50,12 @@ class Scripted:
 
     def finished(self) -> list[Finished]:
         job = self.running.pop(0)
-        ending = self.script.get(job.key, "made")
+        words = self.script.get(job.key, ())
+        tried = self.tries[job.key]
+        ending, _, text = (words[tried - 1] if tried <= len(words) else "made").partition(":")
         if ending == "made":
-            task = next(task for task in TASKS if task.key == job.key)
-            meta = {"identity": dict(task.identity())}
-            self.store.get_or_make(job.kind, job.key, lambda: ({"x": np.zeros(1)}, meta))
-        return [Finished(job.key, ending, "why")]  # type: ignore[arg-type]
+            make(self.store, job.kind, job.key)
+        return [Finished(job.key, ending, text or "why")]  # type: ignore[arg-type]
 
     def close(self) -> None:
         self.running = []
@@ -60,7 +64,23 @@ class Scripted:
 TASKS = [Numbered(number) for number in range(3)]
 
 
-def dispatched(tmp_path: Path, script: dict[str, str]) -> tuple[Scripted, FailedTasks, int]:
+def make(store: ArtifactStore, kind: str, key: str) -> None:
+    task = next(task for task in TASKS if task.key == key)
+    meta = {"identity": dict(task.identity())}
+    store.get_or_make(kind, key, lambda: ({"x": np.zeros(1)}, meta))
+
+
+def damage(store: ArtifactStore, task: Task) -> None:
+    """Change the last byte of an artifact, which leaves its header sound."""
+    path = store.path(task.kind, task.key)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def dispatched(
+    tmp_path: Path, script: Mapping[str, Sequence[str]]
+) -> tuple[Scripted, FailedTasks, int]:
     """Two steps: the first needs tasks 0 and 1 and then 2, the other task 0."""
     store, failed = ArtifactStore(tmp_path), FailedTasks()
     workers, demand = Scripted(store, script), Demand(store, failed)
@@ -83,7 +103,7 @@ def test_each_task_is_done_once_and_every_step_completes(tmp_path: Path) -> None
 
 
 def test_failed_task_is_not_tried_again(tmp_path: Path) -> None:
-    workers, failed, complete = dispatched(tmp_path, {TASKS[1].key: "failed"})
+    workers, failed, complete = dispatched(tmp_path, {TASKS[1].key: ["failed"]})
     assert workers.tries == {task.key: 1 for task in TASKS[:2]}
     assert complete == 2
     with pytest.raises(PluginFault, match="why"):
@@ -91,8 +111,115 @@ def test_failed_task_is_not_tried_again(tmp_path: Path) -> None:
 
 
 def test_task_whose_worker_ends_three_times_fails(tmp_path: Path) -> None:
-    workers, failed, complete = dispatched(tmp_path, {TASKS[0].key: "lost"})
+    workers, failed, complete = dispatched(tmp_path, {TASKS[0].key: ["lost"] * 3})
     assert workers.tries[TASKS[0].key] == 3
     assert complete == 2
     with pytest.raises(PluginFault, match="after 3 tries: why"):
         failed.check(TASKS[0].key)
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind", "counted"),
+    [("failed", PluginFault, 1), ("not applicable", NotApplicable, 0)],
+)
+def test_what_makes_no_sense_is_no_failure(
+    tmp_path: Path, ending: str, kind: type[Exception], counted: int
+) -> None:
+    store, failed = ArtifactStore(tmp_path), FailedTasks()
+    demand = Demand(store, failed)
+    dispatcher = Dispatcher(Scripted(store, {TASKS[0].key: [ending]}), demand, failed)
+
+    assert any(dispatcher.complete([lambda: demand.digest(TASKS[0])]))
+    assert dispatcher.progress.failed == counted
+    with pytest.raises(kind, match="why"):
+        failed.check(TASKS[0].key)
+
+
+class TestDamage:
+    """A stored artifact, task 0, whose content is damaged; task 1 depends on it."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> ArtifactStore:
+        store = ArtifactStore(tmp_path)
+        make(store, TASKS[0].kind, TASKS[0].key)
+        damage(store, TASKS[0])
+        return store
+
+    def complete(
+        self, store: ArtifactStore, script: Mapping[str, Sequence[str]], *users: Task
+    ) -> tuple[Scripted, FailedTasks, int]:
+        failed = FailedTasks()
+        workers, demand = Scripted(store, script), Demand(store, failed)
+
+        def step(user: Task) -> None:
+            demand.digest(TASKS[0])
+            demand.artifact(user).tensors["x"]
+
+        steps = Dispatcher(workers, demand, failed).complete(
+            [partial(step, each) for each in users]
+        )
+        return workers, failed, sum(step is not None for step in steps)
+
+    def test_is_found_when_the_arrays_are_looked_at(self, store: ArtifactStore) -> None:
+        workers, _, complete = self.complete(store, {}, TASKS[0])
+        assert workers.tries == {TASKS[0].key: 1}
+        assert complete == 1
+
+    def test_is_mended_once_for_all_jobs_that_find_it(self, store: ArtifactStore) -> None:
+        found = [f"damaged:{TASKS[0].key}"]
+        script = {TASKS[1].key: found, TASKS[2].key: found}
+        workers, _, complete = self.complete(store, script, TASKS[1], TASKS[2])
+        assert workers.tries == {TASKS[0].key: 1, TASKS[1].key: 2, TASKS[2].key: 2}
+        assert complete == 2
+
+    def test_that_cannot_be_mended_fails_its_users_with_the_same_fault(
+        self, store: ArtifactStore
+    ) -> None:
+        found = [f"damaged:{TASKS[0].key}"]
+        script = {TASKS[0].key: ["failed"], TASKS[1].key: found, TASKS[2].key: found}
+        workers, failed, complete = self.complete(store, script, TASKS[1], TASKS[2])
+        assert workers.tries == {task.key: 1 for task in TASKS}
+        assert complete == 2
+        for task in TASKS:
+            with pytest.raises(PluginFault, match=r"^why$"):
+                failed.check(task.key)
+
+    def test_that_stays_is_given_up(self, store: ArtifactStore) -> None:
+        script = {TASKS[1].key: [f"damaged:{TASKS[0].key}"] * 3}
+        workers, failed, _ = self.complete(store, script, TASKS[1])
+        assert workers.tries == {TASKS[0].key: 1, TASKS[1].key: 3}
+        with pytest.raises(PluginFault, match=r"is damaged$"):
+            failed.check(TASKS[1].key)
+
+
+def test_workers_have_work_while_many_steps_go_on(tmp_path: Path) -> None:
+    """A hundred steps wait for one task: what the first of them needs next is given out at once."""
+    store, failed = ArtifactStore(tmp_path), FailedTasks()
+    workers, demand = Scripted(store, {}), Demand(store, failed)
+    running: list[int] = []
+
+    def step() -> None:
+        running.append(len(workers.running))
+        demand.digest(TASKS[0])
+        demand.digest(TASKS[1])
+
+    dispatcher = Dispatcher(workers, demand, failed)
+    assert sum(step is not None for step in dispatcher.complete([step] * 100)) == 100
+    assert running[100:102] == [0, 1]
+
+
+def test_arrays_are_read_once_a_step_and_only_where_they_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(tmp_path)
+    make(store, TASKS[0].kind, TASKS[0].key)
+    reads: list[str] = []
+    load = store.load
+    monkeypatch.setattr(store, "load", lambda kind, key: (reads.append(key), load(kind, key))[1])
+
+    artifact = Demand(store, FailedTasks()).artifact(TASKS[0])
+    assert artifact.digest == store.digest(TASKS[0].kind, TASKS[0].key)
+    assert reads == []
+    assert "x" in artifact.tensors
+    assert artifact.meta["identity"] == TASKS[0].identity()
+    assert reads == [TASKS[0].key]

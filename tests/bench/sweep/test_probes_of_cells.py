@@ -119,7 +119,7 @@ def test_the_nearest_clean_image_is_compared_with_the_input_too() -> None:
 
     def distances(purified: np.ndarray, adversarial: np.ndarray) -> list[tuple[float, float]]:
         arrays = _nearest_clean_images(
-            Evaluated(None, None, None, clean, adversarial, purified)  # type: ignore[arg-type]
+            Evaluated(None, None, None, clean, {"adversarial": adversarial}, purified)  # type: ignore[arg-type]
         )
         return list(zip(*(arrays[name].tolist() for name in sorted(arrays)[::-1]), strict=True))
 
