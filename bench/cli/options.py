@@ -166,6 +166,15 @@ Style = Annotated[
         "without titles.",
     ),
 ]
+ShardOfGrid = Annotated[
+    str | None,
+    option(
+        "--shard",
+        "I/N",
+        "Share I of N of the cells, such as 3/16, for one task of a job array; `bench merge` makes "
+        "one run of them.",
+    ),
+]
 NoLatency = Annotated[
     bool,
     typer.Option(

@@ -24,6 +24,7 @@ def command(
     preset: options.Preset = None,
     config: options.ConfigFile = None,
     plugin: options.Plugins = None,
+    shard: options.ShardOfGrid = None,
     strict: options.Strict = False,
     no_latency: options.NoLatency = False,
     no_plots: options.NoPlots = False,
@@ -52,6 +53,7 @@ def command(
     from bench.commands.display import Display
     from bench.commands.folders import weights_folder
     from bench.commands.request import Request, Resources, check_request
+    from bench.sweep.shard import Shard
 
     display = Display(quiet, verbose, json)
     request = Request(
@@ -72,6 +74,7 @@ def command(
         resources=Resources(
             device, data, cache, out, weights_folder(pretrained, weights), executor
         ),
+        shard=None if shard is None else Shard.parse(shard),
     )
     check_request(request)  # before torch is imported
 

@@ -23,6 +23,15 @@ Runs = Annotated[
     list[Path],
     typer.Argument(metavar="RUNS...", help="Folders of runs.", callback=paths_of_folders),
 ]
+MergedRun = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="RUN",
+        help="Folder of the merged run: new, or one of RUNS.",
+        callback=path_of_folder,
+    ),
+]
 ReferenceRun = Annotated[
     Path,
     typer.Argument(

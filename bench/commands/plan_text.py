@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from bench.commands.preparation import PreparedRun
 from bench.store.weights import Weights
 from bench.sweep.costs import TimeLeft
 from bench.sweep.plan import Plan
 from bench.sweep.runner import RunStep
+from bench.sweep.shard import Shard
 from bench.text import duration
 
 
@@ -43,6 +45,23 @@ def plan_text(plan: Plan, prepared: PreparedRun, shipped: Weights | None = None)
         )
 
     return "\n".join(lines)
+
+
+def shard_text(shard: Shard, folder: Path) -> str:
+    """What follows on a shard, in two lines: the merge, and the timings that a shard lacks.
+
+    Args:
+        shard: shard that was run.
+        folder: folder of its results.
+    """
+    shards = folder.with_name(folder.name.replace(shard.folder_suffix, f"shard-*-of-{shard.count}"))
+    runs = shards if shards != folder else "RUNS..."
+
+    return (
+        f"Shard {shard} is in {folder}; to merge all of them: bench merge {runs} --out RUN\n"
+        "No timings: they need a machine alone. After the merge, the same command without --shard "
+        "and with --out RUN adds them"
+    )
 
 
 def networks_text(plan: Plan, weights: Weights | None, shipped: Weights | None = None) -> str:

@@ -19,6 +19,7 @@ from bench.machine.devices import choose_device, device_name
 from bench.machine.environment import describe_environment
 from bench.plugins.discovery import discover
 from bench.progress import Reporter
+from bench.records.changes import changed_code
 from bench.records.folder import RunFolder
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
@@ -28,11 +29,12 @@ from bench.store.artifacts import ArtifactStore
 from bench.store.keys import content_key
 from bench.store.weights import KIND, Weights
 from bench.sweep.cell_tasks import CellTasks
-from bench.sweep.changes import changed_code
 from bench.sweep.config import RunConfig
 from bench.sweep.grid import Grid
 from bench.sweep.plan import Plan, Planner
 from bench.sweep.runner import Runner
+from bench.sweep.shard import Shard
+from bench.sweep.shares import share_of
 
 logger = logging.getLogger("bench")
 
@@ -72,12 +74,14 @@ class Destination:
         path: folder of the run, or of all runs.
         is_parent: whether the path is that of all runs.
         command: name of the command; empty for `bench run`.
+        shard: shard of the grid that is run; None for the whole grid.
     """
 
     name: str
     path: Path
     is_parent: bool
     command: str = ""
+    shard: Shard | None = None
 
     @property
     def title(self) -> str:
@@ -92,7 +96,9 @@ class Destination:
         """
         if not self.is_parent:
             return self.path
-        return checked_folder("--out", self.path / f"{self.title}-{key[:8]}")
+
+        suffix = f"-{self.shard.folder_suffix}" if self.shard else ""
+        return checked_folder("--out", self.path / f"{self.title}-{key[:8]}{suffix}")
 
 
 def prepare(request: Request, progress: Reporter, command: str = "") -> PreparedRun:
@@ -110,11 +116,16 @@ def prepare(request: Request, progress: Reporter, command: str = "") -> Prepared
     name, config = configuration(request)
     discover(requested_plugins(request, config))
 
-    return prepare_run(name, config, request.resources, progress, command)
+    return prepare_run(name, config, request.resources, progress, command, request.shard)
 
 
 def prepare_run(
-    name: str, config: RunConfig, resources: Resources, progress: Reporter, command: str = ""
+    name: str,
+    config: RunConfig,
+    resources: Resources,
+    progress: Reporter,
+    command: str = "",
+    shard: Shard | None = None,
 ) -> PreparedRun:
     """Check a configuration and open its folder; all plugins must be imported.
 
@@ -124,6 +135,7 @@ def prepare_run(
         resources: device and folders.
         progress: reporter that shows the progress of long steps.
         command: as in `prepare`.
+        shard: shard of the grid that is run; None for the whole grid.
 
     Raises:
         RequestError: the configuration is wrong; nothing was computed.
@@ -132,7 +144,7 @@ def prepare_run(
     weights = Weights.open(resources.weights) if resources.weights else None
     context = _context(resources, weights, progress)
     destination = Destination(
-        name, resources.out or RUNS, is_parent=resources.out is None, command=command
+        name, resources.out or RUNS, is_parent=resources.out is None, command=command, shard=shard
     )
 
     executor = parse_executor(resources.executor)
@@ -177,6 +189,8 @@ def prepare_grid(
 
     path = destination.folder(content_key(resolved))
     folder = open_folder(path, {"preset": destination.name, **resolved}, destination.title)
+    # The shard is no part of the configuration: its folder is that of the whole run, begun.
+    grid = share_of(grid, config, destination.shard) if destination.shard else grid
     failed = FailedTasks()
     local = LocalExecutor(context, failed, executor.task_threads)
     runner = Runner(grid, config, context, local, folder)

@@ -19,6 +19,7 @@ from bench.store.weights import pretrained
 from bench.sweep.config import RunConfig, read_file, resolve
 from bench.sweep.config_checks import check_fixed_names, check_plugin_names
 from bench.sweep.presets import read_preset
+from bench.sweep.shard import Shard
 from bench.text import one_line
 
 DEFAULT_PRESET = "quick"
@@ -67,6 +68,7 @@ class Request:
         plugins: files or modules with plugins from outside the package, besides those that the
             configuration file names.
         resources: device and folders.
+        shard: shard of the grid that is run; None for the whole grid.
     """
 
     axes: Mapping[str, str | None]
@@ -76,6 +78,7 @@ class Request:
     config_file: Path | None
     plugins: tuple[str, ...]
     resources: Resources
+    shard: Shard | None = None
 
 
 def unrecorded_options(request: Request) -> list[str]:

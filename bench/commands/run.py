@@ -12,7 +12,7 @@ from bench.commands.clean_text import clean_text, guessing_text
 from bench.commands.dispatch import dispatch
 from bench.commands.display import SHOW_TABLES, Display
 from bench.commands.drawings import DRAW_ALL, Drawings
-from bench.commands.plan_text import plan_text, step_text
+from bench.commands.plan_text import plan_text, shard_text, step_text
 from bench.commands.preparation import PreparedRun, prepare
 from bench.commands.report import report_invalid
 from bench.commands.request import Request, unrecorded_options
@@ -24,6 +24,7 @@ from bench.report.columns import title_of
 from bench.report.decision.cards import with_options
 from bench.store.weights import Weights, pretrained
 from bench.sweep.runner import RunStep
+from bench.sweep.shard import Shard
 from bench.text import LONGEST_LINE, one_line
 
 _STEP_EVERY_S = 2.0
@@ -42,7 +43,8 @@ def run(
     Args:
         request: grid, device and folders.
         strict: whether an invalid cell counts as a failure.
-        latency: whether the pipelines are timed; timings that the folder has are shown anyway.
+        latency: whether the pipelines are timed; timings that the folder has are shown anyway. A
+            shard times none, since others may run on the same machine.
         display: what is shown.
         drawings: figures and page that are made.
 
@@ -55,11 +57,14 @@ def run(
     """
     messages = Console(stderr=True)
     prepared = prepare(request, display.progress(messages))
+    if request.shard is not None and not _has_cells(prepared, request.shard, messages):
+        return 0
     _say_plan(prepared, display, messages)
     dispatch(prepared, request, lambda: _say_clean_accuracies(prepared, display, messages))
 
     records = _run_cells(prepared, display, messages)
-    failed_timings = _measure_latency(prepared, display, messages) if latency else 0
+    times = latency and request.shard is None
+    failed_timings = _measure_latency(prepared, display, messages) if times else 0
 
     report = write_tables(prepared.folder)
     display.print_tables(report)
@@ -67,8 +72,19 @@ def run(
     complete = _is_complete(prepared, records, messages)
     invalid = strict and report_invalid(messages, report)
     display.close(with_options(report, unrecorded_options(request)), prepared.folder.path)
+    if request.shard is not None and not display.quiet:
+        say(messages, shard_text(request.shard, prepared.folder.path))
 
     return 0 if complete and not failed_timings and not invalid else 1
+
+
+def _has_cells(prepared: PreparedRun, shard: Shard, messages: Console) -> bool:
+    """Whether a shard has any cell; its folder can be merged in either case."""
+    if next(prepared.runner.grid.cells(), None) is not None:
+        return True
+
+    say(messages, f"shard {shard} has no cell: the grid has fewer parts than shards")
+    return False
 
 
 def _say_plan(prepared: PreparedRun, display: Display, messages: Console) -> None:

@@ -94,6 +94,15 @@ def claim(tree: Tree, config: Mapping[str, Any]) -> None:
         raise RequestError(f"{tree.root} holds a run of another configuration: {_ELSEWHERE}")
 
 
+def replace(tree: Tree, config: Mapping[str, Any]) -> None:
+    """Write another configuration over that of a run, whose cells are among those of the new one.
+
+    Raises:
+        StorageError: the file cannot be written; the earlier one is intact.
+    """
+    CONFIGURATION.write(tree, FILE, content=config)
+
+
 def _read(path: Path) -> dict[str, Any]:
     """The configuration in a file.
 

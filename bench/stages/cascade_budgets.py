@@ -169,6 +169,11 @@ class Cascade(Attack):
         return {"members": len(self.members)}
 
 
+def cascade_spec(norm: CascadeNorm) -> Spec:
+    """The spec of the cascade in a norm, whose text names the attack of its cells."""
+    return Spec(CASCADE, () if norm == "linf" else (("norm", norm),))
+
+
 def cascade_attack(norm: CascadeNorm, budget: str) -> Configured[Attack]:
     """The pseudo attack of the cascade in a norm, as an attack of the grid.
 
@@ -181,7 +186,7 @@ def cascade_attack(norm: CascadeNorm, budget: str) -> Configured[Attack]:
         {"name": member.name, "through": member.through, "attack": dict(attack.identity)}
         for member, attack in plugin.members
     ]
-    spec = Spec(CASCADE, () if norm == "linf" else (("norm", norm),))
+    spec = cascade_spec(norm)
     parameters = {"norm": norm, "budget": budget}
 
     return Configured(

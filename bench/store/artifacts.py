@@ -35,6 +35,9 @@ MOST_BYTES = 4 * 2**30
 NAME_DIGITS = 32
 """Number of digits of its key that name the file of an artifact."""
 
+_LENGTH = 8
+"""Number of bytes that state the length of a header, of which its length is a multiple."""
+
 _NAME = re.compile(rf"[0-9a-f]{{{NAME_DIGITS}}}")
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -82,7 +85,7 @@ def write_artifact(path: Path, tensors: Tensors, meta: Meta) -> Artifact:
     digest = digest_of(arrays)
 
     header = {"digest": digest, "meta": text, "seal": _seal(digest, text)}
-    write_bytes(path, to_safetensors(arrays, metadata=header))
+    write_bytes(path, _with_sorted_header(to_safetensors(arrays, metadata=header)))
 
     return Artifact(arrays, json.loads(text), digest)
 
@@ -264,6 +267,19 @@ def _make_way(path: Path) -> None:
             f"the folder {path} lies in place of a file: {error.strerror or error}"
         ) from error
     logger.warning("the folder %s lay in place of a file; it is now %s", path, aside)
+
+
+def _with_sorted_header(data: bytes) -> bytes:
+    """The bytes of a file in safetensors format with the keys of its header in order.
+
+    The library writes the description in an order that differs from process to process; sorted,
+    the same content gives the same file.
+    """
+    end = _LENGTH + int.from_bytes(data[:_LENGTH], "little")
+    header = json.dumps(json.loads(data[_LENGTH:end]), sort_keys=True, separators=(",", ":"))
+    padded = header.encode() + b" " * (-len(header.encode()) % _LENGTH)
+
+    return len(padded).to_bytes(_LENGTH, "little") + padded + data[end:]
 
 
 def _seal(digest: str, meta: str) -> str:

@@ -18,6 +18,7 @@ from bench.stages.threats import ThreatModel, threat_model
 from bench.sweep.cell import CELL_FORMAT, Cell
 from bench.sweep.config import Restriction, RunConfig
 from bench.sweep.config_checks import check_attack_specs, check_budgets, check_names
+from bench.sweep.settings import allowed
 
 P = TypeVar("P", bound=Plugin)
 V = TypeVar("V")
@@ -47,6 +48,7 @@ class Grid:
             its budgets.
         observe: function that adds to a plugin's identity what shows only while it builds a network
             for a data set, see `bench.stages.observation`.
+        share: identities of the cells that are run, see `labels_of`; None for all.
     """
 
     datasets: tuple[str, ...]
@@ -58,6 +60,7 @@ class Grid:
     restrictions: Mapping[str, Restriction]
     cascades: tuple[tuple[ThreatModel, Configured[Attack], tuple[float, ...]], ...] = ()
     observe: Observe = _unobserved
+    share: frozenset[tuple[Any, ...]] | None = None
 
     @classmethod
     def of(cls, config: RunConfig) -> Grid:
@@ -169,9 +172,17 @@ class Grid:
 
         return {"format": CELL_FORMAT, **plugins, "threats": threats}
 
+    @property
+    def whole(self) -> Grid:
+        """The grid with all of its cells, where this one has a share of them."""
+        return replace(self, share=None)
+
     def cells(self) -> Iterator[Cell]:
         """All cells; those that share networks and adversarial sets follow each other."""
-        return (cell for cell in self._product() if self._allows(cell))
+        share = self.share
+        cells = (cell for cell in self._product() if self._allows(cell))
+
+        return (cell for cell in cells if share is None or labels_of(cell) in share)
 
     def _product(self) -> Iterator[Cell]:
         pipelines = itertools.product(self.datasets, self.seeds, self.classifiers, self.defenses)
@@ -215,20 +226,16 @@ class Grid:
         return {**threat.identity, "substitute": identity}
 
     def _allows(self, cell: Cell) -> bool:
-        """Whether the restrictions of the cell's classifier and defense allow the cell.
-
-        The restriction of a full spec takes precedence over that of the plugin's name.
-        """
+        """Whether the restrictions of the cell's classifier and defense allow the cell."""
+        networks = ((plugin.label, plugin.name) for plugin in (cell.classifier, cell.defense))
         attack = (cell.attack.label, cell.attack.name)
-        restrictions = (
-            self.restrictions.get(plugin.label, self.restrictions.get(plugin.name))
-            for plugin in (cell.classifier, cell.defense)
-        )
 
-        return all(
-            restriction is None or restriction.allows(cell.dataset, attack, cell.eps)
-            for restriction in restrictions
-        )
+        return allowed(self.restrictions, networks, cell.dataset, attack, cell.eps)
+
+
+def labels_of(cell: Cell) -> tuple[Any, ...]:
+    """The values of a cell's labels, which identify it in its grid."""
+    return tuple(cell.labels().values())
 
 
 def _configured(

@@ -100,7 +100,7 @@ class Runner:
         Raises:
             RequestError: a cell cannot be recorded in the folder.
         """
-        cells = {self._tasks.cell_key(cell): cell.labels() for cell in self.grid.cells()}
+        cells = {self._tasks.cell_key(cell): cell.labels() for cell in self.grid.whole.cells()}
         self.folder.check_cells(cells)
 
         planner = Planner(self.grid, self._tasks, self.context)

@@ -5,7 +5,7 @@ Neither torch nor a plugin is imported.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,6 +43,28 @@ class Restriction(BaseModel):
         allows_eps = self.eps is None or eps in self.eps
 
         return allows_dataset and allows_attack and allows_eps
+
+
+def allowed(
+    restrictions: Mapping[str, Restriction],
+    networks: Iterable[tuple[str, str]],
+    dataset: str,
+    attack: Collection[str],
+    eps: float,
+) -> bool:
+    """Whether the restrictions of a cell's classifier and defense allow the cell.
+
+    The restriction of a full spec takes precedence over that of the plugin's name.
+
+    Args:
+        restrictions: restrictions by the spec or the name of a classifier or defense.
+        networks: spec and name of the classifier, and those of the defense.
+        dataset: data set of the cell.
+        attack: spec and name of the cell's attack.
+        eps: budget of the cell.
+    """
+    found = (restrictions.get(label, restrictions.get(name)) for label, name in networks)
+    return all(each is None or each.allows(dataset, attack, eps) for each in found)
 
 
 class RunConfig(BaseModel):

@@ -45,7 +45,7 @@ LISTS = {
 }
 NUMERIC = {
     *("--eps", "--seeds", "--n", "--batch-size", "--draws", "--convergence", "--batch-sizes"),
-    *("--rounds", "--min-calls", "--min-seconds", "--max-seconds"),
+    *("--rounds", "--min-calls", "--min-seconds", "--max-seconds", "--shard"),
 }
 PATHS = {"--config", "--plugin", "--data", "--cache", "--out", "--weights"}
 NAMES = {"--preset", "--device"}
@@ -107,6 +107,7 @@ REQUEST: dict[str, Callable[[random.Random], list[str]]] = {
     "report": lambda draw: [argument(draw), *draw.choice(([], ["--against", argument(draw)]))],
     "compare": lambda draw: [argument(draw), argument(draw)],
     "board": lambda draw: [argument(draw), argument(draw), "--html"],
+    "merge": lambda draw: [argument(draw), argument(draw), "--out", draw.choice(ODD_PATHS)],
     "gate": lambda draw: [
         *(argument(draw), argument(draw)),
         *draw.choice(([], ["--fail-slower", argument(draw)], ["--junit", draw.choice(ODD_PATHS)])),
@@ -282,6 +283,7 @@ COMMANDS = (
     ("run", ["compare", "run", "run"]),
     ("run", ["table", "run", "--columns", "eps", "--out", "out"]),
     ("run", ["board", "run", "--html", "--out", "out"]),
+    ("run", ["merge", "run", "--out", "out", "--no-plots", "--no-html"]),
     ("run", ["gate", "run", "run", "--junit", "out.xml", "--json", "out.json"]),
     ("run", ["export", "run", "out"]),
     ("run", ["export", "run", "out", "--format", "robustbench"]),

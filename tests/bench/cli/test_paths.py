@@ -22,6 +22,7 @@ GIVEN = {
     "list": (),
     "check": ("PLUGIN",),
     "gate": ("BASELINE", "RUN"),
+    "merge": ("RUNS...",),
     "table": ("RUN",),
 }
 """Commands with paths, and the arguments that each must have."""
@@ -31,6 +32,7 @@ FOLDERS = [
     *(f"{command} {option}" for command in ("run", "latency") for option in ("--weights", "--out")),
     *("doctor --data", "doctor --cache", "check --data", "export --cache", "export --weights"),
     *("report --compare", "board RUNS...", "board --out", "table RUN", "table --out"),
+    *("merge RUNS...", "merge --out"),
     *(
         "report RUN",
         "compare RUN_A",

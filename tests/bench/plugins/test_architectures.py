@@ -18,9 +18,9 @@ from bench.contracts import DataInfo
 from bench.errors import RequestError
 from bench.plugins.configured import configure
 from bench.plugins.counted import digest_of_file
+from bench.records.changes import changed_code
 from bench.registry import CLASSIFIERS
 from bench.stages.observation import Observer
-from bench.sweep.changes import changed_code
 
 CODE = """
 from torch import nn

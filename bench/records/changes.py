@@ -25,7 +25,7 @@ def changed_code(earlier: Mapping[str, Any], present: Mapping[str, Any]) -> list
     changed = []
     for family, plugins in present["plugins"].items():
         for label, identity in plugins.items() if isinstance(plugins, Mapping) else ():
-            parts = dict.fromkeys(_changed_parts(earlier["plugins"][family][label], identity))
+            parts = dict.fromkeys(changed_parts(earlier["plugins"][family][label], identity))
             if parts:
                 changed.append(f"{family.removesuffix('s')} {label} ({', '.join(parts)})")
 
@@ -45,11 +45,16 @@ def _without_code(value: Any) -> Any:
     }
 
 
-def _changed_parts(before: Any, present: Any) -> Iterator[str]:
-    """What differs between two identities of a plugin, those of plugins in parameters included."""
+def changed_parts(before: Any, present: Any) -> Iterator[str]:
+    """What differs in code between two identities, those of plugins in parameters included.
+
+    Args:
+        before: identity of a plugin or a threat model, as JSON.
+        present: another one of the same parameters.
+    """
     if isinstance(before, list) and isinstance(present, list):
         for old, new in zip(before, present, strict=False):
-            yield from _changed_parts(old, new)
+            yield from changed_parts(old, new)
     if not isinstance(before, Mapping) or not isinstance(present, Mapping):
         return
 
@@ -66,8 +71,8 @@ def _changed_parts(before: Any, present: Any) -> Iterator[str]:
 
     parameters = before.get("parameters", {})
     for name, value in present.get("parameters", {}).items():
-        yield from _changed_parts(parameters.get(name), value)
-    yield from _changed_parts(before.get("substitute"), present.get("substitute"))
+        yield from changed_parts(parameters.get(name), value)
+    yield from changed_parts(before.get("substitute"), present.get("substitute"))
 
 
 def _changed_names(before: Any, present: Any) -> Iterator[str]:

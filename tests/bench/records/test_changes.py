@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.sweep.changes import changed_code
+from bench.records.changes import changed_code
 
 HELPER = ["tool.py", "1" * 64]
 

@@ -1,0 +1,1 @@
+"""Merging: one run of several, such as the shards of a grid, or runs with further seeds."""

@@ -1,0 +1,140 @@
+"""`bench run --shard` and `bench merge`: shards merged are the run, and runs grow."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+GRID = ("--defenses", "none,median,gaussian_noise", "--attacks", "fgsm,pgd", "--n", "12")
+SMALL = ("--defenses", "none,median", "--eps", "0.1", "--n", "12")
+PLAIN = ("--no-plots", "--no-html")
+
+
+def content(folder: Path, *parts: str) -> dict[str, bytes]:
+    """The files of some parts of a run, but for the table that names its folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for part in parts
+        for path in ((folder / part), *sorted((folder / part).rglob("*")))
+        if path.is_file() and path.suffix != ".parquet"
+    }
+
+
+def run(bench: Any, tiny: Path, *options: object, code: int = 0) -> Any:
+    done = bench("run", "--config", tiny, *options)
+    assert done.code == code, done.err
+    return done
+
+
+def test_four_shards_merged_are_the_run(bench: Any, tiny: Path) -> None:
+    run(bench, tiny, *GRID, "--out", "whole", "--no-latency")
+    for number in range(1, 5):
+        done = run(bench, tiny, *GRID, "--shard", f"{number}/4")
+        assert "No timings: they need a machine alone" in done.err
+    shards = sorted(Path("results/runs").iterdir())
+    assert len({shard.name.partition("-shard-")[0] for shard in shards}) == 1
+    assert [shard.name[-12:] for shard in shards] == [f"shard-{i}-of-4" for i in range(1, 5)]
+
+    merged = bench("merge", *shards, "--out", "merged", *PLAIN)
+    assert merged.code == 0, merged.err
+    parts = ("config.json", "cells", "images", "environments")
+    whole = content(Path("whole"), *parts)
+    assert content(Path("merged"), *parts) == whole
+    assert "config.json" in whole
+    assert len([name for name in whole if name.startswith("cells/")]) == 24
+
+    assert bench("report", "whole", *PLAIN).code == 0
+    tables = content(Path("merged"), "tables")
+    assert tables == content(Path("whole"), "tables")
+
+    # The other order, with a shard named twice, makes the same; again changes nothing.
+    again = bench("merge", *reversed(shards), shards[0], "--out", "reversed", *PLAIN)
+    assert again.code == 0, again.err
+    assert content(Path("reversed"), *parts, "tables") == {**whole, **tables}
+    assert bench("merge", *shards, "--out", "merged", *PLAIN).code == 0
+    assert content(Path("merged"), *parts, "tables") == {**whole, **tables}
+
+    done = run(bench, tiny, *GRID, "--out", "merged")  # the same run goes on: it times
+    assert "12 of 12" in done.err or "12 already recorded" in done.err
+    assert list(Path("merged/latency").iterdir())
+
+
+def test_seeds_and_defenses_are_added_to_a_run_that_goes_on(bench: Any, tiny: Path) -> None:
+    run(bench, tiny, *SMALL, "--out", "a", "--no-latency")
+    more = ("--defenses", "bitdepth", "--eps", "0.1,0.2", "--n", "12", "--seeds", "1")
+    run(bench, tiny, *more, "--out", "b", "--no-latency")
+
+    shutil.copytree("a", "added")
+    merged = bench("merge", "added", "b", "--out", "added", *PLAIN)
+    # 3 defenses, 2 budgets, 2 seeds; of the 12 cells 2 are in a and 2 in b
+    assert merged.code == 1, merged.err
+    assert "8 cells have no record" in merged.err
+    both = bench("merge", "b", "a", "--out", "both", *PLAIN)
+    assert both.code == 1
+    parts = ("config.json", "cells", "images", "tables")
+    assert content(Path("added"), *parts) == content(Path("both"), *parts)
+
+    union = ("--defenses", "none,median,bitdepth", "--eps", "0.1,0.2", "--n", "12")
+    done = run(bench, tiny, *union, "--seeds", "0,1", "--out", "added", "--no-latency")
+    assert "Plan: 12 cells" in done.err
+    assert "4 already recorded" in done.err
+    assert bench("merge", "added", "b", "--out", "added", *PLAIN).code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        (("--n", "10"), "n is 12 in the first and 10 in the second"),
+        (("--batch-size", "7"), "batch_size is 30"),
+        (("--draws", "2"), "draws is 1"),
+        (("--convergence", "3"), "convergence is"),
+    ],
+)
+def test_runs_that_do_not_belong_together_are_refused(
+    bench: Any, tiny: Path, options: tuple[str, ...], difference: str
+) -> None:
+    few = ("--defenses", "none", "--eps", "0.1", "--n", "12", "--no-latency")
+    run(bench, tiny, *few, "--out", "a")
+    run(bench, tiny, *few, *options, "--out", "b")
+    done = bench("merge", "a", "b", "--out", "merged", *PLAIN)
+    assert done.code == 2
+    assert f"a and b do not belong together: {difference}" in done.err
+    assert len(done.err.splitlines()) == 1
+    assert not Path("merged").exists()
+
+
+def test_two_shards_may_share_a_folder(bench: Any, tiny: Path) -> None:
+    run(bench, tiny, *SMALL, "--out", "whole", "--no-latency")
+    for number in (2, 1, 2):
+        run(bench, tiny, *SMALL, "--out", "shared", "--shard", f"{number}/2")
+    parts = ("config.json", "cells")
+    assert content(Path("shared"), *parts) == content(Path("whole"), *parts)
+
+
+def test_a_shard_without_a_cell_says_so_and_can_be_merged(bench: Any, tiny: Path) -> None:
+    done = run(bench, tiny, *SMALL, "--shard", "5/5")
+    assert "shard 5/5 has no cell" in done.err
+    (empty,) = Path("results/runs").iterdir()
+    run(bench, tiny, *SMALL, "--out", "whole", "--no-latency")
+    assert bench("merge", empty, "whole", "--out", "merged", *PLAIN).code == 0
+    assert content(Path("merged"), "cells") == content(Path("whole"), "cells")
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "x", "1/0", "3"])
+def test_a_wrong_shard_ends_before_torch_is_imported(text: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['bench', 'run', '--shard', sys.argv[1]]\n"
+        "from bench.cli import run_command\n"
+        "code = run_command(); assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, text], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: --shard {text}: ")
