@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bench.errors import NotApplicable, PluginFault, StorageError
+from bench.execution.asked import Asked, Waiting
 from bench.execution.jobs import Finished
 from bench.execution.shipping import job_of
 from bench.execution.workers import Workers
@@ -27,7 +28,7 @@ WAVES = ("network", "adversarial", "predictions", "probes")
 """Kinds of tasks in the order of the waves: what others need is made first."""
 
 _MOST_TRIES = 3
-"""Number of times that a task is tried where its worker ends or an input is damaged."""
+"""Number of times that a task is tried where its worker ends."""
 
 _READY = 2
 """Number of tasks for each worker that are kept ready."""
@@ -52,31 +53,6 @@ class Progress:
     failed: int = 0
 
 
-@dataclass
-class _Asked:
-    """A task that steps wait for.
-
-    Attributes:
-        task: the task.
-        steps: steps that wait for it.
-        users: keys of asked tasks that came upon it as damaged, and are done again after it.
-        tries: number of workers that it was given to.
-    """
-
-    task: Task
-    steps: list[_Waiting] = field(default_factory=list)
-    users: list[str] = field(default_factory=list)
-    tries: int = 0
-
-
-@dataclass
-class _Waiting:
-    """A step of a run, and how many tasks it waits for."""
-
-    step: Step
-    missing: int = 0
-
-
 class Dispatcher:
     """Gives tasks to workers until the steps of a run need nothing more.
 
@@ -96,7 +72,7 @@ class Dispatcher:
         self._workers = workers
         self._demand = demand
         self._failed = failed
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, Asked] = {}
         self._made: set[str] = set()
         self._ready: list[tuple[int, int, str]] = []
         self._order = itertools.count()
@@ -135,11 +111,11 @@ class Dispatcher:
             step = next(steps, None)
             if step is None:
                 return
-            if self._needs_nothing(_Waiting(step)):
+            if self._needs_nothing(Waiting(step)):
                 yield step
             self._submit()
 
-    def _needs_nothing(self, waiting: _Waiting) -> bool:
+    def _needs_nothing(self, waiting: Waiting) -> bool:
         """Take a step and ask for the tasks that it turns out to need; whether there are none."""
         try:
             self._take(waiting.step)
@@ -158,7 +134,7 @@ class Dispatcher:
         except DamagedArtifact as damage:
             self._demand.repair(damage)
 
-    def _ask(self, pending: Pending, waiting: _Waiting) -> None:
+    def _ask(self, pending: Pending, waiting: Waiting) -> None:
         """Have a step wait for tasks.
 
         Raises:
@@ -172,10 +148,10 @@ class Dispatcher:
                 )
             self._asked_for(key, task).steps.append(waiting)
 
-    def _asked_for(self, key: str, task: Task) -> _Asked:
+    def _asked_for(self, key: str, task: Task) -> Asked:
         """A task among those that are asked for; a new one is queued."""
         if key not in self._asked:
-            self._asked[key] = _Asked(task)
+            self._asked[key] = Asked(task)
             self.progress.known[task.kind] += 1
             self._queue(key)
 
@@ -189,11 +165,10 @@ class Dispatcher:
         """Give tasks to the workers that have none, those of the first wave first."""
         while self._ready and self.progress.running < self._workers.slots:
             asked = self._asked[heapq.heappop(self._ready)[-1]]
-            asked.tries += 1
             self._workers.submit(job_of(asked.task))
             self.progress.running += 1
 
-    def _end(self, finished: Finished) -> list[_Waiting]:
+    def _end(self, finished: Finished) -> list[Waiting]:
         """Note the end of a job; the steps that now wait for nothing more.
 
         Raises:
@@ -205,50 +180,69 @@ class Dispatcher:
 
         if finished.ending == "stopped":
             raise StorageError(finished.text)
-        if finished.ending == "damaged" and asked.tries < _MOST_TRIES:
-            self._repair(finished)
-            return []
-        if finished.ending == "lost" and asked.tries < _MOST_TRIES:
-            logger.warning("%s: %s; it is done again", asked.task.title, finished.text)
-            self._queue(finished.key)
-            return []
+        if finished.ending == "damaged":
+            return self._repair(finished, asked)
+        if finished.ending == "lost":
+            asked.deaths += 1
+            if asked.deaths < _MOST_TRIES:
+                logger.warning("%s; it is done again", asked.death(finished))
+                self._queue(finished.key)
+                return []
 
-        return self._closed(finished, asked)
+        return self._closed(finished.key, asked.fault(finished))
 
-    def _closed(self, finished: Finished, asked: _Asked) -> list[_Waiting]:
+    def _closed(self, key: str, fault: PluginFault | NotApplicable | None) -> list[Waiting]:
         """Note the end of a task, which is done or has failed; the steps that it releases."""
-        del self._asked[finished.key]
+        asked = self._asked.pop(key)
         self.progress.done[asked.task.kind] += 1
-        if finished.ending == "made":
-            self._made.add(finished.key)
+        released = []
+
+        if fault is None:
+            self._made.add(key)
+            for user in asked.users:
+                self._queue(user)
         else:
             self.progress.failed += 1
-            self._failed.add(finished.key, _fault(finished, asked))
+            self._failed.add(key, fault)
+            for user in asked.users:
+                released += self._closed(user, fault)
 
-        for user in asked.users:
-            self._queue(user)
         for waiting in asked.steps:
             waiting.missing -= 1
-        return [waiting for waiting in asked.steps if not waiting.missing]
+        return released + [waiting for waiting in asked.steps if not waiting.missing]
 
-    def _repair(self, finished: Finished) -> None:
+    def _repair(self, finished: Finished, asked: Asked) -> list[Waiting]:
         """Have an artifact made again that a job found damaged, then do the job again.
 
+        Returns:
+            steps that are released, where the artifact could not be made again.
+
         Raises:
-            DamagedArtifact: nothing is known of the artifact.
+            DamagedArtifact: it was made again already, or nothing is known of it.
         """
         key = finished.text
+        damage = DamagedArtifact(
+            key, f"an artifact that {asked.name} needs is damaged: start the command again"
+        )
+        if key in asked.damaged:
+            raise damage
+
+        asked.damaged.add(key)
+        try:
+            self._failed.check(key)
+        except (PluginFault, NotApplicable) as fault:
+            return self._closed(finished.key, fault)
         if key in self._made:  # another job found it first
             self._queue(finished.key)
-            return
+            return []
         if key not in self._asked:
-            damage = DamagedArtifact(key, "an artifact is damaged: start the command again")
             try:
                 self._demand.repair(damage)
             except Pending as pending:
                 self._asked_for(key, pending.tasks[key])
 
         self._asked[key].users.append(finished.key)
+        return []
 
     def _log(self, finished: Finished) -> None:
         """Log what a worker logged; the same line of several workers once."""
@@ -256,13 +250,3 @@ class Dispatcher:
             if message.text not in self._said:
                 self._said.add(message.text)
                 logging.getLogger(message.logger).log(message.level, "%s", message.text)
-
-
-def _fault(finished: Finished, asked: _Asked) -> PluginFault | NotApplicable:
-    """Why a task failed."""
-    if finished.ending == "failed":
-        return PluginFault(finished.text)
-    if finished.ending == "not applicable":
-        return NotApplicable(finished.text)
-
-    return PluginFault(f"{asked.task.title}: given up after {asked.tries} tries: {finished.text}")

@@ -94,5 +94,5 @@ def test_task_whose_worker_ends_three_times_fails(tmp_path: Path) -> None:
     workers, failed, complete = dispatched(tmp_path, {TASKS[0].key: "lost"})
     assert workers.tries[TASKS[0].key] == 3
     assert complete == 2
-    with pytest.raises(PluginFault, match="after 3 tries: why"):
+    with pytest.raises(PluginFault, match="why; given up after 3 tries"):
         failed.check(TASKS[0].key)
