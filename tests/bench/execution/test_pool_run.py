@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from bench.store.artifacts import read_artifact
 from tests.conftest import PLUGINS
 from tests.forked import ForkedCommand
 from tests.plugins.mortal import STAGES
 
 ONE, TWO = "local:threads=1", "local:processes=2:threads=1"
 SHORT = ("--n", 12, "--draws", 2, "--convergence", 4, "--no-latency", "--no-plots", "--no-html")
+FGSM = ("--attacks", "fgsm", "--eps", 0.1, "--threats", "whitebox")
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,10 @@ def grid(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def defenses(folder: Path, *more: str) -> str:
     mortal = f"mortal:folder=[{folder}]"
     chained = f"chained:defenses=[{mortal},bitdepth]"
-    return ",".join(["vote:defense=gaussian_noise", mortal, chained, *(f"{mortal}:how={how}" for how in more)])
+    return ",".join(["gaussian_noise", mortal, chained, *(f"{mortal}:how={how}" for how in more)])
 
 
-def start(
-    grid: Path, folder: Path, executor: str, names: str, *options: object
-) -> ForkedCommand:
+def start(grid: Path, folder: Path, executor: str, names: str, *options: object) -> ForkedCommand:
     folder.mkdir(exist_ok=True)
     return ForkedCommand.start(
         folder,
@@ -92,29 +90,25 @@ def ended(command: ForkedCommand, log: Path) -> Ended:
 def runs(grid: Path) -> tuple[Ended, Ended]:
     """A run by one process, and one by a pool in which processes are killed."""
     local, pool = grid / "local", grid / "pool"
-    options = (
-        *("--attacks", "fgsm,ddn:steps=2", "--eps", "fgsm=0.1,ddn=1,cascade=0.1"),
-        *("--threats", "whitebox,transfer,adaptive:budget=quick"),
-    )
     for kind in STAGES.values():
         (grid / f"died-in-{kind}").touch()
     names = defenses(grid, "raises")
-    first = ended(start(grid, local, ONE, names, *options), grid / "log")
+    first = ended(start(grid, local, ONE, names, *FGSM), grid / "log")
 
     for kind in STAGES.values():
         (grid / f"died-in-{kind}").unlink()
     names = defenses(grid, "raises", "always")
-    second = ended(start(grid, pool, TWO, names, *options), grid / "log")
+    second = ended(start(grid, pool, TWO, names, *FGSM), grid / "log")
 
     return first, second
 
 
 def test_processes_that_are_killed_change_nothing(runs: tuple[Ended, Ended]) -> None:
-    """Files of cells are the same byte by byte: randomized, voting, chained and failed ones."""
+    """Files of cells are the same byte by byte, those of failed cells too."""
     local, pool = runs
     assert (local.code, pool.code) == (1, 1), local.err + pool.err
     stored = pool.cells()
-    assert len(local.cells()) > 20
+    assert len(local.cells()) > 3
     assert {name for name, content in local.cells().items() if stored[name] != content} == set()
 
 
@@ -143,3 +137,80 @@ def test_plugin_that_raises_is_not_tried_again(runs: tuple[Ended, Ended]) -> Non
     assert local.log["raises fit"] == pool.log["raises fit"] == 1
     assert len(pool.reasons("raises")) == 1
     assert pool.reasons("raises") == local.reasons("raises")
+
+
+def waiting(grid: Path, folder: Path) -> ForkedCommand:
+    return start(grid, folder, TWO, f"mortal:folder=[{folder}]:how=waits", *FGSM)
+
+
+def others(command: ForkedCommand) -> list[str]:
+    """The command lines of the other processes in the session of a command."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            line = (entry / "cmdline").read_text().replace("\0", " ")
+        except OSError:  # it has ended meanwhile
+            continue
+        is_alive = fields[0] != "Z" and int(entry.name) != command.process.pid
+        if is_alive and int(fields[3]) == command.process.pid:
+            found.append(line)
+    return found
+
+
+def until(condition: Callable[[], object], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+
+
+@needs_proc
+def test_interruption_while_workers_start_ends_them_in_silence(grid: Path, tmp_path: Path) -> None:
+    command = waiting(grid, tmp_path)
+    until(lambda: any("spawn_main" in line for line in others(command)))
+    os.killpg(command.process.pid or 0, signal.SIGINT)  # as Ctrl-C does on a terminal
+    code, err = command.wait()
+    assert code == 130
+    assert "to continue, run the same command again: bench run" in err
+    assert "Traceback" not in err
+    until(lambda: not others(command), 20)
+
+
+@needs_proc
+def test_termination_during_a_training_leaves_nothing_behind(grid: Path, tmp_path: Path) -> None:
+    command = waiting(grid, tmp_path)
+    until((tmp_path / "log").exists)
+    os.kill(command.process.pid or 0, signal.SIGTERM)
+    code, err = command.wait()
+    assert code == 130
+    assert "to continue, run the same command again: bench run" in err
+    assert "Traceback" not in err
+    until(lambda: not others(command), 20)
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@needs_proc
+def test_run_goes_on_after_the_driver_was_killed(grid: Path, tmp_path: Path) -> None:
+    command = waiting(grid, tmp_path)
+    networks = tmp_path / "cache" / "network"
+    until(lambda: (tmp_path / "log").exists() and list(networks.glob("*.safetensors")))
+    command.process.kill()
+    command.process.join()
+    until(lambda: not others(command), 20)
+    trained = {path: path.stat().st_mtime_ns for path in networks.glob("*.safetensors")}
+
+    (tmp_path / "go").touch()
+    again = ended(waiting(grid, tmp_path), tmp_path / "log")
+    assert again.code == 0, again.err
+    assert sum(again.log.values()) == 2
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
+
+    other = tmp_path / "other"
+    names = f"mortal:folder=[{tmp_path}]:how=waits"
+    undisturbed = ended(start(grid, other, ONE, names, *FGSM), tmp_path / "log")
+    assert undisturbed.code == 0, undisturbed.err
+    assert undisturbed.cells() == again.cells()
