@@ -140,7 +140,7 @@ def test_artifact_that_is_damaged_again_ends_the_run(tmp_path: Path) -> None:
 def test_fault_of_a_repair_is_the_fault_of_its_user(tmp_path: Path) -> None:
     workers, failed = repaired(tmp_path, {TASKS[0].key: "failed"}, finds=1)
     assert workers.tries == {TASKS[0].key: 1, TASKS[2].key: 1}
-    with pytest.raises(PluginFault, match="^why$"):
+    with pytest.raises(PluginFault, match=r"^why$"):
         failed.check(TASKS[2].key)
 
 

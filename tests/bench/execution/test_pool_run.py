@@ -18,6 +18,8 @@ from tests.conftest import PLUGINS
 from tests.forked import ForkedCommand
 from tests.plugins.mortal import STAGES
 
+pytestmark = pytest.mark.slow
+
 ONE, TWO = "local:threads=1", "local:processes=2:threads=1"
 SHORT = ("--n", 12, "--draws", 2, "--convergence", 4, "--no-latency", "--no-plots", "--no-html")
 FGSM = ("--attacks", "fgsm", "--eps", 0.1, "--threats", "whitebox")
