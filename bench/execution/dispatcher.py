@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bench.errors import NotApplicable, PluginFault, StorageError
+from bench.execution.asked import Asked, Waiting
 from bench.execution.jobs import Finished
 from bench.execution.shipping import job_of
 from bench.execution.workers import Workers
@@ -27,7 +28,7 @@ WAVES = ("network", "adversarial", "predictions", "probes")
 """Kinds of tasks in the order of the waves: what others need is made first."""
 
 _MOST_TRIES = 3
-"""Number of times that a task is tried where its worker ends or an input is damaged."""
+"""Number of times that a task is tried where its worker ends."""
 
 _READY = 2
 """Number of tasks for each worker that are kept ready."""
@@ -52,31 +53,6 @@ class Progress:
     failed: int = 0
 
 
-@dataclass
-class _Asked:
-    """A task that steps wait for.
-
-    Attributes:
-        task: the task.
-        steps: steps that wait for it.
-        users: keys of asked tasks that came upon it as damaged, and are done again after it.
-        tries: number of workers that it was given to.
-    """
-
-    task: Task
-    steps: list[_Waiting] = field(default_factory=list)
-    users: list[str] = field(default_factory=list)
-    tries: int = 0
-
-
-@dataclass
-class _Waiting:
-    """A step of a run, and how many tasks it waits for."""
-
-    step: Step
-    missing: int = 0
-
-
 class Dispatcher:
     """Gives tasks to workers until the steps of a run need nothing more.
 
@@ -96,10 +72,10 @@ class Dispatcher:
         self._workers = workers
         self._demand = demand
         self._failed = failed
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, Asked] = {}
         self._made: set[str] = set()
         self._ready: list[tuple[int, int, str]] = []
-        self._released: deque[_Waiting] = deque()
+        self._released: deque[Waiting] = deque()
         self._order = itertools.count()
         self._said: set[str] = set()
 
@@ -116,7 +92,7 @@ class Dispatcher:
         Raises:
             StorageError: a worker cannot work, or an artifact cannot be kept.
         """
-        begun = map(_Waiting, steps)
+        begun = map(Waiting, steps)
         while True:
             yield from self._advance(begun)
             if not self.progress.running:
@@ -125,7 +101,7 @@ class Dispatcher:
                 self._end(finished)
                 yield None
 
-    def _advance(self, begun: Iterator[_Waiting]) -> Iterator[Step]:
+    def _advance(self, begun: Iterator[Waiting]) -> Iterator[Step]:
         """Take steps until enough tasks are ready; yields those that need nothing.
 
         However many steps a task releases, the workers get something to do after each.
@@ -139,7 +115,7 @@ class Dispatcher:
                 yield waiting.step
             self._submit()
 
-    def _needs_nothing(self, waiting: _Waiting) -> bool:
+    def _needs_nothing(self, waiting: Waiting) -> bool:
         """Take a step and ask for the tasks that it turns out to need; whether there are none."""
         try:
             self._take(waiting.step)
@@ -158,7 +134,7 @@ class Dispatcher:
         except DamagedArtifact as damage:
             self._demand.repair(damage)
 
-    def _ask(self, pending: Pending, waiting: _Waiting) -> None:
+    def _ask(self, pending: Pending, waiting: Waiting) -> None:
         """Have a step wait for tasks.
 
         Raises:
@@ -172,10 +148,10 @@ class Dispatcher:
                 )
             self._asked_for(key, task).steps.append(waiting)
 
-    def _asked_for(self, key: str, task: Task) -> _Asked:
+    def _asked_for(self, key: str, task: Task) -> Asked:
         """A task among those that are asked for; a new one is queued."""
         if key not in self._asked:
-            self._asked[key] = _Asked(task)
+            self._asked[key] = Asked(task)
             self.progress.known[task.kind] += 1
             self._queue(key)
 
@@ -189,7 +165,6 @@ class Dispatcher:
         """Give tasks to the workers that have none, those of the first wave first."""
         while self._ready and self.progress.running < self._workers.slots:
             asked = self._asked[heapq.heappop(self._ready)[-1]]
-            asked.tries += 1
             self._workers.submit(job_of(asked.task))
             self.progress.running += 1
 
@@ -205,13 +180,17 @@ class Dispatcher:
 
         if finished.ending == "stopped":
             raise StorageError(finished.text)
-        if finished.ending == "damaged" and asked.tries < _MOST_TRIES:
-            self._repair(finished)
-        elif finished.ending == "lost" and asked.tries < _MOST_TRIES:
-            logger.warning("%s: %s; it is done again", asked.task.title, finished.text)
-            self._queue(finished.key)
-        else:
-            self._close(finished.key, _fault(finished, asked))
+        if finished.ending == "damaged":
+            self._repair(finished, asked)
+            return
+        if finished.ending == "lost":
+            asked.deaths += 1
+            if asked.deaths < _MOST_TRIES:
+                logger.warning("%s; it is done again", asked.death(finished))
+                self._queue(finished.key)
+                return
+
+        self._close(finished.key, asked.fault(finished))
 
     def _close(self, key: str, fault: PluginFault | NotApplicable | None) -> None:
         """Note that a task is done, or has failed, and release the steps that wait for it alone.
@@ -236,22 +215,27 @@ class Dispatcher:
             if not waiting.missing:
                 self._released.append(waiting)
 
-    def _repair(self, finished: Finished) -> None:
+    def _repair(self, finished: Finished, asked: Asked) -> None:
         """Have an artifact made again that a job found damaged, then do the job again.
 
         Raises:
-            DamagedArtifact: nothing is known of the artifact.
+            DamagedArtifact: it was made again already, or nothing is known of it.
         """
         key = finished.text
-        if key in self._made:  # another job found it first
-            self._queue(finished.key)
-            return
+        damage = DamagedArtifact(
+            key, f"an artifact that {asked.name} needs is damaged: start the command again"
+        )
+        if key in asked.damaged:
+            raise damage
 
+        asked.damaged.add(key)
         try:
             self._failed.check(key)
+            if key in self._made:  # another job found it first
+                self._queue(finished.key)
+                return
             if key not in self._asked:
-                message = "an artifact is damaged: start the command again"
-                self._demand.repair(DamagedArtifact(key, message))
+                self._demand.repair(damage)
         except Pending as pending:
             self._asked_for(key, pending.tasks[key])
         except (PluginFault, NotApplicable) as fault:  # another job found it first, in vain
@@ -266,17 +250,3 @@ class Dispatcher:
             if message.text not in self._said:
                 self._said.add(message.text)
                 logging.getLogger(message.logger).log(message.level, "%s", message.text)
-
-
-def _fault(finished: Finished, asked: _Asked) -> PluginFault | NotApplicable | None:
-    """Why a task failed; None where it was done."""
-    if finished.ending == "made":
-        return None
-    if finished.ending == "failed":
-        return PluginFault(finished.text)
-    if finished.ending == "not applicable":
-        return NotApplicable(finished.text)
-
-    is_damaged = finished.ending == "damaged"
-    reason = "an artifact that it needs is damaged" if is_damaged else finished.text
-    return PluginFault(f"{asked.task.title}: given up after {asked.tries} tries: {reason}")

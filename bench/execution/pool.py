@@ -9,8 +9,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, NoReturn
 
@@ -48,9 +49,12 @@ class Pool:
 
     def close(self) -> None:
         """See `bench.execution.workers.Workers.close`."""
-        for process in (*self._idle, *self._busy.values()):
-            process.kill()
+        processes = (*self._idle, *self._busy.values())
         self._idle, self._busy = [], {}
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join()
 
     def _ended(self, process: _Process) -> Finished:
         """How the job of a process ended; a process that is gone makes room for another."""
@@ -77,13 +81,16 @@ class _Process:
         self.connection, theirs = context.Pipe()
         # No daemon, so that a plugin may start processes of its own.
         self._process = context.Process(target=_serve, args=(theirs, setup), daemon=False)
-        self._process.start()
-        theirs.close()
+        self._theirs = theirs
         self._job = ""
 
     def start(self, job: Job) -> None:
-        """Give it a job."""
+        """Give it a job; the first one starts it."""
         self._job = job.key
+        if self._process.pid is None:
+            with _without_interruption():
+                self._process.start()
+            self._theirs.close()
         with suppress(OSError):  # it has ended meanwhile, as `answer` will say
             self.connection.send(job)
 
@@ -93,15 +100,39 @@ class _Process:
             finished: Finished = self.connection.recv()
         except (EOFError, OSError):
             self.kill()
+            self.join()
             return Finished(self._job, "lost", _ending(self._process.exitcode))
 
         return finished
 
     def kill(self) -> None:
         """End it, whatever it does."""
-        self._process.kill()
-        self._process.join(_JOINED)
+        if self._process.pid is not None:
+            self._process.kill()
+
+    def join(self) -> None:
+        """Wait for its end, after it was killed."""
+        if self._process.pid is not None:
+            self._process.join(_JOINED)
         self.connection.close()
+
+
+@contextmanager
+def _without_interruption() -> Iterator[None]:
+    """Have a process that is started in the block hold back Ctrl-C, which reaches it as well.
+
+    It takes seconds to import PyTorch before `_serve` can ignore the signal.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # not every system has it
+        yield
+        return
+
+    resource_tracker.ensure_running()  # it would let the signal through, if it started in the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ending(code: int | None) -> str:
@@ -118,6 +149,8 @@ def _ending(code: int | None) -> str:
 def _serve(connection: Connection, setup: WorkerSetup) -> None:
     """Do the jobs that a connection brings, until it is closed: what a process of the pool runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     desk = Desk(setup)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,12 @@ from bench.plugins.origins import is_outside
 
 _WRITES = os.O_WRONLY | os.O_RDWR
 """Flags of a file that is opened for more than reading."""
+
+_OPEN_SOURCE = tokenize.open.__code__
+"""Code that opens sources to show lines of them, as PyTorch does of all callers when it is seeded.
+
+Who calls is no data of a plugin, and another in each process.
+"""
 
 
 # Compared by identity, so that the end of one recording never removes another that is equal.
@@ -83,6 +90,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 def _add(arguments: tuple[Any, ...], frame: FrameType | None) -> None:
     opened, _mode, flags = arguments
     if isinstance(opened, int):  # a file that is open already
+        return
+    if frame is not None and frame.f_code is _OPEN_SOURCE:
         return
 
     path = _source(Path(os.fsdecode(opened)).absolute())

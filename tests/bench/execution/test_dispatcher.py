@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from bench.errors import NotApplicable, PluginFault
+from bench.errors import NotApplicable, PluginFault, StorageError
 from bench.execution.dispatcher import Dispatcher
 from bench.execution.jobs import Finished, Job
 from bench.stages.context import TaskContext
@@ -114,7 +114,7 @@ def test_task_whose_worker_ends_three_times_fails(tmp_path: Path) -> None:
     workers, failed, complete = dispatched(tmp_path, {TASKS[0].key: ["lost"] * 3})
     assert workers.tries[TASKS[0].key] == 3
     assert complete == 2
-    with pytest.raises(PluginFault, match="after 3 tries: why"):
+    with pytest.raises(PluginFault, match="why; given up after 3 tries"):
         failed.check(TASKS[0].key)
 
 
@@ -184,12 +184,10 @@ class TestDamage:
             with pytest.raises(PluginFault, match=r"^why$"):
                 failed.check(task.key)
 
-    def test_that_stays_is_given_up(self, store: ArtifactStore) -> None:
+    def test_that_stays_ends_the_run_as_it_does_in_one_process(self, store: ArtifactStore) -> None:
         script = {TASKS[1].key: [f"damaged:{TASKS[0].key}"] * 3}
-        workers, failed, _ = self.complete(store, script, TASKS[1])
-        assert workers.tries == {TASKS[0].key: 1, TASKS[1].key: 3}
-        with pytest.raises(PluginFault, match=r"is damaged$"):
-            failed.check(TASKS[1].key)
+        with pytest.raises(StorageError, match="needs is damaged: start the command again"):
+            self.complete(store, script, TASKS[1])
 
 
 def test_workers_have_work_while_many_steps_go_on(tmp_path: Path) -> None:
@@ -223,3 +221,21 @@ def test_arrays_are_read_once_a_step_and_only_where_they_are_looked_at(
     assert "x" in artifact.tensors
     assert artifact.meta["identity"] == TASKS[0].identity()
     assert reads == [TASKS[0].key]
+
+
+def test_long_texts_are_cut(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Verbose(Scripted):
+        def finished(self) -> list[Finished]:
+            job = self.running.pop(0)
+            return [Finished(job.key, "lost", "a\n\x1b[31m" * 5_000)]
+
+    store, failed = ArtifactStore(tmp_path), FailedTasks()
+    demand = Demand(store, failed)
+    dispatcher = Dispatcher(Verbose(store, {}), demand, failed)
+    assert list(dispatcher.complete([lambda: demand.digest(TASKS[0])]))
+    with pytest.raises(PluginFault) as fault:
+        failed.check(TASKS[0].key)
+    for text in (str(fault.value), *(record.getMessage() for record in caplog.records)):
+        assert len(text) < 500
+        assert "\n" not in text
+        assert "\x1b" not in text
