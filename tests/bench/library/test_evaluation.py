@@ -354,8 +354,10 @@ def test_a_fresh_interpreter_needs_ten_lines(tmp_path: Path) -> None:
         return done.stdout
 
     first = printed(FRESH)
-    assert printed(FRESH) == first
-    printed(FRESH.replace("3, stride=1, padding=1", "5, stride=1, padding=2"))
+    changed = FRESH.replace("3, stride=1, padding=1", "5, stride=1, padding=2")
+    again, other = printed(FRESH + changed).splitlines(keepends=True)
+    assert again == first
+    assert other != first
     assert len(list((tmp_path / "cache" / "evaluations").iterdir())) == 2
 
 

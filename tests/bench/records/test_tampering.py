@@ -8,8 +8,6 @@ import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ import pytest
 from bench.errors import RequestError
 from bench.records.folder import RunFolder
 from bench.report import Report
+from tests.forked import ForkedCommand
 
 OPTIONS = ("--defenses", "none,median", "--attacks", "fgsm", "--eps", "0.1", "--n", "20")
 FLIPS = 40
@@ -45,16 +44,9 @@ class State:
 def sound(tiny: Path, session_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small run: two cells, their images, and the times of two pipelines."""
     folder = tmp_path_factory.mktemp("sound")
-    start = "from bench.entry import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", start, "run", "--config", str(tiny), *OPTIONS, "--out", "out"],
-        cwd=folder,
-        env={**os.environ, "BENCH_CACHE": str(session_cache)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    command = ("run", "--config", tiny, *OPTIONS, "--cache", session_cache, "--out", "out")
+    code, err = ForkedCommand.start(folder, *command).wait()
+    assert code == 0, err
     return folder / "out"
 
 
