@@ -6,6 +6,7 @@ import contextlib
 import pickle
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
@@ -28,6 +29,9 @@ from bench.text import LONGEST_LINE, one_line
 
 _LOOK_EVERY_S = 30.0
 """Seconds without the end of a job after which the nodes of the cluster are looked at."""
+
+_NODES_HOLD_S = 1.0
+"""Seconds for which what Ray says of its nodes is used again; asking it takes milliseconds."""
 
 _NO_NODE = "no node of the cluster is left that has room for a task"
 
@@ -55,6 +59,7 @@ class RayWorkers:
         self._running: dict[Future[Report], tuple[Job, ray.ObjectRef[Report]]] = {}
         self._sent: dict[str, ray.ObjectRef[Artifact]] = {}
         self._is_sending = False
+        self._counted, self._counted_again = 0, 0.0
 
         with contextlib.ExitStack() as stack:
             own = spec.cpus * spec.processes if spec.processes else processors()
@@ -65,7 +70,7 @@ class RayWorkers:
             # Each process of Ray sees its own GPUs only, and numbers them from 0.
             device = setup.device.partition(":")[0]
             setup = replace(setup, device=device)
-            assignment = Assignment(setup, packed(setup.plugins), software(), mark)
+            assignment = Assignment(setup, packed(setup.plugins), Path.cwd(), software(), mark)
             self._start = _starter(assignment, self._needs, folder)
             stack.callback(self._cancel)
             self._exit = stack.pop_all()
@@ -107,6 +112,7 @@ class RayWorkers:
         """How a job ended; nothing where it was started again, with the artifacts that it needs."""
         error = future.exception()
         if error is not None:
+            self._counted_again = 0.0  # its node may be gone
             yield _failure(job, error)
             return
 
@@ -159,8 +165,13 @@ class RayWorkers:
                 ray.cancel(reference, force=True)
 
     def _room(self) -> int:
-        """The number of tasks that fit on the nodes at once."""
-        return sum(map(self._needs.room, _nodes()))
+        """The number of tasks that fit on the nodes at once, as it was a second ago at most."""
+        now = time.monotonic()
+        if now >= self._counted_again:
+            self._counted = sum(map(self._needs.room, _nodes()))
+            self._counted_again = now + _NODES_HOLD_S
+
+        return self._counted
 
     def _check_room(self) -> None:
         """Check that a task fits on a node.

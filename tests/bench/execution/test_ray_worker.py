@@ -29,7 +29,8 @@ ARTIFACT = Artifact(TENSORS, {"identity": IDENTITY}, digest_of(TENSORS))
 @pytest.mark.parametrize("name", software())
 def test_other_software_is_named(tmp_path: Path, name: str) -> None:
     setup = WorkerSetup("cpu", tmp_path, None, tmp_path)
-    assignment = Assignment(setup, packed(()), {**software(), name: "0.0"}, "mark")
+    given = {**software(), name: "0.0"}
+    assignment = Assignment(setup, packed(()), Path.cwd(), given, "mark")
     report = work(pickle.dumps(assignment), pickle.dumps(Job(KEY, "network", "title", b"")), {})
     assert report.finished is not None
     assert (report.finished.key, report.finished.ending) == (KEY, "stopped")
