@@ -103,9 +103,15 @@ def work(assignment: bytes, job: bytes, sent: Sent) -> Report:
     """
     task: Job = pickle.loads(job)  # noqa: S301 - the process of the run made it
     try:
-        return _worker(assignment).report(task, sent)
+        report = _worker(assignment).report(task, sent)
     except BenchError as error:
-        return Report(Finished(task.key, "stopped", one_line(str(error), LONGEST_LINE)))
+        report = Report(Finished(task.key, "stopped", str(error)))
+    if report.finished is None or report.finished.ending != "stopped":
+        return report
+
+    # What is missing there may well be found where the line is read.
+    text = one_line(f"on the machine {platform.node()}: {report.finished.text}", LONGEST_LINE)
+    return report._replace(finished=replace(report.finished, text=text))
 
 
 @cache
@@ -211,7 +217,4 @@ def _check_software(expected: Mapping[str, str]) -> None:
         return
 
     shown = (f"{name} {own[name][:12]} in place of {expected[name][:12]}" for name in differing)
-    raise StorageError(
-        f"the machine {platform.node()} has other software than the one where the run was started: "
-        f"{', '.join(shown)}"
-    )
+    raise StorageError(f"other software than where the run was started: {', '.join(shown)}")

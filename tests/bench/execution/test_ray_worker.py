@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ def test_other_software_is_named(tmp_path: Path, name: str) -> None:
     report = work(pickle.dumps(assignment), pickle.dumps(Job(KEY, "network", "title", b"")), {})
     assert report.finished is not None
     assert (report.finished.key, report.finished.ending) == (KEY, "stopped")
+    assert report.finished.text.startswith(f"on the machine {platform.node()}: other software")
     assert f"{name} {software()[name][:12]} in place of 0.0" in report.finished.text
 
 
