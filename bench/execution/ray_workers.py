@@ -7,9 +7,9 @@ import pickle
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
 from bench.errors import RequestError, StorageError
 from bench.execution.jobs import Finished, Input, Job, WorkerSetup
+from bench.execution.needs import Needs
 from bench.execution.plugin_files import packed
 from bench.execution.ray_instance import connected
 from bench.execution.ray_worker import Assignment, Report, Sent
@@ -25,10 +26,14 @@ from bench.execution.software import software
 from bench.execution.specs import RaySpec, processors
 from bench.failures import message_line
 from bench.store.artifacts import NAME_DIGITS, Artifact, ArtifactStore
+from bench.store.seen import is_seen
 from bench.text import LONGEST_LINE, one_line
 
 _LOOK_EVERY_S = 30.0
 """Seconds without the end of a job after which the nodes of the cluster are looked at."""
+
+_SEEN_WITHIN_S = 90.0
+"""Seconds within which a file of another machine is seen; NFS remembers for 60 by default."""
 
 _NODES_HOLD_S = 1.0
 """Seconds for which what Ray says of its nodes is used again; asking it takes milliseconds."""
@@ -55,7 +60,7 @@ class RayWorkers:
     def __init__(self, setup: WorkerSetup, store: ArtifactStore, spec: RaySpec) -> None:
         self._store = store
         self._processes = spec.processes
-        self._needs = _Needs(spec.cpus, spec.gpu if setup.device.startswith("cuda") else 0.0)
+        self._needs = Needs(spec.cpus, spec.gpu if setup.device.startswith("cuda") else 0.0)
         self._running: dict[Future[Report], tuple[Job, ray.ObjectRef[Report]]] = {}
         self._sent: dict[str, ray.ObjectRef[Artifact]] = {}
         self._is_sending = False
@@ -118,7 +123,10 @@ class RayWorkers:
 
         report = future.result()
         if report.finished is not None:
-            yield self._received(report.finished, report)
+            finished = self._received(report.finished, report)
+            if finished.ending == "made":
+                is_seen(self._store.path(job.kind, job.key), _SEEN_WITHIN_S)
+            yield finished
             return
 
         self._is_sending = True
@@ -189,40 +197,13 @@ class RayWorkers:
         )
 
 
-@dataclass(frozen=True)
-class _Needs:
-    """What a task needs.
-
-    Attributes:
-        cpus: processors.
-        gpu: share of a GPU; 0 for none.
-    """
-
-    cpus: int
-    gpu: float
-
-    def room(self, node: Mapping[str, float]) -> int:
-        """The number of tasks that fit on a node at once.
-
-        Args:
-            node: resources of the node, by the names that Ray gives them.
-        """
-        room = int(node.get("CPU", 0.0) / self.cpus)
-        return min(room, int(node.get("GPU", 0.0) / self.gpu)) if self.gpu else room
-
-    @property
-    def text(self) -> str:
-        """The needs, for messages."""
-        return f"{self.cpus} CPU" + (f" and {self.gpu:g} GPU" if self.gpu else "")
-
-
 def _nodes() -> list[dict[str, float]]:
     """The resources of the nodes that are alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _starter(
-    assignment: Assignment, needs: _Needs, folder: Path | None
+    assignment: Assignment, needs: Needs, folder: Path | None
 ) -> Callable[[Job, Sent], ray.ObjectRef[Report]]:
     """The function that starts a job, with artifacts for a worker that lacks the store.
 
