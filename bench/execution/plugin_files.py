@@ -21,26 +21,55 @@ class PackedPlugins:
     Attributes:
         plugins: plugins; the source of one whose files are packed is its path among these.
         contents: content of the files by their path, which begins with the number of a folder.
+        origins: folders that the files come from, by number.
     """
 
     plugins: tuple[ShippedPlugin, ...]
     contents: Mapping[str, bytes]
+    origins: Mapping[str, Path]
 
     def unpacked(self, folder: Path) -> tuple[ShippedPlugin, ...]:
-        """Write the files below a folder; the plugins that lie there, and those without files.
+        """The plugins where they lie, and those without files.
+
+        The files of a folder that is here too, with the same content, are used where they are: it
+        may be one of those that modules are imported from, which must not have a helper twice. All
+        others are written below a folder.
+
+        Args:
+            folder: folder for the files.
 
         Raises:
             StorageError: a file cannot be written.
         """
+        places = {number: self._place(number, folder) for number in self.origins}
         for path, content in self.contents.items():
-            write_bytes(folder / path, content)
+            number, _, name = path.partition("/")
+            if places[number] != self.origins[number]:
+                write_bytes(places[number] / name, content)
 
-        return tuple(
-            plugin._replace(source=str(folder / plugin.source))
-            if plugin.source in self.contents
-            else plugin
-            for plugin in self.plugins
-        )
+        return tuple(self._placed(plugin, places) for plugin in self.plugins)
+
+    def _place(self, number: str, folder: Path) -> Path:
+        """Where the files of a number lie, or are to lie."""
+        origin = self.origins[number]
+        try:
+            is_here = all(
+                (origin / path.partition("/")[-1]).read_bytes() == content
+                for path, content in self.contents.items()
+                if path.partition("/")[0] == number
+            )
+        except OSError:
+            is_here = False
+
+        return origin if is_here else folder / number
+
+    def _placed(self, plugin: ShippedPlugin, places: Mapping[str, Path]) -> ShippedPlugin:
+        """A plugin with the path of its file."""
+        if plugin.source not in self.contents:
+            return plugin
+
+        number, _, name = plugin.source.partition("/")
+        return plugin._replace(source=str(places[number] / name))
 
 
 def packed(plugins: Sequence[ShippedPlugin]) -> PackedPlugins:
@@ -59,7 +88,7 @@ def packed(plugins: Sequence[ShippedPlugin]) -> PackedPlugins:
     sources: list[str] = []
 
     for plugin in plugins:
-        path = plugin_source(plugin.source)
+        path = plugin_source(plugin.source).absolute()
         if is_builtin_plugin(path):
             sources.append(f"{path.parent.name}.{path.stem}")
         elif not is_file_name(plugin.source):
@@ -72,7 +101,8 @@ def packed(plugins: Sequence[ShippedPlugin]) -> PackedPlugins:
     moved = (
         plugin._replace(source=source) for plugin, source in zip(plugins, sources, strict=True)
     )
-    return PackedPlugins(tuple(moved), contents)
+    origins = {number: folder for folder, number in numbers.items()}
+    return PackedPlugins(tuple(moved), contents, origins)
 
 
 def _contents(plugin: Path, number: str) -> dict[str, bytes]:

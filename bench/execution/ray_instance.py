@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import signal
 import sys
 import tempfile
@@ -14,13 +15,17 @@ from pathlib import Path
 import ray
 
 from bench.errors import Interrupted, RequestError
+from bench.execution.temporary_folders import new_folder
 from bench.failures import message_line
 
 _OBJECTS_BYTES = 100 * 2**20
 """Size of the object store of an own instance, whose workers see the artifact cache."""
 
-_FOLDER = "ray-"
-"""Beginning of the name of an own instance's folder; the paths of sockets must be short."""
+_LONGEST_PARENT = 20
+"""Characters of the folder in which that of an own instance lies: paths of sockets are short."""
+
+_SHORT_PARENT = Path("/tmp")  # noqa: S108 - the folder in it is new and private
+"""Folder that takes the place of a longer one."""
 
 
 @contextlib.contextmanager
@@ -60,15 +65,15 @@ def _joined(address: str) -> Iterator[None]:
                 ray.init(address=address, log_to_driver=False, configure_logging=False)
         except Exception as error:  # noqa: BLE001 - Ray raises errors of many kinds
             raise RequestError(
-                f"--executor ray: cannot join the cluster {address}: {message_line(error)}"
+                f"--executor ray: cannot join the cluster {address}: {message_line(error)} (does "
+                "it run? one that asks for a token needs RAY_AUTH_MODE=token here, too)"
             ) from None
         yield
 
 
 @contextlib.contextmanager
 def _started(processors: int, *, has_gpus: bool) -> Iterator[Path]:
-    folder = tempfile.TemporaryDirectory(prefix=_FOLDER, ignore_cleanup_errors=True)
-    with folder as path, _disconnected_at_end():
+    with _folder() as path, _disconnected_at_end():
         try:
             with _own_signals():
                 ray.init(
@@ -78,12 +83,24 @@ def _started(processors: int, *, has_gpus: bool) -> Iterator[Path]:
                     object_store_memory=_OBJECTS_BYTES,
                     log_to_driver=False,
                     configure_logging=False,
-                    _temp_dir=path,
+                    _temp_dir=str(path),
                 )
         except Exception as error:  # noqa: BLE001 - Ray raises errors of many kinds
             reason = message_line(error)
             raise RequestError(f"--executor ray: Ray cannot be started: {reason}") from None
-        yield Path(path)
+        yield path
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for the files of an own instance, which is removed at the end."""
+    parent = Path(tempfile.gettempdir())
+    is_long = len(str(parent)) > _LONGEST_PARENT and _SHORT_PARENT.is_dir()
+    folder = new_folder("ray", _SHORT_PARENT if is_long else parent)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

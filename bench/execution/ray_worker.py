@@ -6,11 +6,10 @@ sent the artifacts that its jobs refer to, and sends back those that it made.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import platform
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -23,6 +22,7 @@ from bench.errors import BenchError, StorageError
 from bench.execution.jobs import Finished, Input, Job, WorkerSetup
 from bench.execution.plugin_files import PackedPlugins
 from bench.execution.software import software
+from bench.execution.temporary_folders import new_folder
 from bench.execution.worker import Desk
 from bench.store.artifacts import Artifact, ArtifactStore, check_key, digest_of
 from bench.text import LONGEST_LINE, one_line
@@ -69,12 +69,14 @@ class Assignment:
     Attributes:
         setup: device, folders and threads.
         plugins: plugins from outside the package, with their files.
+        folder: working folder of the process of the run, where relative paths begin.
         software: software of the process of the run, as `bench.execution.software` tells it.
         mark: name of the file in the run's artifact cache that only this run has made.
     """
 
     setup: WorkerSetup
     plugins: PackedPlugins
+    folder: Path
     software: Mapping[str, str]
     mark: str
 
@@ -101,9 +103,15 @@ def work(assignment: bytes, job: bytes, sent: Sent) -> Report:
     """
     task: Job = pickle.loads(job)  # noqa: S301 - the process of the run made it
     try:
-        return _worker(assignment).report(task, sent)
+        report = _worker(assignment).report(task, sent)
     except BenchError as error:
-        return Report(Finished(task.key, "stopped", one_line(str(error), LONGEST_LINE)))
+        report = Report(Finished(task.key, "stopped", str(error)))
+    if report.finished is None or report.finished.ending != "stopped":
+        return report
+
+    # What is missing there may well be found where the line is read.
+    text = one_line(f"on the machine {platform.node()}: {report.finished.text}", LONGEST_LINE)
+    return report._replace(finished=replace(report.finished, text=text))
 
 
 @cache
@@ -124,13 +132,16 @@ class _RayWorker:
 
     def __init__(self, assignment: Assignment) -> None:
         _check_software(assignment.software)
+        # Ray starts its processes where the cluster was started; parameters may name files.
+        with contextlib.suppress(OSError):
+            os.chdir(assignment.folder)
         setup = assignment.setup
         # Weights elsewhere would be trained again, under the keys of those that are given.
         is_shared = (setup.store / assignment.mark).exists() and (
             setup.weights is None or setup.weights.exists()
         )
 
-        folder = _own_folder()
+        folder = new_folder("bench-worker")  # Ray ends a process without letting it remove anything
         plugins = assignment.plugins.unpacked(folder)
         setup = replace(setup, plugins=plugins)
         if not is_shared:
@@ -206,30 +217,4 @@ def _check_software(expected: Mapping[str, str]) -> None:
         return
 
     shown = (f"{name} {own[name][:12]} in place of {expected[name][:12]}" for name in differing)
-    raise StorageError(
-        f"the machine {platform.node()} has other software than the one where the run was started: "
-        f"{', '.join(shown)}"
-    )
-
-
-def _own_folder() -> Path:
-    """A new folder of this process; those of processes that have ended are removed.
-
-    Ray ends its processes without letting them remove anything.
-    """
-    prefix = f"bench-worker-{platform.node()}-"
-    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-        if not _is_running(folder.name.removeprefix(prefix).partition("-")[0]):
-            shutil.rmtree(folder, ignore_errors=True)
-
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
-
-
-def _is_running(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except OSError:  # it is another user's
-        return True
-    return True
+    raise StorageError(f"other software than where the run was started: {', '.join(shown)}")

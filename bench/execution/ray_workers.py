@@ -6,9 +6,10 @@ import contextlib
 import pickle
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
 from bench.errors import RequestError, StorageError
 from bench.execution.jobs import Finished, Input, Job, WorkerSetup
+from bench.execution.needs import Needs
 from bench.execution.plugin_files import packed
 from bench.execution.ray_instance import connected
 from bench.execution.ray_worker import Assignment, Report, Sent
@@ -24,10 +26,17 @@ from bench.execution.software import software
 from bench.execution.specs import RaySpec, processors
 from bench.failures import message_line
 from bench.store.artifacts import NAME_DIGITS, Artifact, ArtifactStore
+from bench.store.seen import is_seen
 from bench.text import LONGEST_LINE, one_line
 
 _LOOK_EVERY_S = 30.0
 """Seconds without the end of a job after which the nodes of the cluster are looked at."""
+
+_SEEN_WITHIN_S = 90.0
+"""Seconds within which a file of another machine is seen; NFS remembers for 60 by default."""
+
+_NODES_HOLD_S = 1.0
+"""Seconds for which what Ray says of its nodes is used again; asking it takes milliseconds."""
 
 _NO_NODE = "no node of the cluster is left that has room for a task"
 
@@ -51,10 +60,11 @@ class RayWorkers:
     def __init__(self, setup: WorkerSetup, store: ArtifactStore, spec: RaySpec) -> None:
         self._store = store
         self._processes = spec.processes
-        self._needs = _Needs(spec.cpus, spec.gpu if setup.device.startswith("cuda") else 0.0)
+        self._needs = Needs(spec.cpus, spec.gpu if setup.device.startswith("cuda") else 0.0)
         self._running: dict[Future[Report], tuple[Job, ray.ObjectRef[Report]]] = {}
         self._sent: dict[str, ray.ObjectRef[Artifact]] = {}
         self._is_sending = False
+        self._counted, self._counted_again = 0, 0.0
 
         with contextlib.ExitStack() as stack:
             own = spec.cpus * spec.processes if spec.processes else processors()
@@ -65,7 +75,7 @@ class RayWorkers:
             # Each process of Ray sees its own GPUs only, and numbers them from 0.
             device = setup.device.partition(":")[0]
             setup = replace(setup, device=device)
-            assignment = Assignment(setup, packed(setup.plugins), software(), mark)
+            assignment = Assignment(setup, packed(setup.plugins), Path.cwd(), software(), mark)
             self._start = _starter(assignment, self._needs, folder)
             stack.callback(self._cancel)
             self._exit = stack.pop_all()
@@ -107,12 +117,16 @@ class RayWorkers:
         """How a job ended; nothing where it was started again, with the artifacts that it needs."""
         error = future.exception()
         if error is not None:
+            self._counted_again = 0.0  # its node may be gone
             yield _failure(job, error)
             return
 
         report = future.result()
         if report.finished is not None:
-            yield self._received(report.finished, report)
+            finished = self._received(report.finished, report)
+            if finished.ending == "made":
+                is_seen(self._store.path(job.kind, job.key), _SEEN_WITHIN_S)
+            yield finished
             return
 
         self._is_sending = True
@@ -159,8 +173,13 @@ class RayWorkers:
                 ray.cancel(reference, force=True)
 
     def _room(self) -> int:
-        """The number of tasks that fit on the nodes at once."""
-        return sum(map(self._needs.room, _nodes()))
+        """The number of tasks that fit on the nodes at once, as it was a second ago at most."""
+        now = time.monotonic()
+        if now >= self._counted_again:
+            self._counted = sum(map(self._needs.room, _nodes()))
+            self._counted_again = now + _NODES_HOLD_S
+
+        return self._counted
 
     def _check_room(self) -> None:
         """Check that a task fits on a node.
@@ -178,40 +197,13 @@ class RayWorkers:
         )
 
 
-@dataclass(frozen=True)
-class _Needs:
-    """What a task needs.
-
-    Attributes:
-        cpus: processors.
-        gpu: share of a GPU; 0 for none.
-    """
-
-    cpus: int
-    gpu: float
-
-    def room(self, node: Mapping[str, float]) -> int:
-        """The number of tasks that fit on a node at once.
-
-        Args:
-            node: resources of the node, by the names that Ray gives them.
-        """
-        room = int(node.get("CPU", 0.0) / self.cpus)
-        return min(room, int(node.get("GPU", 0.0) / self.gpu)) if self.gpu else room
-
-    @property
-    def text(self) -> str:
-        """The needs, for messages."""
-        return f"{self.cpus} CPU" + (f" and {self.gpu:g} GPU" if self.gpu else "")
-
-
 def _nodes() -> list[dict[str, float]]:
     """The resources of the nodes that are alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _starter(
-    assignment: Assignment, needs: _Needs, folder: Path | None
+    assignment: Assignment, needs: Needs, folder: Path | None
 ) -> Callable[[Job, Sent], ray.ObjectRef[Report]]:
     """The function that starts a job, with artifacts for a worker that lacks the store.
 

@@ -32,6 +32,8 @@ def test_helpers_come_along_and_folders_stay_apart(tmp_path: Path) -> None:
         patch.syspath_prepend(tmp_path / "one")  # as the import of the plugin leaves it
         given = packed([first, second, beside])
 
+    for folder in ("one", "two"):  # as on another machine
+        (tmp_path / folder).rename(tmp_path / f"moved-{folder}")
     target = tmp_path / "there"
     unpacked = given.unpacked(target)
     found = {path.relative_to(target).as_posix() for path in target.rglob("*.py")}
@@ -62,3 +64,20 @@ def test_a_file_that_has_vanished_is_named(tmp_path: Path) -> None:
     (tmp_path / "gone.py").unlink()
     with pytest.raises(RequestError, match="gone"):
         packed([gone])
+
+
+@pytest.mark.parametrize("changed", ["nothing", "kept.py", "kept_helper.py"])
+def test_files_that_are_there_already_are_used(tmp_path: Path, changed: str) -> None:
+    """A helper in two folders, one of which is on the path of imports, would be refused."""
+    here = plugin(tmp_path / "here", "kept", "import kept_helper\n", kept_helper="A = 1\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path / "here")
+        given = packed([here])
+    if changed != "nothing":
+        (tmp_path / "here" / changed).write_text("B = 2\n")
+
+    (found,) = given.unpacked(tmp_path / "there")
+    folder = tmp_path / ("here" if changed == "nothing" else "there/0")
+    assert Path(found.source) == folder / "kept.py"
+    assert digest_of_file(Path(found.source)) == here.digest
+    assert (folder / "kept_helper.py").read_text() == "A = 1\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,12 @@ ARTIFACT = Artifact(TENSORS, {"identity": IDENTITY}, digest_of(TENSORS))
 @pytest.mark.parametrize("name", software())
 def test_other_software_is_named(tmp_path: Path, name: str) -> None:
     setup = WorkerSetup("cpu", tmp_path, None, tmp_path)
-    assignment = Assignment(setup, packed(()), {**software(), name: "0.0"}, "mark")
+    given = {**software(), name: "0.0"}
+    assignment = Assignment(setup, packed(()), Path.cwd(), given, "mark")
     report = work(pickle.dumps(assignment), pickle.dumps(Job(KEY, "network", "title", b"")), {})
     assert report.finished is not None
     assert (report.finished.key, report.finished.ending) == (KEY, "stopped")
+    assert report.finished.text.startswith(f"on the machine {platform.node()}: other software")
     assert f"{name} {software()[name][:12]} in place of 0.0" in report.finished.text
 
 

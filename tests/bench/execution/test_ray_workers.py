@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
@@ -121,29 +120,6 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> TaskContext:
-    """A context of this process, with a cache of its own."""
-    return TaskContext(
-        torch.device("cpu"), ArtifactStore(tmp_path / "here"), tmp_path / "no-data", Silent()
-    )
-
-
-@pytest.fixture
-def started(cluster: Any, here: TaskContext) -> Iterator[Callable[[Path], RayWorkers]]:
-    """Starts workers with a folder as their store."""
-    with contextlib.ExitStack() as stack:
-
-        def start(root: Path) -> RayWorkers:
-            workers = RayWorkers(
-                WorkerSetup("cpu", root, None, here.data, threads=1), here.store, RaySpec()
-            )
-            stack.callback(workers.close)
-            return workers
-
-        yield start
-
-
 @pytest.fixture(scope="module")
 def prepared(
     cluster: Any, plugin: Path, tmp_path_factory: pytest.TempPathFactory
@@ -197,33 +173,24 @@ def chain(
     yield predict.key, made(predict)
 
 
-@pytest.mark.parametrize("is_shared", [True, False], ids=["shared store", "own stores"])
-def test_the_artifacts_are_those_of_this_process(
-    started: Callable[[Path], RayWorkers],
-    here: TaskContext,
-    tmp_path: Path,
-    tiny_config: RunConfig,
-    is_shared: bool,
-) -> None:
-    """With a store of its own, a worker is sent what it needs, and sends back what it made."""
-    root = here.store.root if is_shared else tmp_path / "elsewhere"
-    workers = started(root)
-    assert workers.slots == 2
+def remotely(workers: RayWorkers, context: TaskContext, config: RunConfig) -> dict[str, str]:
+    """The digests of a chain whose missing artifacts workers make."""
 
-    def remotely(task: Task) -> str:
-        if here.store.load(task.kind, task.key) is None:
+    def made(task: Task) -> str:
+        if context.store.load(task.kind, task.key) is None:
             finished = ended(workers, task)[task.key]
             assert finished.ending == "made", finished
-        artifact = here.store.load(task.kind, task.key)
+        artifact = context.store.load(task.kind, task.key)
         assert artifact is not None
         return artifact.digest
 
-    other = TaskContext(here.device, ArtifactStore(tmp_path / "local"), here.data, Silent())
-    executor = LocalExecutor(other, threads=1)
-    assert dict(chain(here, tiny_config, remotely)) == dict(
-        chain(other, tiny_config, executor.digest)
-    )
-    assert not (tmp_path / "elsewhere").exists()
+    return dict(chain(context, config, made))
+
+
+def locally(folder: Path, config: RunConfig) -> tuple[TaskContext, dict[str, str]]:
+    """A context of this process with its own store, and the digests of a chain made in it."""
+    context = TaskContext(torch.device("cpu"), ArtifactStore(folder), folder / "data", Silent())
+    return context, dict(chain(context, config, LocalExecutor(context, threads=1).digest))
 
 
 Prepared = tuple[RayWorkers, TaskContext]
@@ -232,6 +199,14 @@ Prepared = tuple[RayWorkers, TaskContext]
 def waiting(context: TaskContext, folder: Path) -> list[Task]:
     """Two tasks that wait for the file `go` in a folder, and write the numbers of processes."""
     return [train(context, f"ray_waiting:folder=[{folder}]:name={name}") for name in "ab"]
+
+
+def test_the_artifacts_are_those_of_this_process(
+    prepared: Prepared, tmp_path: Path, tiny_config: RunConfig
+) -> None:
+    workers, context = prepared
+    assert workers.slots == 2
+    assert remotely(workers, context, tiny_config) == locally(tmp_path, tiny_config)[1]
 
 
 def test_a_fault_of_a_plugin_reads_as_it_does_here(prepared: Prepared) -> None:
@@ -267,16 +242,17 @@ def test_a_killed_process_loses_its_job_only(prepared: Prepared, tmp_path: Path)
     assert ended(workers, killed)[killed.key].ending == "made"
 
 
-def test_a_task_that_fits_on_no_node_is_refused(cluster: Any, here: TaskContext) -> None:
-    setup = WorkerSetup("cpu", here.store.root, None, here.data, threads=1)
+def test_a_task_that_fits_on_no_node_is_refused(cluster: Any, prepared: Prepared) -> None:
+    _, context = prepared
+    setup = WorkerSetup("cpu", context.store.root, None, context.data, threads=1)
     with pytest.raises(RequestError, match=r"needs 7 CPU.* no node has that .*1 CPU and 0 GPU"):
-        RayWorkers(setup, here.store, RaySpec(cpus=7))
+        RayWorkers(setup, context.store, RaySpec(cpus=7))
 
 
 def test_a_removed_node_loses_its_jobs_only(
     cluster: Any, prepared: Prepared, tmp_path: Path
 ) -> None:
-    """It is the last test of the cluster, which has one node less afterwards."""
+    """The cluster has one node less afterwards."""
     workers, context = prepared
     tasks = {task.key: task for task in waiting(context, tmp_path)}
     for task in tasks.values():
@@ -295,3 +271,28 @@ def test_a_removed_node_loses_its_jobs_only(
 
     assert workers.slots == 1
     assert ended(workers, tasks[lost.key])[lost.key].ending == "made"
+
+
+def test_workers_without_the_store_are_sent_what_they_need(
+    cluster: Any, tmp_path: Path, tiny_config: RunConfig
+) -> None:
+    """The network is a given one, as with `--pretrained`, whose folder the workers lack too.
+
+    It comes last, since processes of these workers take the room of those of the others.
+    """
+    other, expected = locally(tmp_path / "local", tiny_config)
+    networks = (other.store.root / "network").glob("*.safetensors")
+    given = {"network": {path.stem: path for path in networks}}
+    store = ArtifactStore(tmp_path / "here", given)
+    here = TaskContext(other.device, store, other.data, Silent())
+
+    missing = tmp_path / "elsewhere"
+    setup = WorkerSetup("cpu", missing, missing / "weights", here.data, threads=1)
+    workers = RayWorkers(setup, store, RaySpec(processes=1))
+    try:
+        assert workers.slots == 1
+        assert remotely(workers, here, tiny_config) == expected
+    finally:
+        workers.close()
+    assert not missing.exists()
+    assert not (store.root / "network").exists()

@@ -1,0 +1,39 @@
+"""Folders of temporary files of processes that may be killed, which leave them behind."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+from zlib import crc32
+
+
+def new_folder(purpose: str, parent: Path | None = None) -> Path:
+    """A new folder of this process; those of processes that have ended are removed.
+
+    Its name says whose it is. Where several machines share the parent, each removes its own.
+
+    Args:
+        purpose: beginning of the name. Folders of other purposes stay.
+        parent: folder in which it lies; None for that of temporary files.
+    """
+    place = parent or Path(tempfile.gettempdir())
+    host = f"{crc32(platform.node().encode('utf-8', 'replace')):08x}"
+    prefix = f"{purpose}-{host}-"
+    for folder in place.glob(f"{prefix}*"):
+        if not _is_running(folder.name.removeprefix(prefix).partition("-")[0]):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=place))
+
+
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
