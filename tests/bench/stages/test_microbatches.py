@@ -122,14 +122,15 @@ class Noise(nn.Module):
     """Draws of every kind, by other means in each."""
 
     def forward(self, images: Tensor) -> Tensor:
-        n = len(images)
+        n, device = len(images), images.device
         images = images + 0.1 * torch.empty_like(images).uniform_(-1, 1)
         images = images * torch.bernoulli(torch.full_like(images, 0.9))
-        images = images + torch.normal(0.0, 0.05, (2, n, *images.shape[1:])).mean(dim=0)
-        images = images + 0.02 * torch.randn(3 * n, 1, 1, 1).view(n, 3, 1, 1).mean(1, keepdim=True)
-        images = (
-            images + 0.01 * torch.rand(images.shape[-2:]) + 0.01 * torch.randint(0, 5, (n, 1, 1, 1))
-        )
+        drawn = torch.normal(0.0, 0.05, (2, n, *images.shape[1:]), device=device)
+        images = images + drawn.mean(dim=0)
+        factors = torch.randn(3 * n, 1, 1, 1, device=device).view(n, 3, 1, 1)
+        images = images + 0.02 * factors.mean(1, keepdim=True)
+        images = images + 0.01 * torch.rand(images.shape[-2:], device=device)
+        images = images + 0.01 * torch.randint(0, 5, (n, 1, 1, 1), device=device)
         return images.clamp(0, 1)
 
 
