@@ -92,8 +92,8 @@ def check_draws_nothing(function: Callable[[Tensor], Any], image: Tensor) -> Non
 def check_first_draw(draws: BatchDraws, function: Callable[[Tensor], Any], images: Tensor) -> None:
     """Check that the first draw for a whole batch has the shape that a few images let expect.
 
-    A model that draws for so many images at a time shows it here. The call ends with the draw. Where
-    the memory is used up before, the shape is found without numbers, which needs none.
+    A model that draws for so many images at a time shows it here. The call ends with the draw.
+    Where the memory is used up before, the shape is found without numbers, which needs none.
 
     Raises:
         Indivisible: the draw has another shape, or none was reached.

@@ -29,7 +29,8 @@ from bench.registry import (
     register_defense,
 )
 from bench.stages.attacked import AttackedRef
-from bench.stages.cascade import CascadeStep, MemberAttack
+from bench.stages.cascade import CascadeStep
+from bench.stages.cascade_member import MemberAttack
 from bench.stages.context import TaskContext
 from bench.stages.craft import Craft
 from bench.stages.crafting import perturb
