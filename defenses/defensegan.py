@@ -116,8 +116,9 @@ class DefenseGAN(Defense):
                 pass
             return
 
+        device = next(generator.parameters()).device
         average = AveragedModel(
-            generator, multi_avg_fn=get_ema_multi_avg_fn(self.ema), use_buffers=True
+            generator, device, multi_avg_fn=get_ema_multi_avg_fn(self.ema), use_buffers=True
         )
         for _ in self._train(generator, context):
             average.update_parameters(generator)

@@ -14,13 +14,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bench.contracts import Attack, MinimumNorm
+from bench.contracts import MinimumNorm
 from bench.errors import NotApplicable
 from bench.geometry import Norm, within
-from bench.plugins.configured import Configured
 from bench.plugins.faults import plugin_call
 from bench.records.cell import CascadeMember
-from bench.stages.cascade_budgets import AttackedThrough
+from bench.stages.cascade_member import MemberAttack
 from bench.stages.cascade_models import learned_model, model_through, stand_ins_of
 from bench.stages.cascade_state import Cost, Kept
 from bench.stages.context import TaskContext
@@ -35,39 +34,6 @@ from bench.stages.surrogates import AttackedModel, NoGradient
 from bench.stages.task import Task
 from bench.store.artifacts import Meta, Tensors
 from bench.text import LONGEST_LINE, one_line
-
-_FITTED = 2
-"""Version of the learned stand-in; another one is another attack."""
-
-
-@dataclass(frozen=True)
-class MemberAttack:
-    """What one step of a cascade attacks with.
-
-    Attributes:
-        name: name of the member in tables.
-        through: model that is attacked.
-        attack: attack to run.
-        stand_in: name of the purifier's stand-in that is attacked; empty for none.
-        given: adversarial set that other cells use too; None where the step crafts its own.
-    """
-
-    name: str
-    through: AttackedThrough
-    attack: Configured[Attack]
-    stand_in: str = ""
-    given: AdversarialRef | None = None
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """Everything in the member that changes the result, as JSON values."""
-        return {
-            "through": self.through,
-            "attack": self.attack.identity,
-            "stand_in": self.stand_in,
-            "given": self.given.digest if self.given else None,
-            **({"fitted": _FITTED} if self.through == "learned" else {}),
-        }
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from bench.stages.crafting import (
     random_noise,
     target_classes,
 )
+from bench.stages.known_draw import KnownDraw, fixed_draw
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
 from bench.stages.seeding import seeded
-from bench.stages.surrogates import KnownDraw, fixed_draw
 from bench.stages.task import Task
 from bench.stages.threats import AnyAttackedModel, ThreatModel
 from bench.store.artifacts import Meta, Tensors

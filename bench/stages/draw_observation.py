@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from bench.stages.batch_draws import BatchDraws, Draw, Indivisible, Recorded
 from bench.stages.decisions import decision_of
@@ -69,11 +70,30 @@ def observed_draws(function: Callable[[Tensor], Any], images: Tensor) -> BatchDr
     return best
 
 
+def check_draws_nothing(function: Callable[[Tensor], Any], image: Tensor) -> None:
+    """Check that a model draws no random numbers.
+
+    Args:
+        function: model, of images (n, ...).
+        image: a single image, (1, ...).
+
+    Raises:
+        Indivisible: it draws some.
+    """
+    host = _host_state()
+    recorded = Recorded()
+    with recorded:
+        function(image)
+
+    if recorded.shapes or _host_state() != host:
+        raise Indivisible("two images do not fit, without which its random draws are unknown")
+
+
 def check_first_draw(draws: BatchDraws, function: Callable[[Tensor], Any], images: Tensor) -> None:
     """Check that the first draw for a whole batch has the shape that a few images let expect.
 
-    A model that draws for so many images at a time shows it here. The call ends with the draw,
-    before it needs much memory.
+    A model that draws for so many images at a time shows it here. The call ends with the draw.
+    Where the memory is used up before, the shape is found without numbers, which needs none.
 
     Raises:
         Indivisible: the draw has another shape, or none was reached.
@@ -81,14 +101,24 @@ def check_first_draw(draws: BatchDraws, function: Callable[[Tensor], Any], image
     if not draws.draws:
         return
 
+    shapes = _first_shapes(function, images)
+    if not shapes:
+        with FakeTensorMode(allow_non_fake_inputs=True) as without_numbers:
+            shapes = _first_shapes(function, without_numbers.from_tensor(images))
+    if shapes != [draws.draws[0].sizes(len(images))]:
+        raise Indivisible("the draws of a large batch are not those of a small one")
+
+
+def _first_shapes(function: Callable[[Tensor], Any], images: Tensor) -> Sequence[_Shape]:
+    """The shape of the first draw for images, alone; nothing if none was reached."""
     recorded = Recorded(most=1)
     try:
         with recorded:
             function(images)
     except Exception:  # noqa: BLE001, S110 - the end of the call, or used-up memory before the draw
         pass
-    if recorded.shapes != [draws.draws[0].sizes(len(images))]:
-        raise Indivisible("the draws of a large batch are not those of a small one")
+
+    return recorded.shapes
 
 
 def _draws(few: Sequence[_Shape], more: Sequence[_Shape], images: int) -> tuple[Draw, ...]:

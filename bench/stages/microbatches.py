@@ -16,14 +16,14 @@ from bench.contracts import Decision
 from bench.errors import PluginFault
 from bench.failures import device_memory_error, named
 from bench.stages.batch_draws import BatchDraws, Indivisible
-from bench.stages.draw_observation import check_first_draw, observed_draws
+from bench.stages.draw_observation import check_draws_nothing, check_first_draw, observed_draws
 from bench.stages.seeding import TorchState
 from bench.text import LONGEST_NAME, one_line
 
 T = TypeVar("T", Tensor, Decision)
 
 _TRIED = 3
-"""Number of images on which a model shows its draws; 2 if no more fit."""
+"""Number of images on which a model shows its draws; 2 if no more fit, or 1 that has none."""
 
 logger = logging.getLogger("bench")
 
@@ -36,6 +36,7 @@ class FittingSizes:
 
     def __init__(self) -> None:
         self._sizes: dict[str, int] = {}
+        self._unsaid: dict[str, int] = {}
         self._latest: tuple[str, int, torch.device] | None = None
 
     def begin(self) -> None:
@@ -59,17 +60,23 @@ class FittingSizes:
 
         model, size, device = self._latest
         self._sizes[model] = size // 2
+        self._unsaid.setdefault(model, size)
         if device.type == "cuda":
             torch.cuda.empty_cache()
-        logger.warning(
-            "out of memory on %s at %d images of %s: goes on with %d at once",
-            *(device, size, model, size // 2),
-        )
         return True
+
+    def say(self, model: str, device: torch.device) -> None:
+        """Say once that a model is given fewer images, when it is known that they will do."""
+        if (size := self._unsaid.pop(model, None)) is not None:
+            logger.warning(
+                "out of memory on %s at %d images of %s: goes on with %d at once",
+                *(device, size, model, self._sizes[model]),
+            )
 
     def forget(self, model: str) -> None:
         """Give a model whole batches again."""
         self._sizes.pop(model, None)
+        self._unsaid.pop(model, None)
 
 
 class Microbatches:
@@ -96,7 +103,7 @@ class Microbatches:
         """The output of the function for images (n, ...), the same function in every call.
 
         Raises:
-            PluginFault: not even two images fit, or the parts would give other numbers.
+            PluginFault: not even one image fits, or the parts would give other numbers.
         """
         state = TorchState.now(images.device)
         while True:
@@ -122,6 +129,7 @@ class Microbatches:
         """The output, computed of so many images at a time."""
         try:
             draws = self._known_draws(function, images, size, state)
+            self._sizes.say(self._model, images.device)
             return _joined(list(self._parts(function, images, size, state, draws)))
         except Indivisible as error:
             self._sizes.forget(self._model)
@@ -152,7 +160,7 @@ class Microbatches:
         followed = _is_followed(images)
         if followed not in self._draws:
             state.restore()
-            self._draws[followed] = observed_draws(function, images[: min(max(size, 2), _TRIED)])
+            self._draws[followed] = _observed(function, images, size)
         if (followed, len(images)) not in self._checked:
             state.restore()
             check_first_draw(self._draws[followed], function, images)
@@ -164,9 +172,24 @@ class Microbatches:
         """The fault of a model that cannot be given fewer images at once."""
         traceback.clear_frames(memory.__traceback__)
         return PluginFault(
-            f"{self._model} raised {one_line(named(memory), LONGEST_NAME)}: two images at once "
-            f"need more memory than {images.device} has left; try --batch-size 1"
+            f"{self._model} raised {one_line(named(memory), LONGEST_NAME)}: a single image "
+            f"needs more memory than {images.device} has left"
         )
+
+
+def _observed(function: Callable[[Tensor], Any], images: Tensor, size: int) -> BatchDraws:
+    """The draws of a function, observed on as many of the images as fit, and two at least."""
+    try:
+        return observed_draws(function, images[: min(max(size, 2), _TRIED)])
+    except (RuntimeError, PluginFault) as error:
+        memory = device_memory_error(error)
+        if memory is None or size > 1:
+            raise
+        traceback.clear_frames(memory.__traceback__)
+
+    # Two images do not fit, so that draws could not be told apart. A model without any needs none.
+    check_draws_nothing(function, images[:1])
+    return BatchDraws(())
 
 
 def _part(

@@ -13,9 +13,9 @@ from bench.errors import PluginFault
 from bench.stages.context import TaskContext
 from bench.stages.decisions import decisions
 from bench.stages.guard import GuardedPipeline
+from bench.stages.known_draw import fixed_draw
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
 from bench.stages.seeding import seeded
-from bench.stages.surrogates import fixed_draw
 from bench.stages.task import Task
 from bench.store.artifacts import Meta, Tensors
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from bench.contracts.stand_in import StandInFunction
 from bench.errors import NotApplicable
 from bench.stages.decisions import check_makes_images, decides, decision_of, rejects
 from bench.stages.generators import CountedGenerator, Generator, generates
+from bench.stages.known_draw import KnownDraw
 from bench.stages.microbatches import FittingSizes, Microbatches
 from bench.stages.seeding import seeded
 
@@ -268,24 +268,6 @@ def backward_through(
     check_makes_images(purifier, "the gradient of a stand-in")
     kind = DecidingBackwardThrough if decides(purifier) else BackwardThrough
     return kind(purifier, function)
-
-
-@dataclass(frozen=True)
-class KnownDraw:
-    """A draw of a randomized pipeline that an attacker knows.
-
-    Attributes:
-        parts: parts from which the random numbers of a call are seeded.
-        images: number of images of the batch, on which the numbers depend.
-    """
-
-    parts: tuple[object, ...]
-    images: int
-
-
-def fixed_draw(seed: int, start: int) -> tuple[object, ...]:
-    """The parts from which the random numbers of a fixed draw of a batch are seeded."""
-    return "fixed draw", seed, start
 
 
 class _Replaced(torch.autograd.Function):

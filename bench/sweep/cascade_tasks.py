@@ -10,8 +10,9 @@ import numpy as np
 from bench.contracts import Attack
 from bench.plugins.configured import Configured
 from bench.records.cell import CascadeMember
-from bench.stages.cascade import CascadeStep, MemberAttack
+from bench.stages.cascade import CascadeStep
 from bench.stages.cascade_budgets import BUDGETS, AttackedThrough, Cascade
+from bench.stages.cascade_member import MemberAttack
 from bench.stages.cascade_models import stand_ins_of
 from bench.stages.context import TaskContext
 from bench.stages.craft import Craft

@@ -30,6 +30,7 @@ TO_HOST = {
     "bench/stages/predict.py": "the predictions that a task stores",
     "bench/stages/probe.py": "the measurements that a task stores",
     "bench/sweep/cell_tasks.py": "the outcome that a cell records",
+    "bench/sweep/convergence.py": "the stronger variants that a cell records",
     "bench/sweep/probes.py": "the outcome that a cell records",
 }
 """The modules that bring tensors to the host, and what they bring."""

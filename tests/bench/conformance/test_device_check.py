@@ -171,7 +171,7 @@ VARIANTS = {
         "defensegan:width=2:critic_width=2:restarts=2:steps=4:critic_steps=1:batch_norm=true:ema=0.9",
         "defensegan:width=2:critic_width=2:restarts=2:steps=4:critic_steps=1:sphere=true",
         "vote:defense=[gaussian_noise]:rule=majority",
-        "median:radius=2",
+        "median:size=2",
     ],
     "classifier": ["cnn:width=4:hidden=8:adversarial=[pgd:steps=2]:eps=0.1"],
     "attack": [

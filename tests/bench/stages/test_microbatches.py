@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from bench.contracts import Classifier, DataInfo, Defense
 from bench.errors import PluginFault
@@ -28,7 +29,8 @@ from bench.registry import (
     register_defense,
 )
 from bench.stages.attacked import AttackedRef
-from bench.stages.cascade import CascadeStep, MemberAttack
+from bench.stages.cascade import CascadeStep
+from bench.stages.cascade_member import MemberAttack
 from bench.stages.context import TaskContext
 from bench.stages.craft import Craft
 from bench.stages.crafting import perturb
@@ -122,14 +124,15 @@ class Noise(nn.Module):
     """Draws of every kind, by other means in each."""
 
     def forward(self, images: Tensor) -> Tensor:
-        n = len(images)
+        n, device = len(images), images.device
         images = images + 0.1 * torch.empty_like(images).uniform_(-1, 1)
         images = images * torch.bernoulli(torch.full_like(images, 0.9))
-        images = images + torch.normal(0.0, 0.05, (2, n, *images.shape[1:])).mean(dim=0)
-        images = images + 0.02 * torch.randn(3 * n, 1, 1, 1).view(n, 3, 1, 1).mean(1, keepdim=True)
-        images = (
-            images + 0.01 * torch.rand(images.shape[-2:]) + 0.01 * torch.randint(0, 5, (n, 1, 1, 1))
-        )
+        drawn = torch.normal(0.0, 0.05, (2, n, *images.shape[1:]), device=device)
+        images = images + drawn.mean(dim=0)
+        factors = torch.randn(3 * n, 1, 1, 1, device=device).view(n, 3, 1, 1)
+        images = images + 0.02 * factors.mean(1, keepdim=True)
+        images = images + 0.01 * torch.rand(images.shape[-2:], device=device)
+        images = images + 0.01 * torch.randint(0, 5, (n, 1, 1, 1), device=device)
         return images.clamp(0, 1)
 
 
@@ -302,12 +305,54 @@ def test_the_size_is_remembered_for_models_of_the_name(caplog: pytest.LogCapture
     ]
 
 
-def test_two_images_that_do_not_fit_are_a_fault() -> None:
+def test_an_image_that_does_not_fit_is_a_fault() -> None:
     model = whitebox(Small(0, nn.Identity()))
-    with pytest.raises(
-        PluginFault, match=r"OutOfMemoryError: .*two images at once need more memory"
-    ):
+    with pytest.raises(PluginFault, match=r"OutOfMemoryError: .*a single image needs more memory"):
         model(images_of(6)[0])
+
+
+def test_a_model_without_draws_goes_on_image_by_image() -> None:
+    images, _ = images_of(6)
+    small = Small(1, nn.Identity())
+    assert torch.equal(whitebox(small)(images), whitebox(nn.Identity())(images))
+    assert small.largest == 1
+
+
+def test_draws_that_two_images_cannot_show_are_a_fault(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(PluginFault, match="two images do not fit, without which"):
+        whitebox(Small(1, Noise()))(images_of(6)[0])
+    assert "goes on with" not in caplog.text
+
+
+class Late(nn.Module):
+    """A purifier that uses up the memory before it draws, as an encoder does."""
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__()
+        self.at_once = at_once
+        self.limit = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > self.limit and not isinstance(images, FakeTensor):
+            raise used_up()
+        return torch.cat([noise(chunk) for chunk in images.split(self.at_once)])
+
+
+def test_memory_that_is_used_up_before_the_first_draw_changes_no_number() -> None:
+    images, _ = images_of(10)
+    late = Late(at_once=10)
+    outputs = []
+    for late.limit in (3, 10):
+        with seeded(CPU, "draws"):
+            outputs.append(whitebox(late)(images))
+    assert torch.equal(*outputs)
+
+
+def test_other_draws_are_found_where_the_memory_is_used_up_before_them() -> None:
+    late = Late(at_once=8)
+    late.limit = 4
+    with pytest.raises(PluginFault, match="the draws of a large batch are not those of a small"):
+        whitebox(late)(images_of(10)[0])
 
 
 @pytest.mark.parametrize(
@@ -326,13 +371,13 @@ def test_used_up_memory_of_the_host_is_raised_as_it_is(error: Exception) -> None
 
 
 def test_the_outputs_of_a_network_are_checked_in_every_part() -> None:
-    class Late(nn.Module):
+    class Wrong(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             return images + 2 * (images.flatten(1).amax(1) > 0.99)[:, None, None, None]
 
     images = images_of(6)[0].clamp(max=0.9)
     images[5] = 1
-    guarded = Guarded("defense d", Small(2, Late()), None, FittingSizes()).eval()
+    guarded = Guarded("defense d", Small(2, Wrong()), None, FittingSizes()).eval()
     with pytest.raises(PluginFault, match="outside"):
         guarded(images)
 

@@ -10,15 +10,14 @@ from torch.nn.functional import softmax
 from bench.contracts import Mixture, StandIn
 from bench.errors import NotApplicable, PluginFault
 from bench.stages.cascade_models import model_through, stand_ins_of
+from bench.stages.known_draw import KnownDraw, fixed_draw
 from bench.stages.surrogates import (
     AttackedModel,
     DefendedClassifier,
-    KnownDraw,
     NoGradient,
     StandInClassifier,
     backward_through,
     defended_logits,
-    fixed_draw,
 )
 
 CLASSIFIER = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).requires_grad_(False).eval()
