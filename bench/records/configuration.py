@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from bench.errors import RequestError
 from bench.records.damage import damage_refused
+from bench.records.given_weights import WEIGHTS, are_compatible
 from bench.records.layout import holds_other_files
 from bench.store.reading import MEBIBYTE, Unreadable
 from bench.store.sealed import SealedFormat
@@ -90,7 +91,7 @@ def claim(tree: Tree, config: Mapping[str, Any]) -> None:
 
     if not exists:
         CONFIGURATION.write(tree, FILE, content=stored)
-    elif read_configuration(tree.root) != stored:
+    elif not _are_of_one_run(read_configuration(tree.root), stored):
         raise RequestError(f"{tree.root} holds a run of another configuration: {_ELSEWHERE}")
 
 
@@ -101,6 +102,14 @@ def replace(tree: Tree, config: Mapping[str, Any]) -> None:
         StorageError: the file cannot be written; the earlier one is intact.
     """
     CONFIGURATION.write(tree, FILE, content=config)
+
+
+def _are_of_one_run(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two configurations may have one folder."""
+    others = [
+        {key: value for key, value in each.items() if key != WEIGHTS} for each in (first, second)
+    ]
+    return others[0] == others[1] and are_compatible(first.get(WEIGHTS), second.get(WEIGHTS))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -23,12 +23,12 @@ PLAIN = ("--no-plots", "--no-html")
 
 
 def content(folder: Path, *parts: str) -> dict[str, bytes]:
-    """The files of some parts of a run, but for the table that names its folder."""
+    """The files of some parts of a run."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for part in parts
         for path in ((folder / part), *sorted((folder / part).rglob("*")))
-        if path.is_file() and path.suffix != ".parquet"
+        if path.is_file()
     }
 
 

@@ -118,7 +118,7 @@ def test_runs_in_any_order_make_the_same_run(make_run: MakeRun, made: Any, tmp_p
         ({"n": 10}, "n is 20 in the first and 10 in the second"),
         ({"preset": "mnist"}, 'preset is "quick"'),
         ({"command": "latency"}, "command is not given in the first"),
-        ({"weights": "ab"}, "weights is not given in the first"),
+        ({"weights": {"a": "1"}}, r"only the second was given trained networks \(--pretrained"),
         ({"none": {"version": 2}}, r"defense none is another one \(its version\)"),
         ({"fgsm": {"parameters": {"a": 1}}}, r"attack fgsm is another one \(its parameters\)"),
         ({"class_names": {"digits": ["a"]}}, "they have other class names of digits"),
