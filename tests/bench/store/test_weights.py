@@ -427,29 +427,23 @@ def test_more_weights_in_the_folder_leave_a_run_the_same(
 def test_runs_on_weights_are_merged_and_go_on_with_more_of_them(
     bench: Callable[..., Any], tiny: Path, run: Path
 ) -> None:
-    given = ("run", "--config", tiny, "--weights", "weights", "--eps", "0.1", "--no-latency")
-    assert bench(*given, "--defenses", "none", "--out", "plain").code == 0
-    assert bench(*given, "--defenses", "none,jpeg", "--seeds", "0,1", "--out", "seeds").code == 0
-    weights = RunFolder(Path("plain")).config()["weights"]
     entries = Weights.open(Path("weights")).entries
-    assert weights == {
-        key: entry.digest for key, entry in entries.items() if entry.family == "classifier"
+    given = ("run", "--config", tiny, "--weights", "weights", "--eps", "0.1", "--no-latency")
+    axes = ("--defenses", "none,jpeg", "--seeds", "0,1")
+    assert bench(*given, *axes, "--out", "plain").code == 0
+    assert bench(*given, "--defenses", "convae", "--out", "convae").code == 0
+    weights = [RunFolder(Path(name)).config()["weights"] for name in ("plain", "convae")]
+    digests = {key: entry.digest for key, entry in entries.items()}
+    assert weights[1] == digests
+    assert weights[0] == {
+        key: digest for key, digest in digests.items() if entries[key].family == "classifier"
     }
 
-    merged = bench("merge", "plain", "seeds", "--out", "merged", "--no-plots", "--no-html")
-    assert merged.code == 0, merged.err
-    assert RunFolder(Path("merged")).config()["weights"] == weights
-    union = (*given, "--defenses", "none,jpeg", "--seeds", "0,1")
-    done = bench(*union, "--out", "merged")
-    assert done.code == 0, done.err
-    assert "4 already recorded" in done.err
-
-    # The union of these has a network that only one of them asks for, and no run had for seed 0.
-    assert bench(*given, "--defenses", "convae", "--out", "convae").code == 0
-    both = bench("merge", "convae", "merged", "--out", "both", "--no-plots", "--no-html")
-    assert both.code == 1  # convae with seed 1 is missing
-    assert len(RunFolder(Path("both")).config()["weights"]) == 2
-    done = bench(*given, "--defenses", "none,jpeg,convae", "--seeds", "0,1", "--out", "both")
+    merged = bench("merge", "convae", "plain", "--out", "both", "--no-plots", "--no-html")
+    assert merged.code == 1  # convae with seed 1 is missing
+    assert RunFolder(Path("both")).config()["weights"] == digests
+    union = ("--defenses", "none,jpeg,convae", "--seeds", "0,1")
+    done = bench(*given, *union, "--out", "both")
     assert done.code == 0, done.err
     assert "5 already recorded" in done.err
 
