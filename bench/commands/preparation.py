@@ -22,7 +22,7 @@ from bench.plugins.discovery import discover
 from bench.progress import Reporter
 from bench.records.changes import changed_code
 from bench.records.folder import RunFolder
-from bench.records.given_weights import WEIGHTS
+from bench.records.given_weights import WEIGHTS, summarized
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.failed_tasks import FailedTasks
@@ -184,18 +184,15 @@ def prepare_grid(
     grid.check_networks(lambda dataset: context.dataset(dataset).info)
 
     resolved = _resolved_configuration(grid, config, context, destination.command)
-    used: dict[str, str] = {}
     if weights:
         # Other weights give other numbers, which must not be mixed in one folder.
-        used = requested_weights(weights, _whole_plan(grid, config, context), destination.name)
-        resolved[WEIGHTS] = used
+        plan = _whole_plan(grid, config, context)
+        resolved[WEIGHTS] = requested_weights(weights, plan, destination.name)
 
-    # One digest over all weights stands for them here, as it did before each had its own.
-    path = destination.folder(
-        content_key({**resolved, **({WEIGHTS: content_key(used)} if used else {})})
-    )
+    path = destination.folder(content_key(summarized(resolved)))
     folder = open_folder(path, {"preset": destination.name, **resolved}, destination.title)
-    check_recorded(folder, grid, CellTasks(LocalExecutor(context), context, config), used)
+    tasks = CellTasks(LocalExecutor(context), context, config)
+    check_recorded(folder, grid, tasks, resolved.get(WEIGHTS, {}))
     # The shard is no part of the configuration: its folder is that of the whole run, begun.
     grid = share_of(grid, config, destination.shard) if destination.shard else grid
     failed = FailedTasks()

@@ -31,6 +31,14 @@ def are_compatible(first: Any, second: Any) -> bool:
     return bool(_summary(first) == _summary(second))
 
 
+def summarized(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with one digest over all networks, as in earlier versions.
+
+    The names of folders are made of it, so that they stay the same.
+    """
+    return {**config, **({WEIGHTS: _summary(config[WEIGHTS])} if WEIGHTS in config else {})}
+
+
 def _summary(stated: Any) -> Any:
     """The one digest over all networks."""
     return content_key(stated) if isinstance(stated, Mapping) else stated
