@@ -191,13 +191,13 @@ def prepare_grid(
 
     path = destination.folder(content_key(summarized(resolved)))
     folder = open_folder(path, {"preset": destination.name, **resolved}, destination.title)
-    tasks = CellTasks(LocalExecutor(context), context, config)
-    check_recorded(folder, grid, tasks, resolved.get(WEIGHTS, {}))
     # The shard is no part of the configuration: its folder is that of the whole run, begun.
     grid = share_of(grid, config, destination.shard) if destination.shard else grid
     failed = FailedTasks()
     local = LocalExecutor(context, failed, executor.task_threads)
     runner = Runner(grid, config, context, local, folder)
+    tasks = CellTasks(local, context, config)
+    check_recorded(folder, grid.whole, tasks, resolved.get(WEIGHTS, {}))
     environment = folder.save_environment(describe_environment(context.device))
     device = f"{context.device} ({device_name(context.device)})"
 
