@@ -46,6 +46,9 @@ class _Axes(BaseModel):
 
 _AXES = TypeAdapter(_Axes)
 
+_ORDERED = frozenset(_Axes.model_fields) - {"class_names"}
+"""Keys of the axes, whose order decides that of the tables and nothing else."""
+
 
 def read_configuration(run: Path) -> dict[str, Any]:
     """The configuration of a run, without version and seal.
@@ -105,11 +108,18 @@ def replace(tree: Tree, config: Mapping[str, Any]) -> None:
 
 
 def _are_of_one_run(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    """Whether two configurations may have one folder."""
-    others = [
-        {key: value for key, value in each.items() if key != WEIGHTS} for each in (first, second)
-    ]
-    return others[0] == others[1] and are_compatible(first.get(WEIGHTS), second.get(WEIGHTS))
+    """Whether two configurations may have one folder, whose tables have the order of the first."""
+    are_equal = _without_order(first) == _without_order(second)
+    return are_equal and are_compatible(first.get(WEIGHTS), second.get(WEIGHTS))
+
+
+def _without_order(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without its weights, with the values of each axis in one order."""
+    return {
+        key: sorted(value) if key in _ORDERED else value
+        for key, value in config.items()
+        if key != WEIGHTS
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -122,7 +132,7 @@ def _read(path: Path) -> dict[str, Any]:
     """
     content = CONFIGURATION.read(path)
     has_schema = content.pop("schema", None) is not None
-    if not has_schema and not set(_Axes.model_fields) - {"class_names"} <= set(content):
+    if not has_schema and not set(content) >= _ORDERED:
         raise Unreadable("it is not the configuration of a run")
     validated(_AXES, content)
 

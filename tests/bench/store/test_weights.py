@@ -442,7 +442,7 @@ def test_runs_on_weights_are_merged_and_go_on_with_more_of_them(
     merged = bench("merge", "convae", "plain", "--out", "both", "--no-plots", "--no-html")
     assert merged.code == 1  # convae with seed 1 is missing
     assert RunFolder(Path("both")).config()["weights"] == digests
-    union = ("--defenses", "none,jpeg,convae", "--seeds", "0,1")
+    union = ("--defenses", "convae,jpeg,none", "--seeds", "1,0")  # in any order
     done = bench(*given, *union, "--out", "both")
     assert done.code == 0, done.err
     assert "5 already recorded" in done.err
