@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands.folders import RUNS, cache_folder, data_folder
+from bench.commands.given_networks import check_recorded, requested_weights
 from bench.commands.paths import checked_folder
 from bench.commands.request import Request, Resources, configuration, requested_plugins
 from bench.errors import RequestError
@@ -21,6 +22,7 @@ from bench.plugins.discovery import discover
 from bench.progress import Reporter
 from bench.records.changes import changed_code
 from bench.records.folder import RunFolder
+from bench.records.given_weights import WEIGHTS, summarized
 from bench.stages.context import TaskContext
 from bench.stages.executor import LocalExecutor
 from bench.stages.failed_tasks import FailedTasks
@@ -184,16 +186,18 @@ def prepare_grid(
     resolved = _resolved_configuration(grid, config, context, destination.command)
     if weights:
         # Other weights give other numbers, which must not be mixed in one folder.
-        used = requested_weights(weights, _whole_plan(grid, config, context), destination.name)
-        resolved["weights"] = content_key(used)
+        plan = _whole_plan(grid, config, context)
+        resolved[WEIGHTS] = requested_weights(weights, plan, destination.name)
 
-    path = destination.folder(content_key(resolved))
+    path = destination.folder(content_key(summarized(resolved)))
     folder = open_folder(path, {"preset": destination.name, **resolved}, destination.title)
     # The shard is no part of the configuration: its folder is that of the whole run, begun.
     grid = share_of(grid, config, destination.shard) if destination.shard else grid
     failed = FailedTasks()
     local = LocalExecutor(context, failed, executor.task_threads)
     runner = Runner(grid, config, context, local, folder)
+    tasks = CellTasks(local, context, config)
+    check_recorded(folder, grid.whole, tasks, resolved.get(WEIGHTS, {}))
     environment = folder.save_environment(describe_environment(context.device))
     device = f"{context.device} ({device_name(context.device)})"
 
@@ -247,34 +251,6 @@ def _stored_configuration(path: Path) -> dict[str, Any] | None:
         return RunFolder(path).config()
     except RequestError:
         return None
-
-
-def requested_weights(weights: Weights, plan: Plan, name: str) -> dict[str, str]:
-    """The digests of the trained networks that a whole grid uses, by key.
-
-    Args:
-        weights: trained networks of a folder.
-        plan: plan of the whole grid.
-        name: name of the preset or configuration, for the message.
-
-    Raises:
-        RequestError: the grid uses none of the networks.
-    """
-    keys = {key[:32] for key in plan.networks}
-    used = {key: entry.digest for key, entry in weights.entries.items() if key in keys}
-
-    if not used:
-        networks = ", ".join(
-            f"{entry.name} on {entry.dataset}, seed {entry.seed}"
-            for entry in weights.entries.values()
-        )
-        raise RequestError(
-            f"none of the weights in {weights.folder} is one that this run ({name}) asks for: "
-            "data set, parameters, seed and classifier must be the same; "
-            f"the folder has: {networks or 'none'}"
-        )
-
-    return used
 
 
 def _context(resources: Resources, weights: Weights | None, progress: Reporter) -> TaskContext:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +14,12 @@ from bench.store.user_folders import user_cache
 
 _NAME = "purification-bench"
 
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""File of Linux that identifies a machine from its start to the next one."""
+
+_NAME_DIGITS = 12
+"""Number of digits of a machine's name."""
+
 _TRIES = 10
 """Number of names that are tried in the folder of temporary files, where others may take them."""
 
@@ -19,8 +27,9 @@ _TRIES = 10
 def lock_folders() -> Iterator[Path]:
     """Folders in which a lock may be made, the best first; each exists, and this user owns it.
 
-    They are the user's runtime folder (`XDG_RUNTIME_DIR`) and cache folder, then private folders in
-    the system's folder of temporary files. The last is new, so that there is always one.
+    They are the user's runtime folder (`XDG_RUNTIME_DIR`), one of this machine in the cache folder,
+    which machines may share, then private folders in the system's folder of temporary files. The
+    last is new, so that there is always one.
     """
     for candidate in _candidates():
         if _is_own(candidate):
@@ -36,11 +45,21 @@ def _candidates() -> Iterator[Path]:
 
     cache = user_cache()
     if cache is not None:
-        yield cache / "locks"
+        yield cache / "locks" / _machine()
 
     temporary, user = Path(tempfile.gettempdir()), _user()
     for number in range(_TRIES):
         yield temporary / f"{_NAME}-{user}{f'-{number}' if number else ''}"
+
+
+def _machine() -> str:
+    """A name that no other machine has, the same in all containers of this one."""
+    try:
+        text = _BOOT.read_text()
+    except OSError:  # not Linux
+        text = platform.node()
+
+    return hashlib.sha256(text.encode()).hexdigest()[:_NAME_DIGITS]
 
 
 def _is_own(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from bench.errors import RequestError
 from bench.records.damage import damage_refused
+from bench.records.given_weights import WEIGHTS, are_compatible
 from bench.records.layout import holds_other_files
 from bench.store.reading import MEBIBYTE, Unreadable
 from bench.store.sealed import SealedFormat
@@ -44,6 +45,9 @@ class _Axes(BaseModel):
 
 
 _AXES = TypeAdapter(_Axes)
+
+_ORDERED = frozenset(_Axes.model_fields) - {"class_names"}
+"""Keys of the axes, whose order decides that of the tables and nothing else."""
 
 
 def read_configuration(run: Path) -> dict[str, Any]:
@@ -90,7 +94,7 @@ def claim(tree: Tree, config: Mapping[str, Any]) -> None:
 
     if not exists:
         CONFIGURATION.write(tree, FILE, content=stored)
-    elif read_configuration(tree.root) != stored:
+    elif not _are_of_one_run(read_configuration(tree.root), stored):
         raise RequestError(f"{tree.root} holds a run of another configuration: {_ELSEWHERE}")
 
 
@@ -103,6 +107,21 @@ def replace(tree: Tree, config: Mapping[str, Any]) -> None:
     CONFIGURATION.write(tree, FILE, content=config)
 
 
+def _are_of_one_run(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two configurations may have one folder, whose tables have the order of the first."""
+    are_equal = _without_order(first) == _without_order(second)
+    return are_equal and are_compatible(first.get(WEIGHTS), second.get(WEIGHTS))
+
+
+def _without_order(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without its weights, with the values of each axis in one order."""
+    return {
+        key: sorted(value) if key in _ORDERED else value
+        for key, value in config.items()
+        if key != WEIGHTS
+    }
+
+
 def _read(path: Path) -> dict[str, Any]:
     """The configuration in a file.
 
@@ -113,7 +132,7 @@ def _read(path: Path) -> dict[str, Any]:
     """
     content = CONFIGURATION.read(path)
     has_schema = content.pop("schema", None) is not None
-    if not has_schema and not set(_Axes.model_fields) - {"class_names"} <= set(content):
+    if not has_schema and not set(content) >= _ORDERED:
         raise Unreadable("it is not the configuration of a run")
     validated(_AXES, content)
 

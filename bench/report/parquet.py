@@ -33,12 +33,13 @@ _TYPES: dict[str, pa.DataType] = {
 def write_parquet(tree: Tree, report: Report) -> None:
     """Write `tables/results.parquet`: the columns of `results.csv`, then those of the provenance.
 
-    Missing values are null. The same report gives the same bytes.
+    Missing values are null. The same records give the same bytes, in whatever folder they lie: its
+    name is left out.
 
     Raises:
         StorageError: the file could not be written.
     """
-    frame = pd.concat([report.results, report.provenance], axis=1)
+    frame = pd.concat([report.results, report.provenance.drop(columns="run")], axis=1)
     table = pa.table({str(name): _column(str(name), values) for name, values in frame.items()})
 
     file = io.BytesIO()

@@ -26,6 +26,11 @@ class Remembered(Generic[T]):
     """What was read from files, each of which is read again only where it has changed since.
 
     Nothing is forgotten, so that what is kept of a file should be small.
+
+    A change may go unseen: one in place that keeps the size, within a tick of the file system's
+    clock, or for some seconds one by another client of a network file system. What is kept must be
+    harmless when it is out of date, or be checked on use, as a digest is against the content when
+    that is loaded.
     """
 
     def __init__(self) -> None:

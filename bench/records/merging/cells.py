@@ -47,7 +47,12 @@ def merged_cells(runs: Iterable[RunFolder]) -> list[FoundCell]:
     for each in found:
         cells.setdefault(tuple(each.record.labels[name] for name in LABELS), []).append(each)
 
-    return [_chosen(alike) for alike in cells.values()]
+    chosen = [_chosen(alike) for alike in cells.values()]
+    for each in chosen:
+        if each.record.status == "ok":
+            each.run.outcome(each.record)  # a damaged one is found before anything is written
+
+    return chosen
 
 
 def _check_sources(found: Iterable[FoundCell]) -> None:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.records.given_weights import WEIGHTS
 from bench.records.merging.budgets import merged_budgets
 from bench.records.merging.identities import merged_plugins
 from bench.records.merging.recorded import check_mergeable
 from bench.records.merging.refusal import differing
 from bench.records.merging.unions import numbers, restrictions, specs
+from bench.records.merging.weights import merged_weights
 from bench.text import LONGEST_NAME, one_line
 
 Runs = Mapping[Path, Mapping[str, Any]]
@@ -28,7 +30,10 @@ _TIMED: Mapping[str, Callable[[Iterable[Sequence[Any]]], list[Any]]] = {
     "precisions": specs,
 }
 _BY_DATASET = ("class_names", "images")
-_MERGED = {*_SPECS, *_BY_DATASET, "seeds", "eps", "attack_eps", "only", "latency", "plugins"}
+_MERGED = {
+    *(*_SPECS, *_BY_DATASET, "seeds", "eps", "attack_eps", "only", "latency", "plugins"),
+    WEIGHTS,
+}
 
 
 def merged_configuration(runs: Runs) -> dict[str, Any]:
@@ -56,6 +61,7 @@ def merged_configuration(runs: Runs) -> dict[str, Any]:
         "latency": _latency(runs),
         "plugins": merged_plugins(runs),
         **{name: values for name, values in by_dataset.items() if values},
+        **merged_weights(runs),
     }
 
 

@@ -53,6 +53,7 @@ class _Recorded(_Part):
     plugins: _Plugins
     class_names: dict[Text, list[Text]] = {}
     images: dict[Text, list[Text]] = {}
+    weights: Text | dict[Text, Text] | None = None
 
 
 _RECORDED = TypeAdapter(_Recorded)

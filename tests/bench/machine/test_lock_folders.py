@@ -47,7 +47,25 @@ def test_without_a_runtime_folder_the_cache_is_next(
     folders: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", value)
-    assert first() == folders / "home" / ".cache" / "purification-bench" / "locks"
+    assert first().parent == folders / "home" / ".cache" / "purification-bench" / "locks"
+    assert first() == first()
+
+
+def test_machines_that_share_a_home_folder_have_locks_of_their_own(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    found = []
+    for boot in ("one", "another"):
+        (folders / boot).write_text(boot)
+        monkeypatch.setattr(lock_folders, "_BOOT", folders / boot)
+        found.append(first())
+    monkeypatch.setattr(lock_folders, "_BOOT", folders / "absent")  # not Linux
+    for name in ("host", "host", "other-host"):
+        monkeypatch.setattr(lock_folders.platform, "node", lambda name=name: name)
+        found.append(first())
+    assert found[2] == found[3]
+    assert len(set(found)) == 4
 
 
 def test_a_runtime_folder_of_another_user_is_not_used(
@@ -92,4 +110,5 @@ def test_a_folder_without_working_locks_is_passed_over(
     (folders / "runtime" / "purification-bench").chmod(0o700)
     with exclusive_use(torch.device("cpu")):
         pass
-    assert (folders / "home" / ".cache" / "purification-bench" / "locks" / "cpu.db").is_file()
+    locks = folders / "home" / ".cache" / "purification-bench" / "locks"
+    assert [path.name for path in locks.glob("*/cpu.db")] == ["cpu.db"]

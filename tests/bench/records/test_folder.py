@@ -214,3 +214,16 @@ def test_a_record_without_a_seal_is_refused_in_a_run_that_has_seals(run: Path) -
     path.write_text(json.dumps({**content, "schema": 3}))
     with pytest.raises(RequestError, match=r"is damaged \(it has lost its seal"):
         RunFolder.open(run).records()
+
+
+def test_the_order_of_the_values_of_an_axis_makes_no_other_run(tmp_path: Path) -> None:
+    config = {"defenses": ["a", "b"], "seeds": [0, 1], "eps": [0.1, 1], "n": 1}
+    RunFolder.create(tmp_path / "run", config)
+    turned = {
+        key: value[::-1] if isinstance(value, list) else value for key, value in config.items()
+    }
+    assert RunFolder.create(tmp_path / "run", turned).config() == config
+
+    for other in ({"seeds": [0]}, {"seeds": [0, 1, 1]}, {"defenses": ["a", "c"]}, {"n": 2}):
+        with pytest.raises(RequestError, match="another configuration"):
+            RunFolder.create(tmp_path / "run", {**turned, **other})

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.errors import RequestError
 from bench.records import folder as folder_module
 from bench.records.folder import RunFolder
+from bench.store import remembered
 
 
 @pytest.fixture
@@ -50,6 +52,20 @@ def test_a_record_or_an_outcome_that_changes_is_read_again(run: Path) -> None:
     (run / "cells" / f"{second.key[:16]}.safetensors").write_bytes(b"other")
     assert folder.record(first.key) is None
     assert folder.record(second.key) is None
+
+
+def test_an_outcome_whose_change_no_state_shows_is_refused(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "state_of", lambda _path: (0, 0, 0, 0))
+    folder = RunFolder.open(run)
+    record = folder.records()[0]
+    assert folder.record(record.key)
+
+    path = run / "cells" / f"{record.key[:16]}.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(RequestError, match="damaged"):
+        folder.outcome(record)
 
 
 def test_outcomes_are_not_held_in_memory(run: Path, made: Any) -> None:

@@ -116,9 +116,12 @@ def test_runs_in_any_order_make_the_same_run(make_run: MakeRun, made: Any, tmp_p
     [
         ({"device": "cuda"}, 'device is "cpu" in the first and "cuda" in the second'),
         ({"n": 10}, "n is 20 in the first and 10 in the second"),
+        ({"batch_size": 7}, "batch_size is 10"),
+        ({"draws": 2}, "draws is 1"),
+        ({"convergence": 3}, "convergence is 5"),
         ({"preset": "mnist"}, 'preset is "quick"'),
         ({"command": "latency"}, "command is not given in the first"),
-        ({"weights": "ab"}, "weights is not given in the first"),
+        ({"weights": {"a": "1"}}, r"only the second was given trained networks \(--pretrained"),
         ({"none": {"version": 2}}, r"defense none is another one \(its version\)"),
         ({"fgsm": {"parameters": {"a": 1}}}, r"attack fgsm is another one \(its parameters\)"),
         ({"class_names": {"digits": ["a"]}}, "they have other class names of digits"),
@@ -200,8 +203,9 @@ def test_a_damaged_or_foreign_folder_is_refused(
     (outcome,) = (run.path / "cells").glob("*.safetensors")
     outcome.write_bytes(outcome.read_bytes()[:-1] + b"x")
     other = make_run("b", cell(made, defense="none"))
-    with pytest.raises(RequestError, match="damaged"):
-        Merge.of([run.path, other.path], tmp_path / "out")
+    for paths in ([run.path, other.path], [run.path]):
+        with pytest.raises(RequestError, match="damaged"):
+            Merge.of(paths, tmp_path / "out")
     with pytest.raises(RequestError, match="is not a run's folder"):
         Merge.of([tmp_path / "absent"], tmp_path / "out")
 

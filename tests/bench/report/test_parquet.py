@@ -95,7 +95,7 @@ def test_the_provenance_is_that_of_the_records(run: Path, frame: pd.DataFrame) -
     assert set(rows) == {record["key"] for record in records}
     for record in records:
         row = rows[record["key"]]
-        assert (row["run"], row["data"]) == ("my-run", record["data"])
+        assert row["data"] == record["data"]
         assert row["environment"] == record["environment"]
         for role in ("classifier", "defense", "substitute"):
             stored = row[f"{role}_network"]
@@ -124,7 +124,7 @@ def test_a_missing_number_is_null_and_no_text_is_escaped(run: Path) -> None:
 def test_the_bytes_do_not_depend_on_when_or_where_it_is_written(
     run: Path, made: Any, tmp_path: Path
 ) -> None:
-    folder = RunFolder.create(tmp_path / "elsewhere" / "my-run", {})
+    folder = RunFolder.create(tmp_path / "elsewhere" / "another-name", {})
     save(folder, made)
     write_tables(folder)
     first, second = (path / "tables" / "results.parquet" for path in (run, folder.path))

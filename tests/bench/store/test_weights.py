@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ import torch
 from safetensors.torch import save_file
 
 from bench.commands import export_weights
-from bench.commands.preparation import requested_weights
+from bench.commands.given_networks import requested_weights
 from bench.contracts import Network
 from bench.errors import RequestError, StorageError
 from bench.records.folder import RunFolder
+from bench.records.given_weights import are_compatible
 from bench.report.model_card import model_card
 from bench.store.artifacts import ArtifactStore, read_artifact, write_artifact
-from bench.store.keys import artifact_key
+from bench.store.keys import artifact_key, content_key
 from bench.store.weights import MANIFEST, Manifest, Weights, pretrained
 from bench.sweep.config import resolve
 from bench.sweep.grid import Grid
@@ -420,6 +422,84 @@ def test_more_weights_in_the_folder_leave_a_run_the_same(
     done = bench(*command)
     assert done.code == 0, done.err
     assert "6 already recorded in again" in done.err
+
+
+def test_runs_on_weights_are_merged_and_go_on_with_more_of_them(
+    bench: Callable[..., Any], tiny: Path, run: Path
+) -> None:
+    entries = Weights.open(Path("weights")).entries
+    given = ("run", "--config", tiny, "--weights", "weights", "--eps", "0.1", "--no-latency")
+    axes = ("--defenses", "none,jpeg", "--seeds", "0,1")
+    assert bench(*given, *axes, "--out", "plain").code == 0
+    assert bench(*given, "--defenses", "convae", "--out", "convae").code == 0
+    weights = [RunFolder(Path(name)).config()["weights"] for name in ("plain", "convae")]
+    digests = {key: entry.digest for key, entry in entries.items()}
+    assert weights[1] == digests
+    assert weights[0] == {
+        key: digest for key, digest in digests.items() if entries[key].family == "classifier"
+    }
+
+    merged = bench("merge", "convae", "plain", "--out", "both", "--no-plots", "--no-html")
+    assert merged.code == 1  # convae with seed 1 is missing
+    assert RunFolder(Path("both")).config()["weights"] == digests
+    union = ("--defenses", "convae,jpeg,none", "--seeds", "1,0")  # in any order
+    done = bench(*given, *union, "--out", "both")
+    assert done.code == 0, done.err
+    assert "5 already recorded" in done.err
+
+
+@pytest.mark.parametrize(
+    ("stored", "present", "compatible"),
+    [
+        (None, None, True),
+        (None, {"a": "1"}, False),
+        ({"a": "1"}, {"a": "1", "b": "2"}, True),
+        ({"a": "1", "c": "3"}, {"a": "1", "b": "2"}, True),
+        ({"a": "1"}, {"a": "2"}, False),
+        (content_key({"a": "1"}), {"a": "1"}, True),  # of an earlier version
+        (content_key({"a": "1"}), {"a": "1", "b": "2"}, False),
+        (5, {"a": "1"}, False),
+    ],
+)
+def test_a_folder_is_that_of_a_run_with_the_same_weights(
+    tmp_path: Path, stored: Any, present: Any, compatible: bool
+) -> None:
+    configs = [
+        {"n": 1} if given is None else {"n": 1, "weights": given} for given in (stored, present)
+    ]
+    RunFolder.create(tmp_path / "run", configs[0])
+    with nullcontext() if compatible else pytest.raises(RequestError, match="another config"):
+        RunFolder.create(tmp_path / "run", configs[1])
+    assert are_compatible(present, stored) == compatible
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        ("defense", "has cells that used other weights of defense convae than this run is given"),
+        ("classifier", "holds a run of another configuration"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_weights_than_its_cells_used(
+    bench: Callable[..., Any], tiny: Path, run: Path, family: str, message: str
+) -> None:
+    """The first run is given the classifier alone, and trains the defense."""
+    manifest = json.loads((Path("weights") / MANIFEST).read_text())
+    classifiers = [entry for entry in manifest["networks"] if entry["family"] == "classifier"]
+    shutil.copytree("weights", "fewer")
+    (Path("fewer") / MANIFEST).write_text(json.dumps({**manifest, "networks": classifiers}))
+    command = ("run", "--config", tiny, "--defenses", "convae", "--eps", "0.1", "--no-latency")
+    assert bench(*command, "--weights", "fewer", "--out", "x").code == 0
+    assert "1 already recorded" in bench(*command, "--weights", "weights", "--out", "x").err
+
+    (entry,) = (entry for entry in manifest["networks"] if entry["family"] == family)
+    _changed(Path("weights"), entry["file"])
+    entry["digest"] = read_artifact(Path("weights") / entry["file"]).digest
+    (Path("weights") / MANIFEST).write_text(json.dumps(manifest))
+    _describe(Path("weights"), entry["file"])
+    done = bench(*command, "--weights", "weights", "--out", "x")
+    assert done.code == 2, done.err
+    assert f"x {message}" in done.err
 
 
 def _changed(folder: Path, name: str) -> None:
