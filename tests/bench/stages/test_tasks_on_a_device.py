@@ -30,7 +30,7 @@ from bench.stages.task import Task
 from bench.stages.threats import THREATS
 from bench.stages.train import Train
 from bench.store.artifacts import ArtifactStore
-from tests.bench.stages.test_microbatches import SmallDefense, built, network, task_of
+from tests.bench.stages.test_microbatches import built, network, task_of
 
 TO_HOST = {
     "adversarial": {"bench/stages/craft.py", "bench/stages/cascade_state.py"},
@@ -92,7 +92,9 @@ def test_a_task_on_a_device_has_the_bits_of_the_cpu(
     monkeypatch.setattr(
         TaskContext, "network", lambda context, reference: built(reference).to(context.device)
     )
-    monkeypatch.setattr(SmallDefense, "limit", 1000)
+    # The class that is registered: pytest may import its module a second time.
+    small = type(configure(DEFENSES, "test-small").plugin)
+    monkeypatch.setattr(small, "limit", 1000)
     store = ArtifactStore(tmp_path)
     here = TaskContext(torch.device("cpu"), store, tmp_path, Silent())
     there = TaskContext(SIMULATED, store, tmp_path, Silent())
