@@ -153,7 +153,7 @@ class _Shift(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         shape = (len(images) if self.each else 1, 1, 1, 1)
-        return (images + 0.2 * torch.rand(shape)).clamp(0, 1)
+        return (images + 0.2 * torch.rand(shape, device=images.device)).clamp(0, 1)
 
 
 def test_a_draw_that_a_call_shares_is_not_declared_as_independent() -> None:

@@ -142,6 +142,9 @@ def _measure_latency(prepared: PreparedRun, display: Display, messages: Console)
     Returns:
         number of timings that failed.
     """
+    if prepared.runner.is_timed(prepared.environment):
+        return 0
+
     write_tables(prepared.folder)
     if not display.quiet:
         say(messages, f"Tables of accuracy are in {prepared.folder.path}/tables; timings follow")

@@ -61,6 +61,10 @@ def network_uses(subject: Subject) -> Sequence[Use]:
     Raises:
         PluginFault: it breaks its contract, or mixes devices.
     """
+    # A TorchScript program is compiled for tensors of PyTorch's own kinds.
+    if any(isinstance(layer, torch.jit.ScriptModule) for layer in subject.module.modules()):
+        return []
+
     with simulated_device() as accesses:
         steps = _Steps(accesses)
         there = replace(subject, device=SIMULATED, progress=steps)

@@ -62,13 +62,11 @@ class LatencySweep:
         Raises:
             RequestError: an engine or a precision is unknown.
         """
-        settings = self._config.latency
-        calls = timed_calls(settings, list(self._cells), str(self._context.device))
-        missing = [call for call in calls if not self._is_timed(call, environment)]
+        missing = self.missing(environment)
         if not missing:
             return 0
 
-        stopwatch = Stopwatch(self._context, settings)
+        stopwatch = Stopwatch(self._context, self._config.latency)
         reported = set[str]()
         failed = 0
         for number, call in enumerate(missing, start=1):
@@ -83,6 +81,11 @@ class LatencySweep:
                 logger.warning("not timed at batch size %d: %s", call.batch_size, timing.reason)
 
         return failed
+
+    def missing(self, environment: str) -> list[TimedCall]:
+        """The calls that have no timing yet; arguments and errors as in `run`."""
+        calls = timed_calls(self._config.latency, list(self._cells), str(self._context.device))
+        return [call for call in calls if not self._is_timed(call, environment)]
 
     def _timing(self, stopwatch: Stopwatch, call: TimedCall) -> Timing:
         """The timing of a call, or the record of why there is none."""

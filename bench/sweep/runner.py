@@ -212,10 +212,15 @@ class Runner:
         Returns:
             number of timings that failed.
         """
-        cells = self.grid.cells()
-        sweep = LatencySweep(cells, self.config, self._tasks, self.context, self.folder)
+        return self._latency().run(environment)
 
-        return sweep.run(environment)
+    def is_timed(self, environment: str) -> bool:
+        """Whether no timing is missing; the argument as in `measure_latency`."""
+        return not self._latency().missing(environment)
+
+    def _latency(self) -> LatencySweep:
+        cells = self.grid.cells()
+        return LatencySweep(cells, self.config, self._tasks, self.context, self.folder)
 
     def _evaluate(self, cell: Cell, environment: str, on_fault: OnFault) -> CellRecord:
         """Run one cell and write its record, whether it succeeds or fails."""

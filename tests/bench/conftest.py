@@ -75,7 +75,7 @@ class Made:
         """Raw arrays from booleans (n,) or (draws, n): which images are right; None for all."""
         robust = np.atleast_2d(np.asarray(robust, bool))
         n = robust.shape[1]
-        labels = np.arange(n) % 10
+        labels = (np.arange(n) % 10).astype(np.int16)
 
         def predictions(right: Any) -> np.ndarray:
             return np.where(
@@ -87,7 +87,7 @@ class Made:
         return Outcome(
             labels=labels,
             clean_undefended=predictions(None),
-            clean_defended=np.atleast_2d(predictions(clean)),
+            clean_defended=np.broadcast_to(predictions(clean), robust.shape).copy(),
             adversarial_undefended=predictions(undefended),
             adversarial_defended=predictions(robust),
             attacked=np.ones(n, bool),

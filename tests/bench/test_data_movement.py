@@ -29,7 +29,7 @@ TO_HOST = {
     "bench/stages/pixels.py": "the digest of images",
     "bench/stages/predict.py": "the predictions that a task stores",
     "bench/stages/probe.py": "the measurements that a task stores",
-    "bench/sweep/cell_tasks.py": "the outcome that a cell records",
+    "bench/sweep/cell_outcomes.py": "the outcome that a cell records",
     "bench/sweep/convergence.py": "the stronger variants that a cell records",
     "bench/sweep/probes.py": "the outcome that a cell records",
 }

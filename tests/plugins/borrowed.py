@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ class Averaged(nn.Module):
 @dataclass(frozen=True)
 class ArtMomentum(Attack):
     """Momentum iterative method of the Adversarial Robustness Toolbox."""
+
+    host_work: ClassVar[str] = "ART keeps images and gradients in NumPy arrays"
 
     steps: PositiveInt = 10
     rel_stepsize: PositiveFloat = 0.2

@@ -113,7 +113,8 @@ class _PixelDeflection(nn.Module):
         rows, columns = (
             torch.randint(side, (n, self.pixels), device=images.device) for side in (height, width)
         )
-        near = torch.randint(-self.window, self.window + 1, (2, n, self.pixels)).to(images.device)
+        moves = (2, n, self.pixels)
+        near = torch.randint(-self.window, self.window + 1, moves, device=images.device)
         there = ((rows + near[0]).clamp(0, height - 1), (columns + near[1]).clamp(0, width - 1))
         image = torch.arange(n, device=images.device)[:, None]
         deflected = images.clone().movedim(1, -1)

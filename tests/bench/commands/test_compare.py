@@ -69,8 +69,8 @@ def test_cells_are_paired_image_by_image(runs: tuple[RunFolder, RunFolder]) -> N
 
 def test_a_stochastic_cell_is_paired_on_the_shares_of_its_draws(made: Any, tmp_path: Path) -> None:
     first, second = (RunFolder.create(tmp_path / name, {}) for name in "ab")
-    save(made, first, [right(30), right(20)])
-    save(made, second, [right(30), right(30)])
+    save(made, first, [right(30), right(20)], stochastic=True)
+    save(made, second, [right(30), right(30)], stochastic=True)
     (row,) = rows(first, second).values()
     assert (row["robust_accuracy_a"], row["robust_accuracy_b"]) == (0.5, 0.6)
     assert (row["a_only"], row["b_only"], row["p"]) == (0, 10, pytest.approx(2 / 2**10))

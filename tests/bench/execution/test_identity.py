@@ -54,7 +54,7 @@ def test_order_of_tasks_changes_no_outcome(
     """Randomized defenses, a cascade, projected sets, a substitute: the same files of cells."""
     made: list[Shuffled] = []
 
-    def workers(_spec: object, setup: WorkerSetup, *_: object) -> Shuffled:
+    def workers(_spec: object, setup: WorkerSetup, *_: object, **__: object) -> Shuffled:
         made.append(Shuffled(setup))
         return made[-1]
 

@@ -42,8 +42,9 @@ def outcome(
     """Raw arrays of four draws: the first so many of 20 images are right, and two fewer."""
     draws = [first(robust), first(robust - 2)] * 2
     found = made.outcome(draws, [first(clean)] * 4, first(undefended), moved)
+    wrong = (found.labels + 1) % 10
     return replace(
-        found, clean_undefended=np.where(first(19), found.labels, -1), attacked=first(19)
+        found, clean_undefended=np.where(first(19), found.labels, wrong), attacked=first(19)
     )
 
 
@@ -57,13 +58,16 @@ def hand_made(made: Any, path: Path) -> RunFolder:
     for defense, robust in (("none", 6), ("convae:width=8", 17)):
         for eps in (0.1, 0.3):
             right = robust - int(10 * eps)
-            folder.save(made.record(defense, eps=eps), outcome(made, right), made.images())
+            evaluated = made.record(defense, eps=eps, stochastic=True)
+            folder.save(evaluated, outcome(made, right), made.images())
             seen = made.record(defense, eps=eps, threat="whitebox:eot=10", eot=10, stochastic=True)
             folder.save(seen, outcome(made, right - (defense != "none") * 6), made.images())
-    folder.save(made.record("still"), outcome(made, 18, undefended=18, moved=0.0), made.images())
+    still = made.record("still", stochastic=True)
+    folder.save(still, outcome(made, 18, undefended=18, moved=0.0), made.images())
     reason = "defense broken_one raised ValueError: 50% off & more_to_come"
     folder.save(made.record("broken_one", status="failed", reason=reason), None)
-    nearest = made.record("convae:width=8", "cw", 0.5, norm="l2", minimum_norm=True, steps=9)
+    facts = {"norm": "l2", "minimum_norm": True, "steps": 9, "stochastic": True}
+    nearest = made.record("convae:width=8", "cw", 0.5, **facts)
     distances = np.where(first(9), 0.25, np.inf)
     folder.save(nearest, replace(outcome(made, 11), minimum_distance=distances), made.images())
     reason = "attack cw follows a gradient, and query access gives none"
@@ -187,7 +191,8 @@ def test_the_nearest_image_is_the_median_over_images(written: RunFolder) -> None
 def test_a_median_without_an_image_is_shown_as_infinite(made: Any, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", {})
     found = replace(outcome(made, 18), minimum_distance=np.full(N, np.inf))
-    folder.save(made.record(attack="cw", norm="l2", minimum_norm=True), found)
+    facts = {"norm": "l2", "minimum_norm": True, "stochastic": True}
+    folder.save(made.record(attack="cw", **facts), found)
     write_report(folder)
     assert pd.read_csv(folder.path / "tables" / "results.csv")[
         "minimum_distance_median"
@@ -261,7 +266,7 @@ def test_one_attack_under_one_threat_model_needs_no_worst_case_on_the_terminal(
     made: Any, tmp_path: Path
 ) -> None:
     folder = RunFolder.create(tmp_path / "run", {})
-    folder.save(made.record(), outcome(made, 9), made.images())
+    folder.save(made.record(stochastic=True), outcome(made, 9), made.images())
     buffer = io.StringIO()
     print_tables(Console(file=buffer, width=250), Report.of(folder))
     assert "Worst case" not in buffer.getvalue()

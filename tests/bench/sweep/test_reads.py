@@ -29,7 +29,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
     return counted
 
 
-def test_a_resume_reads_each_outcome_once_and_no_network(
+def test_a_resume_checks_each_outcome_and_derives_the_tables_from_it_and_reads_no_network(
     bench: Callable[..., Any], tiny: Path, reads: Counter[Path]
 ) -> None:
     command = ("run", "--config", tiny, "--out", "out")
@@ -38,7 +38,8 @@ def test_a_resume_reads_each_outcome_once_and_no_network(
     assert bench(*command).code == 0
 
     outcomes = sorted(Path("out/cells").glob("*.safetensors"))
-    assert {path: reads[path] for path in outcomes} == dict.fromkeys(outcomes, 1)
+    # Once for the check and once for the tables: none is held in memory in between.
+    assert {path: reads[path] for path in outcomes} == dict.fromkeys(outcomes, 2)
     assert not [path for path in reads if path.parent.name == "network"]
 
 
