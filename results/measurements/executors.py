@@ -74,10 +74,10 @@ def cells(run_folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (run_folder / "cells").iterdir()}
 
 
-def differences(expected: dict[str, bytes], found: dict[str, bytes]) -> int:
-    """The number of files that are not the same in two runs."""
-    names = {*expected, *found}
-    return sum(expected.get(name) != found.get(name) for name in names)
+def differences(expected: dict[str, bytes], found: dict[str, bytes]) -> list[str]:
+    """The names of the files that are not the same in two runs, sorted."""
+    names = sorted({*expected, *found})
+    return [name for name in names if expected.get(name) != found.get(name)]
 
 
 def measured(
@@ -96,9 +96,10 @@ def measured(
             seconds[name].append(time.perf_counter() - start)
 
             expected = expected or result
-            differing[name] += differences(expected, result)
+            differ = differences(expected, result)
+            differing[name] += len(differ)
             shutil.rmtree(folder)
-            print(f"{name}: {seconds[name][-1]:.1f} s", file=sys.stderr, flush=True)
+            print(f"{name}: {seconds[name][-1]:.1f} s", *differ, file=sys.stderr, flush=True)
 
     return seconds, differing, len(expected)
 
