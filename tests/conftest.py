@@ -84,12 +84,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 discover()
 
+_runtime = tempfile.TemporaryDirectory(prefix="bench-")
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores
     _threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     torch.set_num_threads(_threads)
     os.environ["OMP_NUM_THREADS"] = str(_threads)  # for processes that tests start
     # The device's lock lies here: test processes do not wait for each other.
-    os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="bench-")
+    os.environ["XDG_RUNTIME_DIR"] = _runtime.name
+
+
+def pytest_unconfigure() -> None:
+    """No folder is left behind: a test process ends without collecting what it holds."""
+    _runtime.cleanup()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bench.records.cell import CellRecord
 from bench.records.folder import RunFolder
-from bench.records.outcome import REJECTED, CellImages, Outcome
+from bench.records.cell_images import CellImages
+from bench.records.outcome import REJECTED, Outcome
 from bench.records.pipeline import Pipeline
 
 Array = NDArray[Any]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.commands.folders import RUNS, cache_folder, data_folder
 from bench.commands.given_networks import check_recorded, requested_weights
@@ -37,11 +37,12 @@ from bench.sweep.plan import Plan, Planner
 from bench.sweep.runner import Runner
 from bench.sweep.shard import Shard
 from bench.sweep.shares import share_of
+from bench.sweep.task_times import TaskTimes
 
 logger = logging.getLogger("bench")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PreparedRun:
     """A run that is ready to start.
 
@@ -85,6 +86,14 @@ class Destination:
     command: str = ""
     shard: Shard | None = None
 
+    @classmethod
+    def of(
+        cls, name: str, resources: Resources, command: str = "", shard: Shard | None = None
+    ) -> Self:
+        """The folder that the resources of a request name, or else one among those of all runs."""
+        path, is_parent = resources.out or RUNS, resources.out is None
+        return cls(name, path, is_parent=is_parent, command=command, shard=shard)
+
     @property
     def title(self) -> str:
         """Start of the names of the folders of such runs."""
@@ -118,26 +127,20 @@ def prepare(request: Request, progress: Reporter, command: str = "") -> Prepared
     name, config = configuration(request)
     discover(requested_plugins(request, config))
 
-    return prepare_run(name, config, request.resources, progress, command, request.shard)
+    destination = Destination.of(name, request.resources, command, request.shard)
+    return prepare_run(config, request.resources, progress, destination)
 
 
 def prepare_run(
-    name: str,
-    config: RunConfig,
-    resources: Resources,
-    progress: Reporter,
-    command: str = "",
-    shard: Shard | None = None,
+    config: RunConfig, resources: Resources, progress: Reporter, destination: Destination
 ) -> PreparedRun:
     """Check a configuration and open its folder; all plugins must be imported.
 
     Args:
-        name: name of the preset or of the configuration, which begins the folder's name.
         config: configuration of the run.
         resources: device and folders.
         progress: reporter that shows the progress of long steps.
-        command: as in `prepare`.
-        shard: shard of the grid that is run; None for the whole grid.
+        destination: name and folder of the run.
 
     Raises:
         RequestError: the configuration is wrong; nothing was computed.
@@ -145,9 +148,6 @@ def prepare_run(
     grid = Grid.of(config)
     weights = Weights.open(resources.weights) if resources.weights else None
     context = _context(resources, weights, progress)
-    destination = Destination(
-        name, resources.out or RUNS, is_parent=resources.out is None, command=command, shard=shard
-    )
 
     executor = parse_executor(resources.executor)
     return prepare_grid(grid, config, context, destination, weights, executor)
@@ -195,13 +195,21 @@ def prepare_grid(
     grid = share_of(grid, config, destination.shard) if destination.shard else grid
     failed = FailedTasks()
     local = LocalExecutor(context, failed, executor.task_threads)
-    runner = Runner(grid, config, context, local, folder)
+    times = TaskTimes() if executor.dispatches else None
+    runner = Runner(grid, config, context, local, folder, times)
     tasks = CellTasks(local, context, config)
     check_recorded(folder, grid.whole, tasks, resolved.get(WEIGHTS, {}))
     environment = folder.save_environment(describe_environment(context.device))
     device = f"{context.device} ({device_name(context.device)})"
 
-    return PreparedRun(runner, environment, device, weights, executor, failed)
+    return PreparedRun(
+        runner=runner,
+        environment=environment,
+        device=device,
+        weights=weights,
+        executor=executor,
+        failed=failed,
+    )
 
 
 def open_folder(path: Path, config: Mapping[str, Any], title: str) -> RunFolder:
