@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from torchvision.models import vgg
 
 from bench import entry
 from bench.plugins.discovery import discover
@@ -215,3 +217,21 @@ def tiny_config(tiny: Path) -> RunConfig:
 def plugins() -> Path:
     """The folder of plugins written for tests."""
     return PLUGINS
+
+
+class _Convolutions(nn.Module):
+    """The convolutions of torchvision's VGG, which begin as there."""
+
+    def __init__(self, features: nn.Module, **_: object) -> None:
+        super().__init__()
+        self.features = features
+        for layer in features.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                layer.bias.data.zero_()  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def light_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have VGG made without ImageNet's head, which `vgg16` throws away: 124 million weights."""
+    monkeypatch.setattr(vgg, "VGG", _Convolutions)

@@ -65,6 +65,7 @@ _SUBJECTS: dict[str, Subject] = {}
 
 
 @pytest.mark.parametrize(("family", "spec", "check"), list(_cases()))
+@pytest.mark.usefixtures("light_vgg")
 def test_plugin_conforms(family: str, spec: str, check) -> None:  # type: ignore[no-untyped-def]
     subject = _SUBJECTS.setdefault(spec, Subject(family, configure(REGISTRIES[family], spec)))
     check(subject)
