@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from bench.commands.clean_text import guessing_text
-from bench.commands.folders import weights_folder
 from bench.commands.destination import Destination
+from bench.commands.folders import weights_folder
 from bench.commands.preparation import PreparedRun, prepare_run
 from bench.commands.request import DEFAULT_PRESET, Resources
 from bench.errors import RequestError

@@ -16,7 +16,7 @@ _CONVAE = "convae:width=4:steps=60:batch_size=32"
 SMALLER = {
     '"classifier", "cnn")': f'"classifier", "{_CNN}")',
     '"defense", "convae")': f'"defense", "{_CONVAE}", classifier="{_CNN}")',
-    '"eps": [0.1], "n": 20}': f'"eps": [0.1], "n": 20, "classifiers": ["{_CNN}"]}',
+    '"eps": [0.1], "n": 20}': '"eps": [0.1], "n": 20, "classifiers": ["' + _CNN + '"]}',
     '{"batch_sizes": [1]}': '{"batch_sizes": [1], "min_seconds": 0.05}',
 }
 """Texts of the page, and the same with less training, which other tests have too, and timing."""

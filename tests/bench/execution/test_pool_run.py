@@ -155,9 +155,7 @@ def test_plugin_that_raises_is_not_tried_again(runs: tuple[Ended, Ended]) -> Non
     assert pool.reasons("raises") == local.reasons("raises")
 
 
-def waiting(
-    grid: Path, folder: Path, before: Callable[[], object] = with_forks
-) -> ForkedCommand:
+def waiting(grid: Path, folder: Path, before: Callable[[], object] = with_forks) -> ForkedCommand:
     names = f"mortal:folder=[{folder}]:how=waits"
     return start(grid, folder, TWO, names, *FGSM, before=before)
 
