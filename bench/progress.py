@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Protocol
 
 from rich.console import Console
@@ -50,8 +51,14 @@ def say(console: Console, text: str) -> None:
 class Step(Protocol):
     """A long step that is running."""
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """Count units as done and show a note beside them, such as the current loss."""
+    def advance(self, count: int = 1, note: str = "", left: float | None = None) -> None:
+        """Count units as done and show a note beside them, such as the current loss.
+
+        Args:
+            count: number of units.
+            note: text beside them; an empty one leaves the last as it is.
+            left: seconds that the step will still take; None for what its speed so far tells.
+        """
 
 
 class Reporter(Protocol):
@@ -63,7 +70,7 @@ class Reporter(Protocol):
 
 
 class _SilentStep:
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", left: float | None = None) -> None:
         pass
 
 
@@ -79,11 +86,12 @@ class Silent:
 class _BarStep:
     def __init__(self, progress: Progress, title: str, total: int) -> None:
         self._progress = progress
-        self._id = progress.add_task(title, total=total, note="")
+        self._id = progress.add_task(title, total=total, note="", left=None)
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", left: float | None = None) -> None:
         if note:
             self._progress.update(self._id, note=note)
+        self._progress.update(self._id, left=left)
         self._progress.advance(self._id, count)
 
     def close(self) -> None:
@@ -97,6 +105,16 @@ class _NoteColumn(ProgressColumn):
         return Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
 
 
+class _TimeLeftColumn(TimeRemainingColumn):
+    """The time that a step will still take, as it says itself or as its speed so far tells."""
+
+    def render(self, task: Task) -> Text:
+        left = task.fields["left"]
+        if left is None:
+            return super().render(task)
+        return Text(str(timedelta(seconds=round(left))), style="progress.remaining")
+
+
 class Bars:
     """A reporter that shows live progress bars on a terminal."""
 
@@ -107,7 +125,7 @@ class Bars:
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TimeElapsedColumn(table_column=Column(no_wrap=True)),
             TextColumn("left"),
-            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            _TimeLeftColumn(table_column=Column(no_wrap=True)),
             _NoteColumn(),
         )
         # What plugins print goes to standard error already, see `bench.plugins.process_state`.
@@ -141,27 +159,27 @@ class _LineStep:
         self._start = time.monotonic()
         self._last = self._start
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", left: float | None = None) -> None:
         self._done += count
         now = time.monotonic()
         if now - self._last < _LINE_EVERY_S or self._done >= self._total:
             return
 
         self._last = now
-        self._say(f"{self._done}/{self._total}{self._time_left(now)} {note}")
+        seconds = self._at_this_speed(now) if left is None else left
+        time_left = "" if seconds is None else f", about {duration(seconds)} left"
+        self._say(f"{self._done}/{self._total}{time_left} {note}")
 
     def close(self) -> None:
         seconds = time.monotonic() - self._start
         if seconds >= 1.0:
             self._say(f"{self._done}/{self._total} in {seconds:.1f} s")
 
-    def _time_left(self, now: float) -> str:
-        """The remaining time at the present speed; empty before the first unit is done."""
+    def _at_this_speed(self, now: float) -> float | None:
+        """The remaining seconds at the present speed; None before the first unit is done."""
         if not self._done:
-            return ""
-
-        seconds = (now - self._start) / self._done * (self._total - self._done)
-        return f", about {duration(seconds)} left"
+            return None
+        return (now - self._start) / self._done * (self._total - self._done)
 
     def _say(self, text: str) -> None:
         say(self._console, f"{self._title}: {text}".rstrip())

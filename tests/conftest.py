@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from torchvision.models import vgg
 
 from bench import entry
 from bench.plugins.discovery import discover
@@ -84,12 +86,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 discover()
 
+_runtime = tempfile.TemporaryDirectory(prefix="bench-")
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores
     _threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     torch.set_num_threads(_threads)
     os.environ["OMP_NUM_THREADS"] = str(_threads)  # for processes that tests start
     # The device's lock lies here: test processes do not wait for each other.
-    os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="bench-")
+    os.environ["XDG_RUNTIME_DIR"] = _runtime.name
+
+
+def pytest_unconfigure() -> None:
+    """No folder is left behind: a test process ends without collecting what it holds."""
+    _runtime.cleanup()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -208,3 +217,21 @@ def tiny_config(tiny: Path) -> RunConfig:
 def plugins() -> Path:
     """The folder of plugins written for tests."""
     return PLUGINS
+
+
+class _Convolutions(nn.Module):
+    """The convolutions of torchvision's VGG, which begin as there."""
+
+    def __init__(self, features: nn.Module, **_: object) -> None:
+        super().__init__()
+        self.features = features
+        for layer in features.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                layer.bias.data.zero_()  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def light_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have VGG made without ImageNet's head, which `vgg16` throws away: 124 million weights."""
+    monkeypatch.setattr(vgg, "VGG", _Convolutions)

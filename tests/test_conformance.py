@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.conformance import CHECKS, Finding, Subject, conformance
-from bench.conformance.attacks import ATTACK_CHECKS, _within_ball
+from bench.conformance.attacks import ATTACK_CHECKS, _attack_repeatable, _within_ball
 from bench.contracts import Access, Attack
 from bench.errors import PluginFault
 from bench.plugins.catalog import list_plugins
@@ -25,21 +25,23 @@ from bench.spec import Spec
 
 SMALLER = {
     "boundary": "boundary:steps=300",
+    "cnn": "cnn:width=8:hidden=16:batch_size=32",
+    "convae": "convae:width=4:batch_size=16",
     "apgd": "apgd:steps=30",
     "cw": "cw:steps=30:binary_search_steps=4:stepsize=0.1",
-    "defensegan": "defensegan:width=8:critic_width=8:restarts=3:steps=10",
+    "defensegan": "defensegan:width=8:critic_width=8:restarts=3:steps=10:batch_size=16",
     "fab": "fab:steps=20",
     "geoda": "geoda:queries=300",
     "hopskipjump": "hopskipjump:steps=3:initial_gradient_eval_steps=20",
     "latent": "latent:steps=60",
     "lbfgs": "lbfgs:steps=10:binary_search_steps=5",
     "onepixel": "onepixel:steps=4",
-    "puvae": "puvae:channels=4:hidden=32",
-    "resnet18": "resnet18:width=8",
+    "puvae": "puvae:channels=4:hidden=32:batch_size=16",
+    "resnet18": "resnet18:width=8:batch_size=16",
     "saltandpepper": "saltandpepper:steps=100",
     "square": "square:queries=200",
     "vgg16": "vgg16:hidden=16:batch_size=8",
-    "vote": "vote:defense=[puvae:channels=4:hidden=32]:draws=3",
+    "vote": "vote:defense=[puvae:channels=4:hidden=32:batch_size=16]:draws=3",
 }
 """Specs of the same plugins with less arithmetic, which run every line of them."""
 
@@ -65,6 +67,7 @@ _SUBJECTS: dict[str, Subject] = {}
 
 
 @pytest.mark.parametrize(("family", "spec", "check"), list(_cases()))
+@pytest.mark.usefixtures("light_vgg")
 def test_plugin_conforms(family: str, spec: str, check) -> None:  # type: ignore[no-untyped-def]
     subject = _SUBJECTS.setdefault(spec, Subject(family, configure(REGISTRIES[family], spec)))
     check(subject)
@@ -157,6 +160,21 @@ def test_an_attack_that_ignores_eot_or_its_declared_access_is_caught(
     subject = Subject("attack", Configured(Spec("one_draw"), OneDraw(access), {}, {}))
     with pytest.raises(PluginFault, match=reason):
         [check(subject) for check in ATTACK_CHECKS]
+
+
+@dataclass(frozen=True)
+class Spoiling(OneDraw):
+    """An attack that changes the attacked model in place."""
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+        next(iter(model.parameters())).data[0, 0] += 1
+        return super().perturb(model, images, labels, eps)
+
+
+def test_an_attack_that_changes_the_model_is_caught() -> None:
+    subject = Subject("attack", Configured(Spec("spoiling"), Spoiling(), {}, {}))
+    with pytest.raises(PluginFault, match="changes the weights of the attacked model"):
+        _attack_repeatable(subject)
 
 
 @dataclass(frozen=True)

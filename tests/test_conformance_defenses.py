@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.conformance import CHECKS, Subject
-from bench.contracts import DataInfo, Defense, Mixture, StandIn
+from bench.contracts import DataInfo, Defense, FitContext, Mixture, StandIn
 from bench.errors import PluginFault
 from bench.plugins.configured import Configured, configure
 from bench.plugins.faults import plugin_call
@@ -165,3 +165,22 @@ def test_a_draw_that_a_call_shares_is_not_declared_as_independent() -> None:
 def test_the_built_in_purifiers_without_a_useful_gradient_offer_a_stand_in(name: str) -> None:
     module: Any = configure(DEFENSES, name).plugin.build(DataInfo((1, 28, 28), 10))
     assert module.stand_ins()
+
+
+@dataclass(frozen=True)
+class Spoiling(Defense):
+    """A defense whose training changes the classifier in place."""
+
+    uses_classifier: ClassVar[bool] = True
+
+    def build(self, data: DataInfo) -> nn.Module:
+        return nn.Identity()
+
+    def fit(self, module: nn.Module, context: FitContext) -> None:
+        for weight in context.classifier.parameters():
+            weight.data.add_(0.01)
+
+
+def test_a_training_that_changes_the_classifier_is_caught() -> None:
+    found = reasons(Spoiling())
+    assert any("fit() changed the weights of the classifier" in text for text in found), found

@@ -111,10 +111,11 @@ def network_cases() -> Iterator[object]:
 
 def is_slow(check: object) -> bool:
     """Whether a check builds or trains a second network, which tells nothing about sizes."""
-    return getattr(check, "__name__", "") in ("_fit_repeatable", "_reloads", "_classifier_kept")
+    return getattr(check, "__name__", "") in ("_fit_repeatable", "_reloads")
 
 
 @pytest.mark.parametrize(("family", "name", "size", "classes"), list(network_cases()))
+@pytest.mark.usefixtures("light_vgg")
 def test_a_network_conforms_on_images_of_any_size(
     family: str, name: str, size: tuple[int, int, int], classes: int
 ) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.records.cell import CellRecord
+from bench.records.cell_images import CellImages
 from bench.records.folder import RunFolder
-from bench.records.outcome import REJECTED, CellImages, Outcome
+from bench.records.outcome import REJECTED, Outcome
 from bench.records.pipeline import Pipeline
 
 Array = NDArray[Any]

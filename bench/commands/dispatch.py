@@ -8,14 +8,16 @@ from itertools import chain
 
 from bench.commands.preparation import PreparedRun
 from bench.commands.request import Request, requested_plugins
-from bench.execution.dispatcher import WAVES, Dispatcher, Progress
+from bench.execution.dispatcher import Dispatcher
 from bench.execution.jobs import ShippedPlugin, WorkerSetup
 from bench.execution.start import start_workers
+from bench.execution.waves import WAVES, Progress
 from bench.execution.workers import Workers
 from bench.failures import tracebacks
 from bench.machine.device_names import parse_device
 from bench.plugins.catalog import plugin_source
 from bench.plugins.counted import digest_of_file
+from bench.sweep.costs import TimeLeft
 from bench.sweep.demand import Demand
 
 _NAMES = dict(zip(WAVES, ("networks", "sets", "predictions", "probes"), strict=True))
@@ -49,10 +51,11 @@ def dispatch(prepared: PreparedRun, request: Request, when_clean: Callable[[], N
 
 
 def _dispatch(prepared: PreparedRun, workers: Workers, when_clean: Callable[[], None]) -> None:
-    context = prepared.runner.context
+    runner, context = prepared.runner, prepared.runner.context
     demand = Demand(context.store, prepared.failed)
-    dispatcher = Dispatcher(workers, demand, prepared.failed)
-    clean, cells = prepared.runner.steps(demand)
+    dispatcher = Dispatcher(workers, demand, prepared.failed, runner.times)
+    progress, planned = dispatcher.progress, runner.time_left()
+    clean, cells = runner.steps(demand)
     left = set(map(id, clean))
     if not left:
         when_clean()
@@ -64,18 +67,26 @@ def _dispatch(prepared: PreparedRun, workers: Workers, when_clean: Callable[[], 
                 if not left:
                     when_clean()
             else:
-                bar.advance(int(step is not None), progress_text(dispatcher.progress))
+                time_left = progress.seconds_left(planned, workers.slots)
+                bar.advance(int(step is not None), progress_text(progress, planned), time_left)
 
 
-def progress_text(progress: Progress) -> str:
-    """The tasks of each wave so far: how many are done of those that are known."""
+def progress_text(progress: Progress, planned: TimeLeft) -> str:
+    """The tasks of each wave so far: how many are done of those that are known.
+
+    Args:
+        progress: tasks so far.
+        planned: costs of the cells, as they were known when the run began.
+    """
     waves = (
         f"{name} {progress.done[kind]}/{progress.known[kind]}"
         for kind, name in _NAMES.items()
         if progress.known[kind]
     )
     failed = f", {progress.failed} failed" if progress.failed else ""
-    return f"{', '.join(waves)}; {progress.running} running{failed}"
+    unknown = f", {planned.unknown} cells of unknown cost" if planned.unknown else ""
+
+    return f"{', '.join(waves)}; {progress.running} running{failed}{unknown}"
 
 
 def _setup(prepared: PreparedRun, request: Request) -> WorkerSetup:

@@ -39,9 +39,12 @@ def plan_text(plan: Plan, prepared: PreparedRun, shipped: Weights | None = None)
             "attack that then does better had not converged, and its number is too high)"
         )
     if plan.cells_left:
+        left = prepared.runner.time_left()
+        is_shared = prepared.executor.dispatches and left.unknown < left.cells
+        among = ", which the workers share" if is_shared else ""
         lines.append(
             f"  time for {len(plan.cells_left)} cells, without training and timing: "
-            f"{time_text(prepared.runner.time_left())}"
+            f"{time_text(left)}{among}"
         )
 
     return "\n".join(lines)

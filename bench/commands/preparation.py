@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import glob
-import logging
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from bench.commands.folders import RUNS, cache_folder, data_folder
+from bench.commands.destination import Destination, open_folder
+from bench.commands.folders import cache_folder, data_folder
 from bench.commands.given_networks import check_recorded, requested_weights
-from bench.commands.paths import checked_folder
 from bench.commands.request import Request, Resources, configuration, requested_plugins
-from bench.errors import RequestError
 from bench.execution.specs import ONE_PROCESS, ExecutorSpec, parse_executor
 from bench.machine.devices import choose_device, device_name
 from bench.machine.environment import describe_environment
 from bench.plugins.discovery import discover
 from bench.progress import Reporter
-from bench.records.changes import changed_code
 from bench.records.folder import RunFolder
 from bench.records.given_weights import WEIGHTS, summarized
 from bench.stages.context import TaskContext
@@ -35,13 +28,11 @@ from bench.sweep.config import RunConfig
 from bench.sweep.grid import Grid
 from bench.sweep.plan import Plan, Planner
 from bench.sweep.runner import Runner
-from bench.sweep.shard import Shard
 from bench.sweep.shares import share_of
+from bench.sweep.task_times import TaskTimes
 
-logger = logging.getLogger("bench")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PreparedRun:
     """A run that is ready to start.
 
@@ -67,42 +58,6 @@ class PreparedRun:
         return self.runner.folder
 
 
-@dataclass(frozen=True)
-class Destination:
-    """The name and the folder of a run.
-
-    Attributes:
-        name: name of the preset or of the configuration.
-        path: folder of the run, or of all runs.
-        is_parent: whether the path is that of all runs.
-        command: name of the command; empty for `bench run`.
-        shard: shard of the grid that is run; None for the whole grid.
-    """
-
-    name: str
-    path: Path
-    is_parent: bool
-    command: str = ""
-    shard: Shard | None = None
-
-    @property
-    def title(self) -> str:
-        """Start of the names of the folders of such runs."""
-        return f"{self.command}-{self.name}" if self.command else self.name
-
-    def folder(self, key: str) -> Path:
-        """The folder of a run of this content key.
-
-        Raises:
-            RequestError: it cannot be made.
-        """
-        if not self.is_parent:
-            return self.path
-
-        suffix = f"-{self.shard.folder_suffix}" if self.shard else ""
-        return checked_folder("--out", self.path / f"{self.title}-{key[:8]}{suffix}")
-
-
 def prepare(request: Request, progress: Reporter, command: str = "") -> PreparedRun:
     """Check every part of a request and open its folder.
 
@@ -118,26 +73,20 @@ def prepare(request: Request, progress: Reporter, command: str = "") -> Prepared
     name, config = configuration(request)
     discover(requested_plugins(request, config))
 
-    return prepare_run(name, config, request.resources, progress, command, request.shard)
+    destination = Destination.of(name, request.resources, command, request.shard)
+    return prepare_run(config, request.resources, progress, destination)
 
 
 def prepare_run(
-    name: str,
-    config: RunConfig,
-    resources: Resources,
-    progress: Reporter,
-    command: str = "",
-    shard: Shard | None = None,
+    config: RunConfig, resources: Resources, progress: Reporter, destination: Destination
 ) -> PreparedRun:
     """Check a configuration and open its folder; all plugins must be imported.
 
     Args:
-        name: name of the preset or of the configuration, which begins the folder's name.
         config: configuration of the run.
         resources: device and folders.
         progress: reporter that shows the progress of long steps.
-        command: as in `prepare`.
-        shard: shard of the grid that is run; None for the whole grid.
+        destination: name and folder of the run.
 
     Raises:
         RequestError: the configuration is wrong; nothing was computed.
@@ -145,9 +94,6 @@ def prepare_run(
     grid = Grid.of(config)
     weights = Weights.open(resources.weights) if resources.weights else None
     context = _context(resources, weights, progress)
-    destination = Destination(
-        name, resources.out or RUNS, is_parent=resources.out is None, command=command, shard=shard
-    )
 
     executor = parse_executor(resources.executor)
     return prepare_grid(grid, config, context, destination, weights, executor)
@@ -174,15 +120,7 @@ def prepare_grid(
     Raises:
         RequestError: the grid cannot be run; nothing was computed.
     """
-    for dataset in grid.datasets:
-        context.dataset(dataset).test_images(config.n)
-    observer = Observer()
-    grid = grid.observed(
-        lambda plugin, dataset: observer.observed(plugin, context.dataset(dataset).info)
-    )
-    # After the plugins were observed: what code keeps in memory is read only once.
-    grid.check_networks(lambda dataset: context.dataset(dataset).info)
-
+    grid = _checked(grid, config, context)
     resolved = _resolved_configuration(grid, config, context, destination.command)
     if weights:
         # Other weights give other numbers, which must not be mixed in one folder.
@@ -195,62 +133,39 @@ def prepare_grid(
     grid = share_of(grid, config, destination.shard) if destination.shard else grid
     failed = FailedTasks()
     local = LocalExecutor(context, failed, executor.task_threads)
-    runner = Runner(grid, config, context, local, folder)
+    times = TaskTimes() if executor.dispatches else None
+    runner = Runner(grid, config, context, local, folder, times)
     tasks = CellTasks(local, context, config)
     check_recorded(folder, grid.whole, tasks, resolved.get(WEIGHTS, {}))
     environment = folder.save_environment(describe_environment(context.device))
     device = f"{context.device} ({device_name(context.device)})"
 
-    return PreparedRun(runner, environment, device, weights, executor, failed)
+    return PreparedRun(
+        runner=runner,
+        environment=environment,
+        device=device,
+        weights=weights,
+        executor=executor,
+        failed=failed,
+    )
 
 
-def open_folder(path: Path, config: Mapping[str, Any], title: str) -> RunFolder:
-    """The folder of a run, made where it does not exist.
-
-    Plugins whose code has changed since an earlier run of the same request are named.
-
-    Args:
-        path: folder of the run.
-        config: resolved configuration.
-        title: start of the names of the folders of such runs.
+def _checked(grid: Grid, config: RunConfig, context: TaskContext) -> Grid:
+    """A grid whose data sets and networks go together, with its plugins as they are built.
 
     Raises:
-        RequestError: the folder holds a run of another configuration or of other code, or something
-            else.
+        RequestError: they do not.
     """
-    earlier = _stored_configuration(path)
-    if earlier is not None and (changed := changed_code(earlier, config)):
-        raise RequestError(
-            f"{path} holds a run of other code: {'; '.join(changed)} changed since; choose another "
-            "folder with --out"
-        )
+    for dataset in grid.datasets:
+        context.dataset(dataset).test_images(config.n)
+    observer = Observer()
+    observed = grid.observed(
+        lambda plugin, dataset: observer.observed(plugin, context.dataset(dataset).info)
+    )
+    # After the plugins were observed: what code keeps in memory is read only once.
+    observed.check_networks(lambda dataset: context.dataset(dataset).info)
 
-    for sibling in _siblings(title) if earlier is None else []:
-        stored = _stored_configuration(sibling)
-        if stored is not None and (changed := changed_code(stored, config)):
-            logger.info("changed since the run in %s: %s", sibling, "; ".join(changed))
-            break
-
-    return RunFolder.create(path, config)
-
-
-def _siblings(title: str) -> list[Path]:
-    """The folders of earlier runs whose names begin with a title, the latest first."""
-    found = []
-    for path in RUNS.glob(f"{glob.escape(title)}-*"):
-        # A link may lead nowhere, and another process may remove a folder at any moment.
-        with suppress(OSError):
-            found.append((path.stat().st_mtime, path))
-
-    return [path for _, path in sorted(found, reverse=True)]
-
-
-def _stored_configuration(path: Path) -> dict[str, Any] | None:
-    """The configuration of the run in a folder; None where there is none, or a damaged one."""
-    try:
-        return RunFolder(path).config()
-    except RequestError:
-        return None
+    return observed
 
 
 def _context(resources: Resources, weights: Weights | None, progress: Reporter) -> TaskContext:

@@ -126,8 +126,7 @@ def _run_cells(prepared: PreparedRun, display: Display, messages: Console) -> li
             last = time.monotonic()
 
     records = []
-    run = prepared.runner.run(prepared.environment, on_step=announce, dispatched=dispatched)
-    for record in run:
+    for record in prepared.runner.run(prepared.environment, on_step=announce):
         records.append(record)
         if record.status == "failed":
             line = f"failed: {title_of(record.labels)}: {record.reason}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,6 @@ from bench.conformance.subject import GLOBAL_GENERATORS, Checks, Subject
 from bench.contracts import Attack, Norm
 from bench.errors import PluginFault
 from bench.plugins.configured import Configured
-from bench.stages.context import weights_of
 from bench.stages.crafting import perturb
 from bench.stages.guard import check_ball
 from bench.stages.seeding import seeded
@@ -36,6 +36,18 @@ _MARGIN = 1.5
 
 _IMAGES = 3
 """Number of images that are attacked."""
+
+
+class _Attempt(NamedTuple):
+    """What an attack made of the attacked images.
+
+    Attributes:
+        images: their adversarial versions.
+        gradient_calls: number of calls of the model whose logits had a gradient.
+    """
+
+    images: Tensor
+    gradient_calls: int
 
 
 def _attacked_images(subject: Subject) -> tuple[Tensor, Tensor]:
@@ -66,7 +78,7 @@ def _within_ball(subject: Subject) -> None:
 def _moves(subject: Subject) -> None:
     """Adversarial images differ from the originals."""
     images, _ = _attacked_images(subject)
-    if torch.equal(_attacked(subject, _moderate_budget(subject)), images):
+    if torch.equal(subject.once(_usual).images, images):
         raise PluginFault(
             "the attack returns the images unchanged, although the model can be fooled"
         )
@@ -74,20 +86,17 @@ def _moves(subject: Subject) -> None:
 
 def _attack_repeatable(subject: Subject) -> None:
     """Adversarial images are the same under the same seed, and the model is left unchanged."""
-    before = weights_of(subject.classifier)
-    eps = _moderate_budget(subject)
-    if not torch.equal(_attacked(subject, eps), _attacked(subject, eps)):
+    if not torch.equal(_usual(subject).images, subject.once(_usual).images):
         raise PluginFault(f"the adversarial images differ under the same seed: {GLOBAL_GENERATORS}")
 
-    after = weights_of(subject.classifier)
-    if any(not (before[name] == after[name]).all() for name in before):
+    if not subject.keeps_classifier:
         raise PluginFault("the attack changes the weights of the attacked model")
 
 
 def _raises_loss(subject: Subject) -> None:
     """Adversarial images have a higher loss than the originals."""
     images, labels = _attacked_images(subject)
-    adversarial = _attacked(subject, _moderate_budget(subject))
+    adversarial = subject.once(_usual).images
     before, after = (
         float(cross_entropy(subject.classifier(shown), labels)) for shown in (images, adversarial)
     )
@@ -115,7 +124,8 @@ def _averages(subject: Subject) -> None:
     if subject.configured.plugin.access != "gradient":
         return
 
-    single, averaged = (_gradient_calls(subject, AttackedModel(subject, eot=eot)) for eot in (1, 4))
+    single = subject.once(_usual).gradient_calls
+    averaged = _attempt(subject, AttackedModel(subject, eot=4)).gradient_calls
     if averaged < 2 * single:
         raise PluginFault(
             f"the attack calls the model {averaged} times with eot = 4 and "
@@ -148,7 +158,7 @@ def _steps_declared(subject: Subject) -> None:
     """A single step is declared correctly: it takes one gradient, and so does no other attack."""
     attack = subject.configured
     # An iterative attack may end early on a model that it breaks.
-    calls = _gradient_calls(subject, _unbreakable(subject), _class_zero(subject))
+    calls = subject.once(_in_vain).gradient_calls
     if attack.plugin.single_step and calls != 1:
         raise PluginFault(
             f"the attack takes {calls} gradients of the model: set single_step to False"
@@ -161,8 +171,7 @@ def _steps_declared(subject: Subject) -> None:
 
 def _unbroken(subject: Subject) -> None:
     """What becomes of images that the attack cannot break is declared correctly."""
-    eps = _moderate_budget(subject)
-    adversarial = _attacked(subject, eps, _unbreakable(subject), _class_zero(subject))
+    adversarial = subject.once(_in_vain).images
     is_unchanged = torch.equal(adversarial, _attacked_images(subject)[0])
     if subject.configured.plugin.returns_unbroken and not is_unchanged:
         raise PluginFault(
@@ -184,20 +193,25 @@ def _on_a_device(subject: Subject) -> str:
 
 def _is_same_on(subject: Subject, classifier: nn.Module) -> bool:
     """Whether the attack makes the same images on a classifier that tells less."""
-    eps = _moderate_budget(subject)
-    limited = _attacked(subject, eps, AttackedModel(subject, classifier))
-    return torch.equal(_attacked(subject, eps), limited)
+    limited = _attempt(subject, AttackedModel(subject, classifier)).images
+    return torch.equal(subject.once(_usual).images, limited)
 
 
-def _gradient_calls(subject: Subject, model: AttackedModel, labels: Tensor | None = None) -> int:
-    """Number of the attack's calls of the model whose logits had a gradient."""
-    _attacked(subject, _moderate_budget(subject), model, labels)
-    return model.gradient_calls
+def _usual(subject: Subject) -> _Attempt:
+    """The attack on the model that tells all, at a moderate budget."""
+    return _attempt(subject, AttackedModel(subject))
 
 
-def _unbreakable(subject: Subject) -> AttackedModel:
-    """A model that gives every image the class 0."""
-    return AttackedModel(subject, Unbreakable(subject.classifier))
+def _in_vain(subject: Subject) -> _Attempt:
+    """The attack on a model that gives every image the class 0, at a moderate budget."""
+    model = AttackedModel(subject, Unbreakable(subject.classifier))
+    return _attempt(subject, model, _class_zero(subject))
+
+
+def _attempt(subject: Subject, model: AttackedModel, labels: Tensor | None = None) -> _Attempt:
+    """An attack at a moderate budget, under the seed of every other one."""
+    images = _attacked(subject, _moderate_budget(subject), model, labels)
+    return _Attempt(images, model.gradient_calls)
 
 
 def _class_zero(subject: Subject) -> Tensor:

@@ -157,7 +157,7 @@ class _Steps:
         """This reporter, for any step."""
         yield self
 
-    def advance(self, count: int = 1, note: str = "") -> None:  # noqa: ARG002 - shows nothing
+    def advance(self, count: int = 1, note: str = "", left: float | None = None) -> None:  # noqa: ARG002
         """Note the end of a step."""
         self._ends.append(len(self._accesses))
 

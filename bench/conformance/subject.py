@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from bench.errors import PluginFault
 from bench.plugins.configured import Configured
 from bench.plugins.process_state import first_process_state
 from bench.progress import Reporter, Silent
+from bench.stages.context import weights_of
 from bench.stages.datasets import LoadedDataset, load_dataset, loaded_dataset
 from bench.stages.decisions import makes_images
 from bench.stages.guard import Guarded
@@ -25,8 +26,11 @@ from bench.stages.pixels import Split
 from bench.stages.seeding import seeded
 from bench.stages.train import fitted, network_member
 from bench.stages.training import TrainingContext
+from bench.store.artifacts import digest_of
 
 CPU = torch.device("cpu")
+
+T = TypeVar("T")
 
 GLOBAL_GENERATORS = "draw randomness from the global generators of torch, NumPy or random only"
 """The remedy for a plugin that is not repeatable."""
@@ -87,6 +91,7 @@ class Subject:
     images_of: str = DIGITS
     device: torch.device = CPU
     progress: Reporter = field(default_factory=Silent)
+    _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def description(self) -> str:
@@ -148,6 +153,15 @@ class Subject:
     @cached_property
     def classifier(self) -> nn.Module:
         """A frozen classifier to train against and to attack."""
+        return self._new_classifier()
+
+    @property
+    def keeps_classifier(self) -> bool:
+        """Whether the classifier still has the weights with which it was made."""
+        made = self._new_classifier()
+        return digest_of(weights_of(self.classifier)) == digest_of(weights_of(made))
+
+    def _new_classifier(self) -> nn.Module:
         return Linear(*self.split, self.info.classes).eval()
 
     def context(self, plugin: Configured[Any] | None = None) -> TrainingContext:
@@ -191,6 +205,14 @@ class Subject:
         """The briefly fitted module that the checks share."""
         return self.fit()
 
+    def once(self, make: Callable[[Subject], T]) -> T:
+        """What a function makes of this subject, made once for all checks that look at it."""
+        if make not in self._kept:
+            self._kept[make] = make(self)
+
+        result: T = self._kept[make]
+        return result
+
     @contextmanager
     def first_use(self) -> Iterator[None]:
         """Name the images in the fault of a plugin that raises in the block: it may be for others.
@@ -208,6 +230,11 @@ class Subject:
                 f"{fault} (on {shape} images of {self.images_of}; if the plugin is for others, "
                 "name a data set of them with --dataset, such as digits:colors=rgb:size=32)"
             ) from fault.__cause__
+
+    @cached_property
+    def result(self) -> Tensor:
+        """The output of the shared module for `images` under the seed of the first draw."""
+        return self.output(self.module, self.images)
 
     def output(self, module: nn.Module, images: Tensor, draw: int = 0) -> Tensor:
         """The module's checked output under the seed of a draw.

@@ -9,23 +9,21 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 from bench.errors import NotApplicable, PluginFault, StorageError
 from bench.execution.asked import Asked, Waiting
 from bench.execution.jobs import Finished
 from bench.execution.shipping import job_of
+from bench.execution.waves import WAVES, Progress
 from bench.execution.workers import Workers
 from bench.stages.context import DamagedArtifact
 from bench.stages.failed_tasks import FailedTasks
 from bench.stages.task import Task
 from bench.sweep.demand import Demand, Pending
 from bench.sweep.runner import Step
-
-WAVES = ("network", "adversarial", "predictions", "probes")
-"""Kinds of tasks in the order of the waves: what others need is made first."""
+from bench.sweep.task_times import TaskTimes
 
 _MOST_TRIES = 3
 """Number of times that a task is tried where its worker ends."""
@@ -34,23 +32,6 @@ _READY = 2
 """Number of tasks for each worker that are kept ready."""
 
 logger = logging.getLogger("bench")
-
-
-@dataclass
-class Progress:
-    """The tasks of a run so far.
-
-    Attributes:
-        known: number of tasks that steps have asked for, by kind.
-        done: number of those that have ended, by kind.
-        running: number of tasks that workers do now.
-        failed: number of tasks that failed.
-    """
-
-    known: Counter[str] = field(default_factory=Counter)
-    done: Counter[str] = field(default_factory=Counter)
-    running: int = 0
-    failed: int = 0
 
 
 class Dispatcher:
@@ -62,16 +43,24 @@ class Dispatcher:
         workers: workers that do the tasks.
         demand: executor of the steps.
         failed: tasks that failed in this run; new ones are added.
+        times: times of the tasks that workers have done; new ones are added. None for nowhere.
 
     Attributes:
         progress: the tasks so far.
     """
 
-    def __init__(self, workers: Workers, demand: Demand, failed: FailedTasks) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        demand: Demand,
+        failed: FailedTasks,
+        times: TaskTimes | None = None,
+    ) -> None:
         self.progress = Progress()
         self._workers = workers
         self._demand = demand
         self._failed = failed
+        self._times = times or TaskTimes()
         self._asked: dict[str, Asked] = {}
         self._made: set[str] = set()
         self._ready: list[tuple[int, int, str]] = []
@@ -177,6 +166,9 @@ class Dispatcher:
         self.progress.running -= 1
         self._log(finished)
         asked = self._asked[finished.key]
+        self.progress.seconds[asked.task.kind] += finished.seconds
+        if finished.ending == "made":
+            self._times.add(finished.key, finished.seconds)
 
         if finished.ending == "stopped":
             raise StorageError(finished.text)

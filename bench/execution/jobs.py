@@ -73,12 +73,14 @@ class Finished:
         text: digest of the artifact of a job whose artifact was made; key of the damaged artifact;
             else the reason, in one line.
         messages: what the worker logged meanwhile.
+        seconds: time that the worker took for the task; 0 where nobody knows it.
     """
 
     key: str
     ending: Ending
     text: str
     messages: tuple[Message, ...] = ()
+    seconds: float = 0.0
 
 
 class ShippedPlugin(NamedTuple):

@@ -13,10 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from bench.execution.jobs import Finished, Job, WorkerSetup
 from bench.execution.worker import Desk
+
+_START: Final = "spawn"
+"""How a process starts: with an interpreter of its own, since no thread survives a fork."""
 
 _JOINED = 5.0
 """Seconds for which the end of a process that was killed is waited for."""
@@ -76,7 +79,7 @@ class _Process:
     """
 
     def __init__(self, setup: WorkerSetup) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(_START)
         self.setup = setup
         self.connection, theirs = context.Pipe()
         # No daemon, so that a plugin may start processes of its own.

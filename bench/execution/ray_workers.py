@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import secrets
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +18,9 @@ from bench.errors import RequestError, StorageError
 from bench.execution.jobs import Finished, Input, Job, WorkerSetup
 from bench.execution.needs import Needs
 from bench.execution.plugin_files import packed
+from bench.execution.ray_calls import RayCalls
 from bench.execution.ray_instance import connected
-from bench.execution.ray_worker import Assignment, Report, Sent
+from bench.execution.ray_worker import Assignment, Report
 from bench.execution.software import software
 from bench.execution.specs import RaySpec, processors
 from bench.failures import message_line
@@ -76,7 +75,9 @@ class RayWorkers:
             device = setup.device.partition(":")[0]
             setup = replace(setup, device=device)
             assignment = Assignment(setup, packed(setup.plugins), Path.cwd(), software(), mark)
-            self._start = _starter(assignment, self._needs, folder)
+            self._calls = RayCalls(assignment, self._needs, folder)
+            if folder is None:  # an own folder is removed as a whole
+                stack.callback(self._clear)
             stack.callback(self._cancel)
             self._exit = stack.pop_all()
 
@@ -92,7 +93,7 @@ class RayWorkers:
             self._send_inputs(job)
 
         sent = {each.key: self._sent[each.key] for each in job.inputs if each.key in self._sent}
-        reference = self._start(job, sent)
+        reference = self._calls.start(job, sent)
         self._running[reference.future()] = (job, reference)
 
     def finished(self) -> Sequence[Finished]:
@@ -172,6 +173,9 @@ class RayWorkers:
             with contextlib.suppress(RayError):
                 ray.cancel(reference, force=True)
 
+    def _clear(self) -> None:
+        self._calls.clear([node["NodeID"] for node in _alive()])
+
     def _room(self) -> int:
         """The number of tasks that fit on the nodes at once, as it was a second ago at most."""
         now = time.monotonic()
@@ -197,49 +201,14 @@ class RayWorkers:
         )
 
 
+def _alive() -> list[dict[str, Any]]:
+    """The nodes that are alive."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
 def _nodes() -> list[dict[str, float]]:
     """The resources of the nodes that are alive."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _starter(
-    assignment: Assignment, needs: Needs, folder: Path | None
-) -> Callable[[Job, Sent], ray.ObjectRef[Report]]:
-    """The function that starts a job, with artifacts for a worker that lacks the store.
-
-    Args:
-        assignment: what the workers are made from.
-        needs: what a task needs.
-        folder: folder of an instance on this machine; None for another one.
-    """
-    path = [str(Path(each).absolute()) for each in sys.path] if folder else []
-    # Ray puts the working folder before everything else, where it may hide installed packages.
-    here = str(Path.cwd())
-    hidden = "" if {"", here} & {*sys.path} else here
-
-    # A function inside of another one is sent as it is, not by the name of its module.
-    def run(assignment: bytes, job: bytes, sent: Sent) -> Report:
-        import sys
-
-        own = [each for each in sys.path if each != hidden and each not in path]
-        sys.path[:] = [*path, *own]
-        from bench.execution.ray_worker import work
-
-        return work(assignment, job, sent)
-
-    # The variable makes processes of their own for this run.
-    variables = {"BENCH_WORKERS": assignment.mark}
-    if folder:
-        variables["TMPDIR"] = str(folder)
-    remote: Any = ray.remote(
-        num_cpus=needs.cpus,
-        num_gpus=needs.gpu,
-        max_retries=0,
-        runtime_env={"env_vars": variables},
-    )(run)
-    shared = ray.put(pickle.dumps(assignment))
-
-    return lambda job, sent: remote.options(name=job.title).remote(shared, pickle.dumps(job), sent)
+    return [node["Resources"] for node in _alive()]
 
 
 def _failure(job: Job, error: BaseException) -> Finished:

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -19,14 +20,23 @@ def new_folder(purpose: str, parent: Path | None = None) -> Path:
         purpose: beginning of the name. Folders of other purposes stay.
         parent: folder in which it lies; None for that of temporary files.
     """
-    place = parent or Path(tempfile.gettempdir())
-    host = f"{crc32(platform.node().encode('utf-8', 'replace')):08x}"
-    prefix = f"{purpose}-{host}-"
-    for folder in place.glob(f"{prefix}*"):
+    place, prefix = parent or Path(tempfile.gettempdir()), _prefix(purpose)
+    for folder in folders_here(purpose, place):
         if not _is_running(folder.name.removeprefix(prefix).partition("-")[0]):
             shutil.rmtree(folder, ignore_errors=True)
 
     return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=place))
+
+
+def folders_here(purpose: str, parent: Path | None = None) -> Iterator[Path]:
+    """The folders that processes of this machine have made; the arguments as in `new_folder`."""
+    return (parent or Path(tempfile.gettempdir())).glob(f"{_prefix(purpose)}*")
+
+
+def _prefix(purpose: str) -> str:
+    """Beginning of the names of folders on this machine."""
+    host = f"{crc32(platform.node().encode('utf-8', 'replace')):08x}"
+    return f"{purpose}-{host}-"
 
 
 def _is_running(process: str) -> bool:

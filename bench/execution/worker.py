@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,16 +75,21 @@ class Desk:
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
         self._worker: Worker | None = None
+        self._start = 0.0
 
     def finished(self, job: Job) -> Finished:
         """Do a job and say how it ended, whatever happens."""
+        self._start = time.perf_counter()
         with _collected(self._setup) as messages:
             ended = self._ended(job)
-        return Finished(job.key, *ended, tuple(messages))
+        seconds = time.perf_counter() - self._start
+
+        return Finished(job.key, *ended, tuple(messages), seconds)
 
     def _ended(self, job: Job) -> tuple[Ending, str]:
         try:
             self._worker = self._worker or Worker(self._setup)
+            self._start = time.perf_counter()  # what a worker is made of is no part of the job
             return "made", self._worker.run(job)
         except PluginFault as fault:
             return "failed", str(fault)

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.commands.destination import Destination
 from bench.commands.folders import cache_folder, data_folder
-from bench.commands.preparation import Destination, PreparedRun, prepare_grid
+from bench.commands.preparation import PreparedRun, prepare_grid
 from bench.contracts import DataInfo, ImageSets, LabelledImages
 from bench.errors import PluginFault, RequestError
 from bench.failures import message_line

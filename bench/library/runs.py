@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from bench.commands.clean_text import guessing_text
+from bench.commands.destination import Destination
 from bench.commands.folders import weights_folder
 from bench.commands.preparation import PreparedRun, prepare_run
 from bench.commands.request import DEFAULT_PRESET, Resources
@@ -82,7 +83,8 @@ def run(
     if preset is not None or not content:
         content = {**read_preset(name), **content}
     resolved = resolve(content, dict(config) if isinstance(config, Mapping) else {}, source)
-    prepared = prepare_run(name, resolved, resources, reporter_of(progress))
+    destination = Destination.of(name, resources)
+    prepared = prepare_run(resolved, resources, reporter_of(progress), destination)
 
     return finished(prepared, latency=latency)
 

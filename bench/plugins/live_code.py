@@ -5,7 +5,6 @@ A class of a notebook has no file, and its module's weights are not all that dec
 
 from __future__ import annotations
 
-import dis
 import functools
 import hashlib
 import logging
@@ -15,7 +14,6 @@ import types
 import uuid
 from collections.abc import Iterable, Mapping
 from importlib.machinery import ModuleSpec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,8 @@ from torch import Tensor, nn
 
 from bench.failures import named
 from bench.plugins.code import code_identity
-from bench.plugins.origins import is_live, is_no_file, is_outside
+from bench.plugins.origins import is_no_file
+from bench.plugins.user_code import global_names, is_users, slot_names
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range)
 
@@ -182,7 +181,7 @@ class _Digest:
     def _function(self, value: types.FunctionType) -> None:
         self._text(f"{value.__module__}.{value.__qualname__}")
         self._file_of(value.__module__)
-        if not _is_users(value.__module__):
+        if not is_users(value.__module__):
             return
         self._code(value.__code__, value.__globals__)
         self._sequence([value.__defaults__, value.__kwdefaults__, vars(value)])
@@ -196,14 +195,14 @@ class _Digest:
                 self._code(constant, names)
             else:
                 self.add(constant)
-        for name in _global_names(code):
+        for name in global_names(code):
             if name in names:
                 self.add(names[name])
 
     def _class(self, value: type) -> None:
         self._text(f"{value.__module__}.{value.__qualname__}")
         self._file_of(value.__module__)
-        if not _is_users(value.__module__):
+        if not is_users(value.__module__):
             return
         self._sequence(value.__bases__)
         self._mapping({name: item for name, item in vars(value).items() if name not in _SKIPPED})
@@ -211,7 +210,7 @@ class _Digest:
     def _imported(self, value: types.ModuleType) -> None:
         self._text(value.__name__)
         self._file_of(value.__name__)
-        if _is_users(value.__name__):
+        if is_users(value.__name__):
             shared = {name: item for name, item in vars(value).items() if _is_shared(name, item)}
             self._mapping(shared)
 
@@ -253,35 +252,10 @@ class _Digest:
     def _object(self, value: Any) -> None:
         """An object of any other kind, by its class and what it holds."""
         self.add(type(value))
-        slots = [
-            name
-            for base in type(value).__mro__
-            for name in _names(vars(base).get("__slots__", ()))
-            if name not in ("__dict__", "__weakref__") and hasattr(value, name)
-        ]
+        slots = [name for name in slot_names(type(value)) if hasattr(value, name)]
         if not hasattr(value, "__dict__") and not slots:
             raise TypeError("it holds nothing that can be seen")
         self._mapping({**getattr(value, "__dict__", {}), **{n: getattr(value, n) for n in slots}})
-
-
-def _names(slots: Any) -> Iterable[str]:
-    return (slots,) if isinstance(slots, str) else slots
-
-
-def _global_names(code: types.CodeType) -> list[str]:
-    """The global names that code uses, in the order of their use."""
-    used = (
-        instruction.argval
-        for instruction in dis.get_instructions(code)
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "IMPORT_NAME")
-    )
-    return list(dict.fromkeys(used))
-
-
-def _is_users(module: str) -> bool:
-    """Whether code of a module is the user's: of no file, or of one outside of all packages."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return is_live(module) or (file is not None and is_outside(Path(file).absolute()))
 
 
 def _is_shared(name: str, item: Any) -> bool:

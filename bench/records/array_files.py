@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.records.cell import CellRecord
-from bench.records.outcome import CellImages, Outcome
+from bench.records.cell_images import CellImages
+from bench.records.outcome import Outcome
 from bench.store.artifacts import Artifact, Tensors, read_artifact, write_artifact
 from bench.store.reading import MEBIBYTE
 

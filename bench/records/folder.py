@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from bench.records.array_files import check_outcome, read_outcome, write_outcome
 from bench.records.cell import CellRecord
+from bench.records.cell_images import CellImages
 from bench.records.configuration import claim, is_sealed, read_configuration
 from bench.records.damage import damage_refused, reason_of, set_aside_damaged
 from bench.records.distinct import check_distinct, check_recordable
@@ -29,7 +30,7 @@ from bench.records.environments import facts_of, read_environments, save_environ
 from bench.records.images import ImageFiles
 from bench.records.layout import check_layout, check_writable, file_name, raw_files
 from bench.records.order import in_order, timings_in_order
-from bench.records.outcome import CellImages, Outcome
+from bench.records.outcome import Outcome
 from bench.records.record_files import CELLS, TIMINGS, read_record, read_timing
 from bench.records.timing import Timing
 from bench.store.atomic import sweep_partials

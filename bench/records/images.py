@@ -13,8 +13,8 @@ from bench.records.array_files import (
     write_purified,
 )
 from bench.records.cell import CellRecord
+from bench.records.cell_images import CellImages
 from bench.records.layout import file_name
-from bench.records.outcome import CellImages
 from bench.store.artifacts import Tensors
 from bench.store.remembered import Remembered
 from bench.store.tree import Tree

@@ -1,4 +1,4 @@
-"""The raw outcome of a cell, image by image, and the cell's first images for pictures."""
+"""The raw outcome of a cell, image by image."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bench.records.arrays import (
     MINIMA,
     NORMS,
     NUMBERS,
-    PIXELS,
     Domain,
     check_array,
 )
 from bench.records.cell import CascadeMember
+from bench.records.cell_images import EMBEDDED, CellImages
 from bench.records.probes import PREFIX, Probes
 
 Array = NDArray[Any]
@@ -54,19 +54,11 @@ _DOMAINS = {
 }
 """Values that an array may hold, by its name; any other array holds classes."""
 
-_MOST_IMAGES = 100
-_MOST_CHANNELS = 16
-_LONGEST_SIDE = 4096
-"""Largest number of images of a cell that are kept, and bounds of their shape."""
-
 _EARLIER_NAMES = {
     "longer_defended": "doubled_steps_defended",
     "longer_undefended": "doubled_steps_undefended",
 }
 """Names that version 0.1.0 gave to arrays in files."""
-
-_IMAGES = ("sample_clean", "sample_adversarial", "sample_purified")
-"""Images that version 0.1.0 kept in the file of every outcome."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +193,7 @@ class Outcome:
         kept: dict[str, Any] = {
             name: array
             for name, array in named.items()
-            if name not in _IMAGES and name not in probes
+            if name not in EMBEDDED and name not in probes
         }
         for attribute, prefix in _EXTRAS.items():
             kept[attribute] = _taken(kept, prefix)
@@ -269,50 +261,6 @@ def _taken(arrays: dict[str, Any], prefix: str) -> dict[str, Array]:
 
 
 @dataclass(frozen=True, eq=False)
-class CellImages:
-    """The first k images of a cell, for pictures; uint8 (k, channels, height, width).
-
-    Attributes:
-        clean: images of the test set.
-        adversarial: adversarial versions of the clean images.
-        purified: adversarial images after the defense, in its first draw.
-    """
-
-    clean: Array
-    adversarial: Array
-    purified: Array
-
-    @classmethod
-    def embedded_in(cls, arrays: Mapping[str, Array]) -> Self | None:
-        """The images that version 0.1.0 kept with an outcome; None where there are none."""
-        if any(name not in arrays for name in _IMAGES):
-            return None
-        return cls(*(arrays[name] for name in _IMAGES))
-
-    def check(self) -> None:
-        """Check that the three arrays are a few images of one shape.
-
-        Raises:
-            ValueError: an array is something else.
-        """
-        shape = self.clean.shape
-        if len(shape) != 4:
-            raise ValueError(f"array 'clean' has {len(shape)} dimensions instead of 4")
-
-        count, channels, *sides = shape
-        fits = (
-            1 <= count <= _MOST_IMAGES
-            and 1 <= channels <= _MOST_CHANNELS
-            and all(1 <= side <= _LONGEST_SIDE for side in sides)
-        )
-        if not fits:
-            raise ValueError(f"array 'clean' has the shape {shape}, which is not of a few images")
-
-        for member in fields(self):
-            check_array(member.name, getattr(self, member.name), shape, PIXELS)
-
-
-@dataclass(frozen=True, eq=False)
 class CellResult:
     """The result of a cell's tasks.
 
@@ -327,8 +275,3 @@ class CellResult:
     images: CellImages
     adversarial_set: str
     cascade: tuple[CascadeMember, ...] = ()
-
-
-def as_pixels(images: Array) -> Array:
-    """Images in [0, 1] as uint8 pixels in [0, 255]."""
-    return np.round(images * 255).astype(np.uint8)

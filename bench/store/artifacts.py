@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
 from bench.errors import RequestError, StorageError
-from bench.store.atomic import sweep_partials, write_bytes
+from bench.store.atomic import make_way, sweep_partials, write_bytes
 from bench.store.keys import artifact_key
 from bench.store.locks import locked
 from bench.store.reading import Unreadable, check_regular, parse_json
@@ -239,7 +238,7 @@ class ArtifactStore:
                 logger.warning("damaged artifact %s: %s; it is made again", path, damage)
 
             tensors, meta = make()
-            _make_way(path)
+            make_way(path)
             return write_artifact(path, tensors, meta), False
 
     def _given_path(self, kind: str, key: str) -> Path | None:
@@ -257,25 +256,6 @@ def _read(path: Path, kind: str, key: str) -> Artifact:
     check_key(kind, key, artifact.meta)
 
     return artifact
-
-
-def _make_way(path: Path) -> None:
-    """Move a folder aside that lies in place of a file.
-
-    Raises:
-        StorageError: it could not be moved.
-    """
-    if not path.is_dir() or path.is_symlink():
-        return
-
-    aside = path.with_name(f"{path.name}.displaced-{os.getpid()}-{time.time_ns()}")
-    try:
-        path.rename(aside)
-    except OSError as error:
-        raise StorageError(
-            f"the folder {path} lies in place of a file: {error.strerror or error}"
-        ) from error
-    logger.warning("the folder %s lay in place of a file; it is now %s", path, aside)
 
 
 def _with_sorted_header(data: bytes) -> bytes:

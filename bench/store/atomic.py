@@ -8,11 +8,13 @@ holder is one of a killed process, whatever clocks and process numbers say.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +26,8 @@ try:
     import fcntl
 except ImportError:  # not every system has it
     fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger("bench")
 
 _SUFFIX = ".partial"
 
@@ -172,3 +176,22 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def make_way(path: Path) -> None:
+    """Move a folder aside that lies in place of a file.
+
+    Raises:
+        StorageError: it could not be moved.
+    """
+    if not path.is_dir() or path.is_symlink():
+        return
+
+    aside = path.with_name(f"{path.name}.displaced-{os.getpid()}-{time.time_ns()}")
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise StorageError(
+            f"the folder {path} lies in place of a file: {error.strerror or error}"
+        ) from error
+    logger.warning("the folder %s lay in place of a file; it is now %s", path, aside)

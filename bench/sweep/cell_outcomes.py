@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bench.analysis.metrics import accuracy
 from bench.geometry import Norm, distances
-from bench.records.outcome import REJECTED, CellImages, CellResult, Outcome, as_pixels
+from bench.records.cell_images import CellImages, as_pixels
+from bench.records.outcome import REJECTED, CellResult, Outcome
 from bench.stages.context import TaskContext
 from bench.stages.predict import SAMPLES
 from bench.stages.references import CellNetworks

@@ -29,6 +29,7 @@ from bench.sweep.costs import CellCosts, PlannedCell, TimeLeft
 from bench.sweep.grid import Grid
 from bench.sweep.latency_sweep import LatencySweep
 from bench.sweep.plan import Plan, Planner
+from bench.sweep.task_times import ChargingExecutor, TaskTimes
 from bench.text import LONGEST_LINE, one_line
 
 Step = Callable[[], object]
@@ -76,6 +77,7 @@ class Runner:
         context: device, data and cache.
         executor: executor that runs the tasks of cells.
         folder: folder of the run.
+        times: times of the tasks that workers do; None where the executor does all of them.
     """
 
     def __init__(
@@ -85,12 +87,15 @@ class Runner:
         context: TaskContext,
         executor: Executor,
         folder: RunFolder,
+        times: TaskTimes | None = None,
     ) -> None:
         self.grid = grid
         self.config = config
         self.context = context
         self.folder = folder
-        self._tasks = CellTasks(executor, context, config)
+        self.times = times
+        charged: Executor = ChargingExecutor(executor, times) if times else executor
+        self._tasks = CellTasks(charged, context, config)
         self._costs = CellCosts(context, config, device_name(context.device))
         self._left: list[PlannedCell] = []
 
@@ -161,8 +166,6 @@ class Runner:
         environment: str,
         on_fault: OnFault = recorded_only,
         on_step: OnStep = unannounced,
-        *,
-        dispatched: bool = False,
     ) -> Iterator[CellRecord]:
         """Run every cell and yield its record as soon as it is written.
 
@@ -171,8 +174,6 @@ class Runner:
             on_fault: function that is called with the cell and its fault after a failed cell was
                 recorded; it may raise.
             on_step: function that is called before each cell that the plan left.
-            dispatched: whether workers have done the tasks of the cells before, so that the time
-                that a cell takes now says nothing of its cost.
 
         Raises:
             StorageError: the disk is full or the folder not writable; earlier results are intact.
@@ -190,18 +191,24 @@ class Runner:
                 number += 1
                 left = partial(self._time_left, number - 1)
                 on_step(RunStep(number, len(self._left), cell, left))
-            yield self._timed(cell, None if dispatched else step, environment, on_fault)
+            yield self._timed(cell, step, environment, on_fault)
 
     def _timed(
         self, cell: Cell, planned: PlannedCell | None, environment: str, on_fault: OnFault
     ) -> CellRecord:
-        """Run one cell and note what it cost, if the plan knew of it."""
+        """Run one cell and note what it cost, if the plan knew of it and its cost is known."""
+        self._charged()  # to what was done before the cell
         start = time.perf_counter()
         record = self._evaluate(cell, environment, on_fault)
-        if planned is not None and record.status == "ok":
-            self._costs.note(planned, time.perf_counter() - start)
+        own, charged = time.perf_counter() - start, self._charged()
+        if planned is not None and charged is not None and record.status == "ok":
+            self._costs.note(planned, own + charged)
 
         return record
+
+    def _charged(self) -> float | None:
+        """The time of workers that was charged since the last call, see `TaskTimes.charged`."""
+        return self.times.charged() if self.times else 0.0
 
     def measure_latency(self, environment: str) -> int:
         """Time every pipeline of the grid, see `LatencySweep.run`.

@@ -9,7 +9,8 @@ import pytest
 
 from bench.analysis.outcomes import EvaluatedCell
 from bench.records.cell import CellProperties, CellRecord
-from bench.records.outcome import CellImages, Outcome
+from bench.records.cell_images import CellImages
+from bench.records.outcome import Outcome
 from bench.records.pipeline import Pipeline
 from bench.records.timing import Samples, TimedCall, Timing
 from bench.stages.threats import THREATS

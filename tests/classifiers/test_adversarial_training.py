@@ -123,6 +123,7 @@ def test_clean_training_crafts_nothing() -> None:
     assert context.crafted == []
 
 
+@pytest.mark.usefixtures("light_vgg")
 def test_frozen_layers_of_vgg16_stay_frozen_through_the_attack() -> None:
     """Its frozen batch normalization is in evaluation mode while the rest is in training mode."""
     info = DataInfo((1, 28, 28), 10)

@@ -44,6 +44,7 @@ def test_thirteen_convolutions_and_one_logit_a_class(batch_norm: bool) -> None:
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in module.modules()) == batch_norm
 
 
+@pytest.mark.usefixtures("light_vgg")
 def test_weights_of_a_file_are_the_start_and_frozen_ones_stay(tmp_path: Path) -> None:
     start = VGG16().build(INFO).get_submodule("features").state_dict()
     path = tmp_path / "vgg.safetensors"
@@ -57,6 +58,7 @@ def test_weights_of_a_file_are_the_start_and_frozen_ones_stay(tmp_path: Path) ->
     assert same == [True] * 10 + [False] * 3
 
 
+@pytest.mark.usefixtures("light_vgg")
 def test_imagenet_weights_that_cannot_be_had_say_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -100,6 +102,7 @@ def test_no_mixed_precision_is_the_default_network() -> None:
 
 
 @pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.usefixtures("light_vgg")
 def test_mixed_precision_is_for_training_alone(autocast: bool) -> None:
     seen: list[torch.dtype] = []
     plugin = VGG16(epochs=1, batch_size=4, autocast=autocast)

@@ -28,6 +28,7 @@ from bench.plugins.discovery import discover
 from bench.sweep.grid import Grid
 
 ROOT = Path(__file__).parents[2]
+COMMAND = typer.main.get_command(app)
 USAGE_ERROR = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """What a wrong command line raises; typer has its own copy of click or uses the installed one."""
 
@@ -46,9 +47,8 @@ def capture(request: Request, *_: object) -> NoReturn:
 
 def problem(arguments: Sequence[str]) -> str:
     """What is wrong with a command, empty if nothing is."""
-    command = typer.main.get_command(app)
     try:
-        name, subcommand, rest = command.resolve_command(typer.Context(command), list(arguments))
+        name, subcommand, rest = COMMAND.resolve_command(typer.Context(COMMAND), list(arguments))
         context = subcommand.make_context(name, rest)
         if name in ("run", "latency"):
             with context:

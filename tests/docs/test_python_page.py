@@ -10,17 +10,22 @@ import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
+_CNN = "cnn:width=8:hidden=32:epochs=12:batch_size=64"
+_CONVAE = "convae:width=4:steps=60:batch_size=32"
+
 SMALLER = {
-    '"cnn"': '"cnn:width=8:hidden=32:epochs=12:batch_size=64"',
-    '"convae"': '"convae:width=4:steps=60:batch_size=32"',
+    '"classifier", "cnn")': f'"classifier", "{_CNN}")',
+    '"defense", "convae")': f'"defense", "{_CONVAE}", classifier="{_CNN}")',
+    '"eps": [0.1], "n": 20}': '"eps": [0.1], "n": 20, "classifiers": ["' + _CNN + '"]}',
+    '{"batch_sizes": [1]}': '{"batch_sizes": [1], "min_seconds": 0.05}',
 }
-"""Networks of the page, and the same with less training, which other tests have too."""
+"""Texts of the page, and the same with less training, which other tests have too, and timing."""
 
 
 def smaller(block: str) -> str:
-    """A block of the page with less training."""
-    for name, spec in SMALLER.items():
-        block = block.replace(name, spec)
+    """A block of the page with less training and timing."""
+    for text, less in SMALLER.items():
+        block = block.replace(text, less)
 
     return block
 
@@ -37,7 +42,7 @@ def test_the_code_of_the_page_runs(
     names: dict[str, Any] = {"__name__": "__notebook__"}
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(blocks) == 3
-    assert all("".join(blocks).count(f", {name})") == 1 for name in SMALLER)
+    assert all("".join(blocks).count(text) == 1 for text in SMALLER)
     for block in blocks:
         exec(smaller(block), names)
 

@@ -222,6 +222,7 @@ def attacked(subject: Subject) -> Tensor:
 
 
 @pytest.mark.parametrize(("family", "spec"), list(_built_in()))
+@pytest.mark.usefixtures("light_vgg")
 def test_a_built_in_plugin_waits_only_where_it_is_declared(family: str, spec: str) -> None:
     for use in uses_of(family, spec):
         found = {declared(access) or str(access) for access in use.accesses}

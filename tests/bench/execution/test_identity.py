@@ -10,6 +10,7 @@ import pytest
 
 from bench.execution.jobs import Finished, Job, WorkerSetup
 from bench.execution.worker import Desk
+from bench.store.artifacts import read_artifact
 from tests.conftest import Finished as Command
 
 GRID = (
@@ -43,6 +44,16 @@ class Shuffled:
         self.jobs = []
 
 
+def is_cost(path: Path) -> bool:
+    return path.parent.name == "cost"
+
+
+def costs(cache: Path) -> dict[str, float]:
+    """The costs of cells in a cache, in seconds for an image."""
+    paths = filter(is_cost, cache.rglob("*.safetensors"))
+    return {path.name: read_artifact(path).meta["seconds_per_image"] for path in paths}
+
+
 def cells(folder: Path) -> dict[str, bytes]:
     paths = (folder / "cells").rglob("*")
     return {path.name: path.read_bytes() for path in paths if path.is_file()}
@@ -67,9 +78,14 @@ def test_order_of_tasks_changes_no_outcome(
     (tmp_path / "out").rename(tmp_path / "dispatched")
     # Every artifact was made by a worker, and once.
     done = made[0].done
-    assert len(done) == len(set(done)) == len(list((tmp_path / "two").rglob("*.safetensors")))
+    stored = [path for path in (tmp_path / "two").rglob("*.safetensors") if not is_cost(path)]
+    assert len(done) == len(set(done)) == len(stored)
 
     one = bench(*common, "--cache", "one", "--executor", "local:threads=1")
     assert one.code == 0, one.err
     assert len(outcomes) > 10
     assert cells(tmp_path / "out") == outcomes
+    # Later plans know what every cell cost, however it was run.
+    assert len(costs(tmp_path / "one")) > 3
+    assert costs(tmp_path / "two").keys() == costs(tmp_path / "one").keys()
+    assert all(0 < cost < 60 for cost in costs(tmp_path / "two").values())

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bench.execution import pool as process_pool
 from tests.conftest import PLUGINS
 from tests.forked import ForkedCommand
 from tests.plugins.mortal import STAGES
@@ -69,14 +70,27 @@ def defenses(folder: Path, *more: str) -> str:
     return ",".join(["gaussian_noise", mortal, chained, *(f"{mortal}:how={how}" for how in more)])
 
 
-def start(grid: Path, folder: Path, executor: str, names: str, *options: object) -> ForkedCommand:
+def with_forks() -> None:
+    """Let processes of the pool begin as forks, which need not import everything again."""
+    os.setsid()
+    setattr(process_pool, "_START", "fork")  # noqa: B010 - a constant
+
+
+def start(
+    grid: Path,
+    folder: Path,
+    executor: str,
+    names: str,
+    *options: object,
+    before: Callable[[], object] = with_forks,
+) -> ForkedCommand:
     folder.mkdir(exist_ok=True)
     return ForkedCommand.start(
         folder,
         *("run", "--config", grid / "short.toml", "--out", "out", "--cache", "cache"),
         *("--plugin", PLUGINS / "mortal.py", "--plugin", grid / "chained.py"),
         *("--defenses", names, "--executor", executor, *SHORT, *options),
-        before=os.setsid,
+        before=before,
     )
 
 
@@ -141,8 +155,9 @@ def test_plugin_that_raises_is_not_tried_again(runs: tuple[Ended, Ended]) -> Non
     assert pool.reasons("raises") == local.reasons("raises")
 
 
-def waiting(grid: Path, folder: Path) -> ForkedCommand:
-    return start(grid, folder, TWO, f"mortal:folder=[{folder}]:how=waits", *FGSM)
+def waiting(grid: Path, folder: Path, before: Callable[[], object] = with_forks) -> ForkedCommand:
+    names = f"mortal:folder=[{folder}]:how=waits"
+    return start(grid, folder, TWO, names, *FGSM, before=before)
 
 
 def others(command: ForkedCommand) -> list[str]:
@@ -172,7 +187,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="th
 
 @needs_proc
 def test_interruption_while_workers_start_ends_them_in_silence(grid: Path, tmp_path: Path) -> None:
-    command = waiting(grid, tmp_path)
+    command = waiting(grid, tmp_path, os.setsid)
     until(lambda: any("spawn_main" in line for line in others(command)))
     os.killpg(command.process.pid or 0, signal.SIGINT)  # as Ctrl-C does on a terminal
     code, err = command.wait()
@@ -184,7 +199,7 @@ def test_interruption_while_workers_start_ends_them_in_silence(grid: Path, tmp_p
 
 @needs_proc
 def test_termination_during_a_training_leaves_nothing_behind(grid: Path, tmp_path: Path) -> None:
-    command = waiting(grid, tmp_path)
+    command = waiting(grid, tmp_path, os.setsid)
     until((tmp_path / "log").exists)
     os.kill(command.process.pid or 0, signal.SIGTERM)
     code, err = command.wait()
@@ -206,7 +221,7 @@ def test_run_goes_on_after_the_driver_was_killed(grid: Path, tmp_path: Path) -> 
     trained = {path: path.stat().st_mtime_ns for path in networks.glob("*.safetensors")}
 
     (tmp_path / "go").touch()
-    again = ended(waiting(grid, tmp_path), tmp_path / "log")
+    again = ended(waiting(grid, tmp_path, os.setsid), tmp_path / "log")
     assert again.code == 0, again.err
     assert sum(again.log.values()) == 2
     assert {path: path.stat().st_mtime_ns for path in trained} == trained

@@ -17,6 +17,7 @@ from bench.errors import PluginFault, RequestError
 from bench.execution.jobs import Finished, ShippedPlugin, WorkerSetup
 from bench.execution.shipping import job_of
 from bench.execution.specs import RaySpec
+from bench.execution.temporary_folders import folders_here
 from bench.plugins.configured import configure
 from bench.plugins.counted import digest_of_file
 from bench.plugins.discovery import discover
@@ -128,6 +129,7 @@ def prepared(
 
     The plugin comes as content: its files have gone from where they were.
     """
+    before = set(folders_here("bench-worker"))
     folder = tmp_path_factory.mktemp("ray")
     store = ArtifactStore(folder / "store")
     shipped = (ShippedPlugin(str(plugin), digest_of_file(plugin)),)
@@ -137,6 +139,7 @@ def prepared(
     yield workers, TaskContext(torch.device("cpu"), store, setup.data, Silent())
     workers.close()
     aside.rename(plugin.parent)
+    assert set(folders_here("bench-worker")) <= before
 
 
 def ended(workers: RayWorkers, *tasks: Task) -> dict[str, Finished]:
@@ -286,13 +289,16 @@ def test_workers_without_the_store_are_sent_what_they_need(
     store = ArtifactStore(tmp_path / "here", given)
     here = TaskContext(other.device, store, other.data, Silent())
 
+    before = set(folders_here("bench-worker"))
     missing = tmp_path / "elsewhere"
     setup = WorkerSetup("cpu", missing, missing / "weights", here.data, threads=1)
     workers = RayWorkers(setup, store, RaySpec(processes=1))
     try:
         assert workers.slots == 1
         assert remotely(workers, here, tiny_config) == expected
+        assert set(folders_here("bench-worker")) > before
     finally:
         workers.close()
+    assert set(folders_here("bench-worker")) <= before
     assert not missing.exists()
     assert not (store.root / "network").exists()

@@ -12,10 +12,11 @@ import pytest
 from bench.errors import RequestError
 from bench.records.array_files import read_outcome
 from bench.records.cell import CellRecord
+from bench.records.cell_images import CellImages
 from bench.records.configuration import read_configuration
 from bench.records.environments import read_environments
 from bench.records.folder import RunFolder
-from bench.records.outcome import CellImages, Outcome
+from bench.records.outcome import Outcome
 from bench.records.pipeline import Pipeline
 from bench.records.timing import Agreement, Samples, TimedCall, Timing
 from bench.store.artifacts import write_artifact

@@ -16,6 +16,8 @@ import pytest
 from bench.store.artifacts import read_artifact
 from tests.forked import ForkedCommand
 
+pytestmark = pytest.mark.slow  # all of it, so that one process has the fixtures
+
 NUMBERS = [
     "clean_accuracy",
     "robust_accuracy",
@@ -87,7 +89,6 @@ def numbers(out: Path) -> pd.DataFrame:
     return results.set_index(["defense", "attack", "eps"])[NUMBERS]
 
 
-@pytest.mark.slow
 def test_kill_9_at_several_points_changes_nothing(
     short: Path, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -14,7 +14,8 @@ from PIL import Image
 
 from bench.analysis.outcomes import EvaluatedCell
 from bench.records.cell import CascadeMember
-from bench.records.outcome import REJECTED, CellImages
+from bench.records.cell_images import CellImages
+from bench.records.outcome import REJECTED
 from bench.report.page.image_choice import KINDS, ImageChoice
 from bench.report.page.images import BROKEN, HELD, WRONG, image_sections
 

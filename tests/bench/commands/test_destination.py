@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.commands.preparation import open_folder
+from bench.commands.destination import open_folder
 
 TITLES = ["tiny", "**", "a[b", "x*y?", "tiny (copy)"]
 
