@@ -37,7 +37,9 @@ SMALLER = {
     "puvae": "puvae:channels=4:hidden=32",
     "resnet18": "resnet18:width=8",
     "saltandpepper": "saltandpepper:steps=100",
+    "smoothing": "smoothing:samples=30:selection=5",
     "square": "square:queries=200",
+    "tv": "tv:steps=10",
     "vgg16": "vgg16:hidden=16:batch_size=8",
     "vote": "vote:defense=[puvae:channels=4:hidden=32]:draws=3",
 }

@@ -26,6 +26,7 @@ from bench.plugins.configured import Configured, configure
 from bench.registry import ATTACKS, REGISTRIES, register_dataset
 from bench.stages import learned_stand_in
 from bench.stages.crafting import perturb
+from bench.stages.decisions import makes_images, rejects
 from bench.stages.guard import check_ball
 from bench.stages.seeding import seeded
 from tests.test_conformance import SMALLER
@@ -124,7 +125,8 @@ def test_a_network_conforms_on_images_of_any_size(
             check(subject_)
 
     output = subject_.output(subject_.module, subject_.images)
-    expected = (classes,) if family == "classifier" else size
+    is_image = family == "defense" and makes_images(subject_.module)
+    expected = size if is_image else (classes + rejects(subject_.module),)
     assert tuple(output.shape[1:]) == expected
 
 

@@ -172,6 +172,10 @@ VARIANTS = {
         "defensegan:width=2:critic_width=2:restarts=2:steps=4:critic_steps=1:sphere=true",
         "vote:defense=[gaussian_noise]:rule=majority",
         "median:size=2",
+        "tv:dropout=0:steps=3",
+        "pixel_deflection:sigma=0",
+        "reformer:pooling=false:activation=relu",
+        "detector:divergence=[reformer]:reformer=none",
     ],
     "classifier": ["cnn:width=4:hidden=8:adversarial=[pgd:steps=2]:eps=0.1"],
     "attack": [

@@ -203,6 +203,10 @@ STOCHASTIC = [
     "median",
     "jpeg",
     "convae:width=2",
+    "tv:steps=5",
+    "resize_pad",
+    "pixel_deflection:share=0.2",
+    "smoothing:samples=70:selection=3",
 ]
 
 
