@@ -1,4 +1,4 @@
-"""Random resizing and padding, image by image with PyTorch's own resizing."""
+"""Random resizing and padding, image by image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import pad
 
 from bench.contracts import DataInfo
 from defenses.resize_pad import ResizePad
@@ -35,7 +35,9 @@ def plain(images: Tensor, least: float, seed: int) -> Tensor:
         ]
         free = [side - taken for side, taken in zip(ground, size, strict=True)]
         top, left = (math.floor(draws[1 + axis][index][0] * (free[axis] + 1)) for axis in (0, 1))
-        resized = interpolate(image, size=size, mode="nearest")
+        rows, columns = ([at * side // taken for at in range(taken)]
+                         for side, taken in zip(ground, size, strict=True))
+        resized = image[:, :, rows][:, :, :, columns]
         padded.append(pad(resized, (left, free[1] - left, top, free[0] - top)))
     return torch.cat(padded)
 
