@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -22,7 +23,7 @@ from bench.contracts import (
     WrappedDefense,
 )
 from bench.registry import register_defense
-from defenses._draws import logits_of_draws
+from defenses._draws import copies_of
 
 Rule = Literal["mean", "majority"]
 
@@ -92,10 +93,9 @@ class _Vote(nn.Module):
             images: images before purification, (n, channels, height, width).
             classifier: function from images to logits (n, classes).
         """
-        logits = logits_of_draws(
-            self.module, images, classifier, self.draws, in_one_call=self._in_one_call
-        )
-        return self._rule(logits)
+        batches = copies_of(images, self.draws, in_one_call=self._in_one_call)
+        logits = [classifier(self.module(copies)) for copies in batches]
+        return self._rule(torch.cat(logits).unflatten(0, (self.draws, len(images))))
 
     def stand_ins(self) -> Mapping[str, StandIn]:
         """The stand-ins of the inner defense, which approximate a single draw."""
