@@ -176,28 +176,21 @@ class ScoreSteps(nn.Module):
 
         def purify(images: Tensor) -> Tensor:
             noisy = (images + self.settings.noise * torch.randn_like(images)).clamp(0, 1)
-            moving = torch.ones(len(images), dtype=torch.bool, device=images.device)
-            purified, _ = move((noisy, moving), ())
+            (purified,) = move((noisy,), ())
             return purified
 
         return purify
 
     def step(self, state: State, constants: State) -> State:  # noqa: ARG002 - there are none
-        """One step along the score.
+        """One step along the score, of the images (n, channels, height, width) that still move.
 
-        Args:
-            state: images (n, channels, height, width), and whether each still moves, (n,).
-            constants: none.
-
-        Returns:
-            the next images, in [0, 1], and whether each still moves.
+        An image that stays where it is has the same step size again, and so has stopped for good.
         """
-        images, moving = state
+        (images,) = state
         scores = self.score(images)
         sizes = self.step_sizes(images, scores)
-        moving = moving & (sizes > self.settings.stop)
-        moved = images + (sizes * moving).view(-1, 1, 1, 1) * scores
-        return moved.clamp(0, 1), moving
+        moves = sizes > self.settings.stop
+        return ((images + (sizes * moves).view(-1, 1, 1, 1) * scores).clamp(0, 1),)
 
     def step_sizes(self, images: Tensor, scores: Tensor) -> Tensor:
         """Step sizes (n,): a share of how far the score leads, within bounds.

@@ -24,6 +24,7 @@ from bench.registry import ATTACKS, REGISTRIES
 from bench.spec import Spec
 
 SMALLER = {
+    "adp": "adp:width=8:blocks=1:steps=3:draws=3",
     "boundary": "boundary:steps=300",
     "apgd": "apgd:steps=30",
     "cw": "cw:steps=30:binary_search_steps=4:stepsize=0.1",
@@ -37,6 +38,7 @@ SMALLER = {
     "puvae": "puvae:channels=4:hidden=32",
     "resnet18": "resnet18:width=8",
     "saltandpepper": "saltandpepper:steps=100",
+    "soap": "soap:width=8:hidden=32:batch_size=32",
     "square": "square:queries=200",
     "vgg16": "vgg16:hidden=16:batch_size=8",
     "vote": "vote:defense=[puvae:channels=4:hidden=32]:draws=3",

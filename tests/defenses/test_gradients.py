@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import DataInfo
+from defenses.adp import ADP
 from defenses.convae import ConvAE
 from defenses.defensegan import DefenseGAN
 from defenses.puvae import PuVAE
@@ -21,6 +22,7 @@ PURIFIERS = {
     "defensegan": SHORT,
     "defensegan on the sphere": replace(SHORT, sphere=True),
     "defensegan, one start": replace(SHORT, restarts=1, steps=12, rate=5.0),
+    "adp": ADP(width=8, blocks=1, steps=3, noise=0.05),
 }
 
 
