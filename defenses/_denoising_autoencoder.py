@@ -8,7 +8,7 @@ from torch.nn.functional import mse_loss, relu
 
 
 class DenoisingAutoencoder(nn.Module):
-    """Auto-encoder of SOAP on MNIST: two halvings, a code, two doublings (appendix and code).
+    """Auto-encoder as in SOAP's official code for MNIST: two halvings, a code, two doublings.
 
     Where a side of the images is no multiple of four, the decoder makes the next larger multiple,
     and what exceeds the image is cropped. The last layer is linear.
@@ -41,7 +41,8 @@ class DenoisingAutoencoder(nn.Module):
 
     def errors(self, images: Tensor) -> Tensor:
         """Mean squared errors (n,) between images and their reconstructions."""
-        return (self(images) - images).square().flatten(1).mean(dim=1)
+        restored: Tensor = self(images)
+        return (restored - images).square().flatten(1).mean(dim=1)
 
 
 def _doubling(inputs: int, outputs: int) -> nn.ConvTranspose2d:

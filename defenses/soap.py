@@ -50,8 +50,8 @@ class SOAP(Defense):
 
     From the image, five steps along the sign of the gradient lower the reconstruction error within
     each of several balls around the image, the first of radius zero. The result of least error is
-    kept (equations 5 to 7 of the paper, with data reconstruction, its task for MNIST). The error is
-    that of the image itself, without noise.
+    kept. Data reconstruction is the paper's task for MNIST. The error is that of the image itself,
+    without noise.
 
     The published classifier and auto-encoder share their encoder and are trained together, which
     keeps the auxiliary loss aligned with the classification. This purifier stands in front of any

@@ -56,7 +56,7 @@ def scrambled(settings: ADP, size: int = 7) -> nn.Module:
 
 
 def plain(score: nn.Module, settings: ADP, images: Tensor, noise: Tensor) -> Tensor:
-    """Image by image, at most so many steps of the adaptive size (arXiv:2106.06041, section 3)."""
+    """Image by image, at most so many steps of the adaptive size (arXiv:2106.06041)."""
     purified = []
     for image, drawn in zip(images, noise, strict=True):
         x = (image + settings.noise * drawn).clamp(0, 1)[None]

@@ -30,7 +30,7 @@ def scrambled(settings: SOAP, dtype: torch.dtype = torch.float64) -> Any:
 
 
 def plain(network: nn.Module, settings: SOAP, images: Tensor) -> Tensor:
-    """Image by image and radius by radius, PGD that lowers the error (arXiv:2101.09387, eq. 6, 7).
+    """Image by image and radius by radius, PGD that lowers the error (arXiv:2101.09387).
 
     Args:
         network: auto-encoder.
