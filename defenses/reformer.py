@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, mse_loss, relu
+from torch.nn.functional import avg_pool2d, interpolate, relu
 from torch.optim import Adam
 
 from bench.contracts import (
@@ -23,6 +23,7 @@ from bench.contracts import (
     PositiveInt,
 )
 from bench.registry import register_defense
+from defenses._denoising_autoencoder import denoising_loss
 
 Activation = Literal["sigmoid", "relu"]
 
@@ -75,8 +76,7 @@ class Reformer(Defense):
         optimizer = Adam(module.parameters(), lr=self.learning_rate)
 
         for images, _ in context.batches(self.batch_size, epochs=self.epochs):
-            noisy = (images + self.noise * torch.randn_like(images)).clamp(0, 1)
-            loss = mse_loss(module(noisy), images)
+            loss = denoising_loss(module, images, self.noise)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -9,7 +9,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from torch.utils.checkpoint import checkpoint
 
 from bench.contracts import (
     Accelerator,
@@ -22,6 +21,7 @@ from bench.contracts import (
     State,
 )
 from bench.registry import register_defense
+from defenses._checkpointed import Checkpointed
 
 _PRIMAL_STEP = 4.0
 """Step size of the pixels; pixels differ by up to 1, and flows are at most the weight."""
@@ -84,20 +84,11 @@ class _Minimization(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The minimizers, same shape."""
-        if not (torch.is_grad_enabled() and images.requires_grad):
-            return self.accelerated(Eager())(images)
-
-        constants = (images, self._kept(images))
-        state = _start(*constants)
-        for _ in range(self.steps):
-            # A step is computed again when the gradient passes it, and draws nothing.
-            state = checkpoint(
-                self.step, state, constants, use_reentrant=False, preserve_rng_state=False
-            )
-        return state[0].clamp(0, 1)
+        is_attacked = torch.is_grad_enabled() and images.requires_grad
+        return self.accelerated(Checkpointed() if is_attacked else Eager())(images)
 
     def accelerated(self, by: Accelerator) -> Callable[[Tensor], Tensor]:
-        """The minimization without gradients; an engine runs its steps."""
+        """The minimization; an engine runs its steps."""
         minimized = by.loop(self.step, self.steps)
 
         def purify(images: Tensor) -> Tensor:

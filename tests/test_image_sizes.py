@@ -35,6 +35,7 @@ CPU = torch.device("cpu")
 
 SMALLEST = {
     **SMALLER,
+    "adp": "adp:width=4:blocks=1:steps=2:draws=2:batch_size=4",
     "boundary": "boundary:steps=20",
     "cnn": "cnn:width=4:hidden=8:batch_size=4",
     "convae": "convae:width=4:batch_size=4",
@@ -48,6 +49,7 @@ SMALLEST = {
     "puvae": "puvae:channels=4:kernel=3:hidden=32:batch_size=4",
     "resnet18": "resnet18:width=2:batch_size=4",
     "saltandpepper": "saltandpepper:steps=20",
+    "soap": "soap:width=4:hidden=16:batch_size=4",
     "square": "square:queries=30",
     "vgg16": "vgg16:hidden=8:batch_size=2",
     "vote": "vote:defense=[puvae:channels=4:kernel=3:hidden=32:batch_size=4]:draws=2",

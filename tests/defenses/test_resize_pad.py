@@ -11,7 +11,6 @@ from torch.nn.functional import pad
 
 from bench.contracts import DataInfo
 from defenses.resize_pad import ResizePad
-from tests.defenses.finite_differences import assert_gradient_is_exact
 
 
 def purified(images: Tensor, least: float = 299 / 331, seed: int = 0) -> Tensor:
@@ -60,8 +59,3 @@ def test_sizes_are_from_the_least_to_one_pixel_less_and_all_places_occur() -> No
     columns = output.amax(dim=(1, 2))
     assert torch.equal(columns.sum(dim=1), sizes)
     assert not torch.equal(columns.argmax(dim=1), tops)
-
-
-def test_the_gradient_is_that_of_finite_differences() -> None:
-    images = torch.rand(3, 2, 9, 11, dtype=torch.float64)
-    assert_gradient_is_exact(ResizePad().build(DataInfo((2, 9, 11), 10)), images)

@@ -12,7 +12,6 @@ from torch.nn.functional import pad
 
 from bench.contracts import DataInfo
 from defenses.tv import TotalVariation
-from tests.defenses.finite_differences import assert_gradient_is_exact
 
 INFO = DataInfo((1, 8, 9), 10)
 
@@ -100,12 +99,6 @@ def test_every_image_stays_in_range_and_a_flat_one_is_left(
     flat = torch.full((1, 1, 5, 6), gray, dtype=torch.float64)
     left = module(dropout=0, weight=weight, steps=steps)(flat)
     torch.testing.assert_close(left, flat, rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_the_gradient_is_that_of_finite_differences(dropout: float) -> None:
-    images = 0.2 + 0.6 * random_images(2, 1, 8, 9)
-    assert_gradient_is_exact(module(dropout=dropout, steps=15, weight=0.1), images)
 
 
 def test_the_gradient_is_that_of_a_loop_that_keeps_every_step() -> None:
