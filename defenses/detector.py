@@ -97,7 +97,9 @@ class Detector(Defense):
         networks = [self.member(spec).build(data) for spec in specs]
         for spec, network in zip(specs, networks, strict=True):
             if hasattr(network, "classify"):
-                raise ValueError(f"the defense {spec.name} decides by itself: it is no auto-encoder")
+                raise ValueError(
+                    f"the defense {spec.name} decides by itself: it is no auto-encoder"
+                )
 
         detectors = {name: specs.index(spec) for name, spec in self._detectors.items()}
         reformer = None if self.reformer is None else specs.index(self.reformer)

@@ -23,8 +23,9 @@ from bench.contracts import (
 from bench.registry import register_defense
 from defenses._checkpointed import Checkpointed
 
-_PRIMAL_STEP = 4.0
-"""Step size of the pixels; pixels differ by up to 1, and flows are at most the weight."""
+_PRIMAL_STEP = 0.5
+"""Step size of the pixels: the one with the least objective after 100 steps, on most of the images
+and weights that were tried."""
 
 _DUAL_STEP = 1 / (8 * _PRIMAL_STEP)
 """Step size of the flows; the squared norm of the differences is below 8 (Chambolle 2004)."""

@@ -101,7 +101,9 @@ def test_an_image_is_rejected_where_a_mark_is_above_its_threshold(reformer: str)
     assert bool((logits[is_accepted].argmax(1) < 4).all())
     assert min(int(is_rejected.sum()), int(is_accepted.sum())) > 40
 
-    reformed = images if reformer == "none" else configure(DEFENSES, "median").plugin.build(INFO)(images)
+    reformed = (
+        images if reformer == "none" else configure(DEFENSES, "median").plugin.build(INFO)(images)
+    )
     assert torch.equal(module(images), reformed)
     expected = given.classifier(reformed).log_softmax(1)
     torch.testing.assert_close(logits[:, :4], expected)

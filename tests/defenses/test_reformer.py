@@ -10,12 +10,12 @@ from torch.nn.functional import avg_pool2d, conv2d, relu
 from bench.conformance import Subject
 from bench.contracts import DataInfo
 from bench.plugins.configured import configure
+from bench.progress import Silent
 from bench.registry import DEFENSES
+from bench.stages.pixels import Split
 from bench.stages.seeding import seeded
 from bench.stages.train import fitted
 from bench.stages.training import TrainingContext
-from bench.progress import Silent
-from bench.stages.pixels import Split
 from defenses.reformer import Reformer
 
 CPU = torch.device("cpu")

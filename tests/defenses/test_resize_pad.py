@@ -34,8 +34,10 @@ def plain(images: Tensor, least: float, seed: int) -> Tensor:
         ]
         free = [side - taken for side, taken in zip(ground, size, strict=True)]
         top, left = (math.floor(draws[1 + axis][index][0] * (free[axis] + 1)) for axis in (0, 1))
-        rows, columns = ([at * side // taken for at in range(taken)]
-                         for side, taken in zip(ground, size, strict=True))
+        rows, columns = (
+            [at * side // taken for at in range(taken)]
+            for side, taken in zip(ground, size, strict=True)
+        )
         resized = image[:, :, rows][:, :, :, columns]
         padded.append(pad(resized, (left, free[1] - left, top, free[0] - top)))
     return torch.cat(padded)
