@@ -43,7 +43,8 @@ def _blocks(images: Tensor) -> tuple[Tensor, ...]:
             last = images.narrow(axis, images.shape[axis] - 1, 1)
             images = torch.cat([images, last], dim=axis)
 
-    return pixel_unshuffle(images, 2).unflatten(1, (-1, 4)).unbind(2)
+    blocks: tuple[Tensor, ...] = pixel_unshuffle(images, 2).unflatten(1, (-1, 4)).unbind(2)
+    return blocks
 
 
 def _haar(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -114,11 +114,12 @@ class _AutoEncoder(nn.Module):
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
-    """A convolution that starts as Keras, with which the source was trained, starts it.
+    """A convolution that starts as in Keras, which the official code uses.
 
-    Behind sigmoids the smaller weights of PyTorch's start make all images alike for long.
+    With the smaller weights of PyTorch's start the error falls about half as fast.
     """
     layer = nn.Conv2d(inputs, outputs, 3, padding=1)
     nn.init.xavier_uniform_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer

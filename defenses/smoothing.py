@@ -161,5 +161,6 @@ class _Smoothing(nn.Module):
     def _answers(self, images: Tensor, noise: Tensor, classifier: Logits) -> Tensor:
         """Log-probabilities (versions, n, classes) of noisy versions of the images."""
         noisy = images + self.settings.sigma * noise
-        answers = classifier(noisy.flatten(0, 1)).log_softmax(dim=1)
-        return answers.unflatten(0, noise.shape[:2])
+        logits = classifier(noisy.flatten(0, 1))
+        answers: Tensor = logits.log_softmax(dim=1).unflatten(0, noise.shape[:2])
+        return answers

@@ -56,17 +56,20 @@ def test_it_is_the_chain_of_layers(activation: str, pooling: bool) -> None:
 
 @pytest.mark.parametrize("pooling", [True, False])
 def test_it_learns_to_remove_noise(pooling: bool) -> None:
-    plugin = Reformer(pooling=pooling, epochs=25, batch_size=32, learning_rate=0.01)
-    subject = Subject("defense", configure(DEFENSES, "reformer"))
-    images, labels = subject.split
-    images, labels = images[:512], labels[:512]
+    images, labels = Subject("defense", configure(DEFENSES, "reformer")).split
+    images, labels = avg_pool2d(images[:256], 2), labels[:256]
     context = TrainingContext(
-        title="test", data=subject.info, split=Split.of(images, labels), seed="t", progress=Silent()
+        title="test",
+        data=DataInfo((1, 14, 14), 10),
+        split=Split.of(images, labels),
+        seed="order",
+        progress=Silent(),
     )
+    plugin = Reformer(pooling=pooling, epochs=20, batch_size=16, learning_rate=0.03)
     with seeded(CPU, "fit"):
         module = fitted(plugin, "test", context, CPU)
         noisy = (images + 0.1 * torch.randn_like(images)).clamp(0, 1)
 
     error = float((module(noisy) - images).square().mean())
-    gray = float((images.mean(dim=0) - images).square().mean())
-    assert error < 0.5 * gray
+    of_the_mean = float((images.mean(dim=0) - images).square().mean())
+    assert error < 0.25 * of_the_mean

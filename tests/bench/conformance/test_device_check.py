@@ -159,6 +159,7 @@ WAITS = {
     "defenses/defensegan.py": "PyTorch's moving average moves its counter once in an iteration",
     "defenses/jpeg.py": "Pillow is the codec",
     "bench/stages/guard.py": "every output of a plugin is judged before it goes on, in one copy",
+    "bench/stages/train.py": "the weights of a network that a parameter names are judged once",
     "bench/stages/training.py": "the losses, at one of many steps",
 }
 """The files in which the host waits for the device again and again, and why."""
