@@ -203,4 +203,3 @@ class ErrorDescent(nn.Module):
             (gradient,) = torch.autograd.grad(errors, at, create_graph=is_followed)
 
         return gradient
-
