@@ -24,6 +24,7 @@ from bench.registry import ATTACKS, REGISTRIES
 from bench.spec import Spec
 
 SMALLER = {
+    "adp": "adp:width=8:blocks=1:steps=3:draws=3",
     "boundary": "boundary:steps=300",
     "cnn": "cnn:width=8:hidden=16:batch_size=32",
     "convae": "convae:width=4:batch_size=16",
@@ -39,7 +40,10 @@ SMALLER = {
     "puvae": "puvae:channels=4:hidden=32:batch_size=16",
     "resnet18": "resnet18:width=8:batch_size=16",
     "saltandpepper": "saltandpepper:steps=100",
+    "smoothing": "smoothing:samples=30:selection=5",
+    "soap": "soap:width=8:hidden=32:batch_size=32",
     "square": "square:queries=200",
+    "tv": "tv:steps=10",
     "vgg16": "vgg16:hidden=16:batch_size=8",
     "vote": "vote:defense=[puvae:channels=4:hidden=32:batch_size=16]:draws=3",
 }

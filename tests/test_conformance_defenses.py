@@ -161,7 +161,7 @@ def test_a_draw_that_a_call_shares_is_not_declared_as_independent() -> None:
     assert any("share their draw" in reason for reason in reasons(Shifting(each=False)))
 
 
-@pytest.mark.parametrize("name", ["puvae", "bitdepth", "jpeg", "defensegan", "vote"])
+@pytest.mark.parametrize("name", ["puvae", "bitdepth", "jpeg", "defensegan", "soap", "vote"])
 def test_the_built_in_purifiers_without_a_useful_gradient_offer_a_stand_in(name: str) -> None:
     module: Any = configure(DEFENSES, name).plugin.build(DataInfo((1, 28, 28), 10))
     assert module.stand_ins()

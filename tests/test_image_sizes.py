@@ -26,6 +26,7 @@ from bench.plugins.configured import Configured, configure
 from bench.registry import ATTACKS, REGISTRIES, register_dataset
 from bench.stages import learned_stand_in
 from bench.stages.crafting import perturb
+from bench.stages.decisions import makes_images, rejects
 from bench.stages.guard import check_ball
 from bench.stages.seeding import seeded
 from tests.test_conformance import SMALLER
@@ -34,6 +35,7 @@ CPU = torch.device("cpu")
 
 SMALLEST = {
     **SMALLER,
+    "adp": "adp:width=4:blocks=1:steps=2:draws=2:batch_size=4",
     "boundary": "boundary:steps=20",
     "cnn": "cnn:width=4:hidden=8:batch_size=4",
     "convae": "convae:width=4:batch_size=4",
@@ -47,6 +49,7 @@ SMALLEST = {
     "puvae": "puvae:channels=4:kernel=3:hidden=32:batch_size=4",
     "resnet18": "resnet18:width=2:batch_size=4",
     "saltandpepper": "saltandpepper:steps=20",
+    "soap": "soap:width=4:hidden=16:batch_size=4",
     "square": "square:queries=30",
     "vgg16": "vgg16:hidden=8:batch_size=2",
     "vote": "vote:defense=[puvae:channels=4:kernel=3:hidden=32:batch_size=4]:draws=2",
@@ -125,7 +128,8 @@ def test_a_network_conforms_on_images_of_any_size(
             check(subject_)
 
     output = subject_.output(subject_.module, subject_.images)
-    expected = (classes,) if family == "classifier" else size
+    is_image = family == "defense" and makes_images(subject_.module)
+    expected = size if is_image else (classes + rejects(subject_.module),)
     assert tuple(output.shape[1:]) == expected
 
 

@@ -13,6 +13,9 @@ from pathlib import Path
 from bench.errors import RequestError
 from bench.plugins.packages import PACKAGES
 
+_SPECS = ("Spec", "Spec.parse")
+"""Calls by which a default is the spec of a plugin."""
+
 
 @dataclass(frozen=True)
 class PluginInfo:
@@ -150,7 +153,7 @@ def _default(value: ast.expr | None) -> str:
     if isinstance(value, ast.Constant) and value.value is None:
         return "none"
 
-    if isinstance(value, ast.Call) and ast.unparse(value.func) == "Spec" and len(value.args) == 1:
+    if isinstance(value, ast.Call) and ast.unparse(value.func) in _SPECS and len(value.args) == 1:
         value = value.args[0]
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         return value.value

@@ -9,9 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import DataInfo
+from defenses.adp import ADP
 from defenses.convae import ConvAE
 from defenses.defensegan import DefenseGAN
+from defenses.pixel_deflection import PixelDeflection
 from defenses.puvae import PuVAE
+from defenses.reformer import Reformer
+from defenses.resize_pad import ResizePad
+from defenses.tv import TotalVariation
 
 INFO = DataInfo((1, 12, 12), 10)
 SHORT = DefenseGAN(latent=6, width=2, restarts=3, steps=5, rate=3.0, start_std=1.0)
@@ -21,6 +26,11 @@ PURIFIERS = {
     "defensegan": SHORT,
     "defensegan on the sphere": replace(SHORT, sphere=True),
     "defensegan, one start": replace(SHORT, restarts=1, steps=12, rate=5.0),
+    "adp": ADP(width=8, blocks=1, steps=3, noise=0.05),
+    "tv": TotalVariation(weight=0.1, steps=15),
+    "resize_pad": ResizePad(),
+    "pixel_deflection": PixelDeflection(share=0.3, window=0.2),
+    "reformer": Reformer(),
 }
 
 

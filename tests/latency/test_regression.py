@@ -27,6 +27,8 @@ from bench.machine.devices import device_name
 from bench.plugins.configured import configure
 from bench.registry import CLASSIFIERS, DEFENSES
 from bench.stages.datasets import load_dataset
+from bench.stages.decisions import makes_images, rejects
+from bench.stages.surrogates import DefendedClassifier
 from bench.sweep.presets import read_preset
 from tests.latency.ratios import References, judge, one_thread, paired_ratio
 
@@ -57,11 +59,13 @@ def purifier_of(defense: str, device: torch.device) -> nn.Module:
 
 
 def pipeline_of(defense: str, device: torch.device) -> nn.Module:
-    """Purifier and classifier."""
-    classifier = configure(CLASSIFIERS, "cnn", PRESET["parameters"]).plugin
-    return nn.Sequential(
-        purifier_of(defense, device), classifier.build(DATA).to(device).eval().requires_grad_(False)
-    )
+    """Purifier and classifier, or what a defense that makes no image decides by the classifier."""
+    plugin = configure(CLASSIFIERS, "cnn", PRESET["parameters"]).plugin
+    classifier = plugin.build(DATA).to(device).eval().requires_grad_(False)
+    purifier = purifier_of(defense, device)
+    if makes_images(purifier):
+        return nn.Sequential(purifier, classifier)
+    return DefendedClassifier(purifier, classifier).eval()
 
 
 def rounds_in(seconds: float, call: Callable[[], object]) -> int:
@@ -90,12 +94,16 @@ def test_latency(
     device: torch.device,
     seconds: float,
 ) -> None:
-    module = purifier_of(defense, device) if target == "purifier" else pipeline_of(defense, device)
+    purifier = purifier_of(defense, device)
+    if target == "purifier" and not makes_images(purifier):
+        pytest.skip("it decides without making an image")
+    module = purifier if target == "purifier" else pipeline_of(defense, device)
     images = torch.rand(batch_size, *DATA.shape, device=device)
     rounds = rounds_in(seconds, lambda: module(images))
     benchmark.group = f"{defense}, batch {batch_size}"
     output: Tensor = benchmark.pedantic(module, args=(images,), rounds=rounds)
-    assert output.shape == (images.shape if target == "purifier" else (batch_size, DATA.classes))
+    logits = (batch_size, DATA.classes + rejects(module))
+    assert output.shape == (images.shape if target == "purifier" else logits)
     if benchmark.enabled:
         samples = tuple(benchmark.stats.stats.data)
         summary = asdict(latency_summary(samples, batch_size))
@@ -136,7 +144,8 @@ def test_ratio_to_none(
         output: Tensor = bare(images)
         return output
 
-    assert call().shape == reference().shape == (batch_size, DATA.classes)
+    assert call().shape == (batch_size, DATA.classes + rejects(defended))
+    assert reference().shape == (batch_size, DATA.classes)
     if not seconds:
         return
     with one_thread():

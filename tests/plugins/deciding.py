@@ -27,7 +27,7 @@ from bench.registry import register_defense
 Logits = Callable[[Tensor], Tensor]
 
 
-@register_defense("detector")
+@register_defense("error_detector")
 @dataclass(frozen=True)
 class Detector(Defense):
     """Auto-encoder whose reconstruction error rejects an image (Meng, Chen 2017, section 4.2)."""
@@ -82,7 +82,7 @@ class _Detector(nn.Module):
         return torch.cat([scores, scores.amax(dim=1, keepdim=True) + surplus[:, None]], dim=1)
 
 
-@register_defense("smoothing")
+@register_defense("abstaining")
 @dataclass(frozen=True)
 class Smoothing(Defense):
     """Randomized smoothing with abstention and a certified radius (Cohen et al. 2019).

@@ -24,7 +24,7 @@ from bench.contracts import (
 from bench.registry import register_defense
 
 
-@register_defense("resize_pad")
+@register_defense("shrink_and_pad")
 @dataclass(frozen=True)
 class ResizePad(Defense):
     """Random resizing and padding (Xie et al. 2018, arXiv:1711.01991)."""
@@ -89,7 +89,7 @@ class _TotalVariation(nn.Module):
         return slope
 
 
-@register_defense("pixel_deflection")
+@register_defense("moved_pixels")
 @dataclass(frozen=True)
 class PixelDeflection(Defense):
     """Pixels replaced by random neighbors (Prakash et al. 2018, arXiv:1801.08926)."""
@@ -181,7 +181,7 @@ def _with(images: Tensor, time: Tensor) -> Tensor:
     return torch.cat([images, time.expand(-1, 1, *images.shape[2:])], dim=1)
 
 
-@register_defense("reformer")
+@register_defense("noise_autoencoder")
 @dataclass(frozen=True)
 class Reformer(Defense):
     """Auto-encoder of clean images (Meng, Chen 2017, arXiv:1705.09064, section 4.3)."""

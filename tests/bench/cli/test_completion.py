@@ -71,7 +71,7 @@ def test_every_command_is_offered(complete: Complete) -> None:
     [
         ("conv", ["convae"]),
         ("none,conv", ["none,convae"]),
-        ("none,,p", ["none,,purifier", "none,,puvae"]),
+        ("none,,p", ["none,,pixel_deflection", "none,,purifier", "none,,puvae"]),
         ("puvae,convae,", [f"puvae,convae,{name}" for name in names("defense")]),
         ("nothing", []),
     ],

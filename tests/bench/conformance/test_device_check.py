@@ -155,9 +155,11 @@ WAITS = {
     "attacks/square.py": "an image leaves once it is misclassified, which saves its queries",
     "attacks/apgd.py": "an image leaves once it is misclassified, which saves its restarts",
     "attacks/_kept_iterates.py": "keep=first: an image leaves once it is misclassified",
+    "defenses/adp.py": "PyTorch's moving average moves its counter once in an iteration",
     "defenses/defensegan.py": "PyTorch's moving average moves its counter once in an iteration",
     "defenses/jpeg.py": "Pillow is the codec",
     "bench/stages/guard.py": "every output of a plugin is judged before it goes on, in one copy",
+    "bench/stages/train.py": "the weights of a network that a parameter names are judged once",
     "bench/stages/training.py": "the losses, at one of many steps",
 }
 """The files in which the host waits for the device again and again, and why."""
@@ -170,8 +172,13 @@ VARIANTS = {
         "puvae:channels=2:hidden=8:reconstruction=mse:reduction=mean:decay=0.5",
         "defensegan:width=2:critic_width=2:restarts=2:steps=4:critic_steps=1:batch_norm=true:ema=0.9",
         "defensegan:width=2:critic_width=2:restarts=2:steps=4:critic_steps=1:sphere=true",
+        "adp:width=2:blocks=1:steps=2:noise=0:stop=0",
         "vote:defense=[gaussian_noise]:rule=majority",
         "median:size=2",
+        "tv:dropout=0:steps=3",
+        "pixel_deflection:sigma=0",
+        "reformer:pooling=false:activation=relu",
+        "detector:divergence=[reformer]:reformer=none",
     ],
     "classifier": ["cnn:width=4:hidden=8:adversarial=[pgd:steps=2]:eps=0.1"],
     "attack": [

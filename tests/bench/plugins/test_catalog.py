@@ -80,6 +80,7 @@ def test_parameters_of_a_base_in_an_underscore_module_come_first(tmp_path: Path)
     [
         ("None", "none"),
         ('Spec("fgsm")', "fgsm"),
+        ('Spec.parse("pgd:steps=3")', "pgd:steps=3"),
         ('(Spec("fgsm"),)', "fgsm"),
         ('(Spec("fgsm"), Spec("pgd"))', "[fgsm,pgd]"),
     ],

@@ -202,7 +202,13 @@ STOCHASTIC = [
     "bitdepth",
     "median",
     "jpeg",
+    "adp:width=2:blocks=1:steps=2:draws=3",
+    "soap:width=2:hidden=4:steps=2",
     "convae:width=2",
+    "tv:steps=5",
+    "resize_pad",
+    "pixel_deflection:share=0.2",
+    "smoothing:samples=70:selection=3",
 ]
 
 

@@ -17,7 +17,7 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 DECIDING = PLUGINS / "deciding.py"
 SHOWN = PLUGINS / "my_detector.py"
 GIVEN = ("--plugin", DECIDING, "--plugin", SHOWN)
-NAMES = ["detector", "smoothing:samples=8", "anti_adversary", "my_detector"]
+NAMES = ["error_detector", "abstaining:samples=8", "anti_adversary", "my_detector"]
 
 
 @pytest.mark.slow
@@ -31,16 +31,16 @@ def test_defenses_that_decide_run_report_time_and_export(
     assert done.code == 0, done.err
 
     results = pd.read_csv("out/tables/results.csv").set_index(["defense", "threat"])
-    for name in ("smoothing:samples=8", "anti_adversary", "my_detector"):
+    for name in ("abstaining:samples=8", "anti_adversary", "my_detector"):
         assert results.loc[name, "bpda"]["status"] == "skipped"
         assert "without making an image" in results.loc[name, "bpda"]["reason"]
-    assert results.loc["detector", "bpda"]["status"] == "ok"
+    assert results.loc["error_detector", "bpda"]["status"] == "ok"
     assert (results["status"] != "failed").all()
 
     folder = RunFolder.open(Path("out"))
     rejecting = set()
     for record in folder.records():
-        if record.status == "ok" and record.defense_name in ("detector", "smoothing"):
+        if record.status == "ok" and record.defense_name in ("error_detector", "abstaining"):
             outcome = folder.outcome(record)
             row = results.loc[record.labels["defense"], record.labels["threat"]]
             clean, attacked = outcome.clean_defended, outcome.adversarial_defended
@@ -55,11 +55,11 @@ def test_defenses_that_decide_run_report_time_and_export(
             assert row["clean_rejected"] == pytest.approx(1 - accepted.mean())
             right = (clean == outcome.labels)[accepted]
             assert row["accepted_accuracy"] == pytest.approx(right.mean())
-    assert rejecting == {"detector", "smoothing"}
+    assert rejecting == {"error_detector", "abstaining"}
 
-    radius = results.loc["smoothing:samples=8", "graybox"]["extra_radius"]
+    radius = results.loc["abstaining:samples=8", "graybox"]["extra_radius"]
     outcome = next(
-        folder.outcome(record) for record in folder.records() if record.defense_name == "smoothing"
+        folder.outcome(record) for record in folder.records() if record.defense_name == "abstaining"
     )
     assert radius == pytest.approx(np.nanmean(outcome.clean_extras["radius"]), rel=1e-6)
     assert np.isnan(outcome.clean_extras["radius"][outcome.clean_defended == REJECTED]).all()
@@ -71,7 +71,7 @@ def test_defenses_that_decide_run_report_time_and_export(
     assert exported.code == 0, exported.err
 
 
-@pytest.mark.parametrize("name", ["detector", "smoothing", "anti_adversary"])
+@pytest.mark.parametrize("name", ["error_detector", "abstaining", "anti_adversary"])
 def test_defenses_that_decide_pass_the_conformance_suite(
     bench: Callable[..., Any], name: str
 ) -> None:

@@ -13,12 +13,12 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 PURIFYING = PLUGINS / "purifying.py"
 BORROWED = PLUGINS / "borrowed.py"
 DEFENSES = [
-    "resize_pad",
+    "shrink_and_pad",
     "total_variation",
-    "pixel_deflection:pixels=40",
+    "moved_pixels:pixels=40",
     "ddpm:steps=60:denoising=2",
-    "reformer:steps=60",
-    "vote:defense=[resize_pad]:draws=3",
+    "noise_autoencoder:steps=60",
+    "vote:defense=[shrink_and_pad]:draws=3",
 ]
 
 
@@ -43,11 +43,11 @@ def test_purifiers_run_report_time_and_export(bench: Callable[..., Any], tiny: P
     exported = bench("export", "out", "weights")
     assert exported.code == 0, exported.err
     files = {path.name.split("-")[1] for path in Path("weights").glob("*.safetensors")}
-    assert files == {"cnn", "ddpm", "reformer"}
+    assert files == {"cnn", "ddpm", "noise_autoencoder"}
 
 
 @pytest.mark.parametrize(
-    "name", ["resize_pad", "total_variation", "pixel_deflection", "ddpm", "reformer"]
+    "name", ["shrink_and_pad", "total_variation", "moved_pixels", "ddpm", "noise_autoencoder"]
 )
 def test_purifiers_pass_the_conformance_suite(bench: Callable[..., Any], name: str) -> None:
     for images in ("digits", "digits:colors=rgb:size=17"):
