@@ -21,6 +21,7 @@ from bench.contracts import (
     Defense,
     FitContext,
     Fraction,
+    Fractions,
     NonNegativeFloat,
     OmittedAt,
     PositiveFloat,
@@ -28,9 +29,13 @@ from bench.contracts import (
     Spec,
 )
 from bench.registry import register_defense
+from defenses._bottleneck_autoencoder import BottleneckAutoencoder, Thresholds
 
 _RAMP = 0.3
 """Share of the training through the purifier over which the budget grows linearly."""
+
+_STEEPNESS = 20.0
+"""Initial steepness of thresholds: 0.3 away from one, a pixel counts 0.2 % or 99.8 %."""
 
 _Batch = tuple[Tensor, Tensor, Tensor]
 """Attacked images, the clean images that they are restored to, and labels."""
@@ -55,7 +60,13 @@ class ConvAE(Defense):
 
     Also ours is the training through the purifier: adversarial training (Madry et al., ICLR 2018,
     arXiv:1706.06083) of the auto-encoder in front of the frozen classifier. The attacks see both,
-    and attacked and clean images are restored side by side.
+    and attacked and clean images are restored side by side. The iterative attacks give their worst
+    iterates, as in an evaluation: trained on last iterates, a purifier may learn to make the last
+    one miss.
+
+    With `code`, the U gives way to a network without skip connections, which is ours too: all that
+    reaches the classifier has passed a short code, as in the author's network. `thresholds` before
+    it make a soft rounding of the pixels part of the network.
 
     Attributes:
         attack: specs of the attacks trained against, such as `[fgsm,pgd:steps=10]`, crafted on the
@@ -66,7 +77,8 @@ class ConvAE(Defense):
         classifier_weight: weight of the frozen classifier's cross-entropy on the restored images
             beside their squared error, at least 0.
         width: number of channels at full resolution, at least 1; doubled at each of the two
-            halvings.
+            halvings. With `code`, the number at half the resolution, doubled at a quarter, and
+            there is no layer of many channels at full resolution.
         noise: standard deviation of the Gaussian noise added to the latent code in training, at
             least 0.
         steps: number of training batches, at least 1.
@@ -76,6 +88,12 @@ class ConvAE(Defense):
             at most all of them; every batch is drawn from these pairs. That is faster with a large
             classifier, and gives the same pairs if the attack draws no randomness. None to attack
             each batch again.
+        code: number of values of the latent code of a network without skip connections, at least 1.
+            None for the U.
+        thresholds: values in [0, 1] that each pixel is compared with before the first layer; the
+            comparison is soft, and learned from there on. Only with `code`; None for none.
+        steepness: initial steepness of this comparison, above 0; 20 by default. Only with
+            `thresholds`.
     """
 
     uses_classifier: ClassVar[bool] = True
@@ -90,6 +108,9 @@ class ConvAE(Defense):
     pool: PositiveInt | None = None
     through: Annotated[bool, OmittedAt(False)] = False
     classifier_weight: Annotated[NonNegativeFloat, OmittedAt(0.0)] = 0.0
+    code: PositiveInt | None = None
+    thresholds: Fractions | None = None
+    steepness: PositiveFloat | None = None
 
     def __post_init__(self) -> None:
         if self.through and self.pool is not None:
@@ -97,10 +118,26 @@ class ConvAE(Defense):
                 "parameter pool: its images are attacked before training, and with through=true "
                 "the attacked purifier changes at each step"
             )
+        if self.thresholds is not None and self.code is None:
+            raise ValueError("parameter thresholds: only for the network with a code, as code=128")
+        if self.thresholds is not None:
+            object.__setattr__(self, "steepness", self.steepness or _STEEPNESS)
+        elif self.steepness is not None:
+            raise ValueError(f"parameter steepness={self.steepness:g}: only with thresholds")
 
     def build(self, data: DataInfo) -> nn.Module:
         """The auto-encoder, from images to images of the same shape."""
-        return _UNet(data.shape[0], self.width, self.noise)
+        if self.code is None:
+            return _UNet(data.shape[0], self.width, self.noise)
+        return BottleneckAutoencoder(
+            data.shape, self.width, self.code, self.noise, self._thresholds(data.shape[0])
+        )
+
+    def _thresholds(self, channels: int) -> Thresholds | None:
+        """The layer that compares pixels with thresholds; None without thresholds."""
+        if self.thresholds is None or self.steepness is None:
+            return None
+        return Thresholds(channels, self.thresholds, self.steepness)
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
         """Minimize the squared error between clean images and reconstructions of attacked ones."""
@@ -139,7 +176,7 @@ class ConvAE(Defense):
 
     def _attacked_through(self, module: nn.Module, context: FitContext) -> Iterator[_Batch]:
         """Batches attacked through the purifier, each followed by the same images unattacked."""
-        pipeline = nn.Sequential(module, context.classifier)
+        pipeline = _Pipeline(module, context.classifier)
 
         for step, (images, labels) in enumerate(context.batches(self.batch_size, steps=self.steps)):
             attack = self.attack[step % len(self.attack)]
@@ -165,6 +202,16 @@ class ConvAE(Defense):
         for step, (images, labels) in enumerate(context.batches(self.batch_size, steps=batches)):
             attack = self.attack[step % len(self.attack)]
             yield context.adversarial(attack, images, labels, self.eps), images, labels
+
+
+class _Pipeline(nn.Sequential):
+    """The purifier under training and the classifier, as they will be evaluated.
+
+    Attributes:
+        evaluated: see `bench.contracts.Attack.perturb`; iterative attacks give worst iterates.
+    """
+
+    evaluated = True
 
 
 class _UNet(nn.Module):

@@ -182,3 +182,21 @@ def test_the_weight_of_the_classifier_adds_its_cross_entropy() -> None:
 def test_a_pool_is_refused_where_the_attacked_purifier_changes() -> None:
     with pytest.raises(RequestError, match=r"parameter pool: .* through=true"):
         configure(DEFENSES, "convae:pool=64:through=true")
+
+
+def test_training_through_the_purifier_is_on_worst_iterates() -> None:
+    """As for a pipeline that is evaluated: one that makes the last iterate miss learns nothing."""
+    context = linear_problem()
+    settings = ConvAE(
+        width=2, steps=3, batch_size=8, eps=0.2, through=True, attack=(Spec("fgsm"),)
+    )
+    models: list[nn.Module] = []
+    craft = context.adversarial
+
+    def watched(*arguments: Any, model: nn.Module) -> Tensor:
+        models.append(model)
+        return craft(*arguments, model=model)
+
+    context.adversarial = watched  # type: ignore[assignment, method-assign]
+    settings.fit(settings.build(context.data).train(), context)
+    assert [getattr(model, "evaluated", False) for model in models] == 3 * [True]
