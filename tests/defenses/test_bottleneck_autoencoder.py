@@ -18,7 +18,7 @@ from bench.stages.training import TrainingContext
 from defenses._bottleneck_autoencoder import BottleneckAutoencoder, Thresholds
 from defenses.convae import ConvAE
 
-SETTINGS = ConvAE(width=4, code=8, noise=5.0, thresholds=(0.3, 0.6), steepness=10.0)
+SETTINGS = ConvAE(arch="bottleneck", width=4, code=8, noise=5.0, thresholds=(0.3, 0.6), steepness=10.0)
 
 
 def built(settings: ConvAE = SETTINGS, shape: tuple[int, int, int] = (1, 13, 10)) -> nn.Module:
@@ -27,7 +27,7 @@ def built(settings: ConvAE = SETTINGS, shape: tuple[int, int, int] = (1, 13, 10)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 15, 17), (2, 1, 5)])
-@pytest.mark.parametrize("settings", [SETTINGS, ConvAE(width=2, code=3)])
+@pytest.mark.parametrize("settings", [SETTINGS, ConvAE(arch="bottleneck", width=2, code=3)])
 def test_images_keep_their_shape(settings: ConvAE, shape: tuple[int, int, int]) -> None:
     module = built(settings, shape)
     images = torch.rand(2, *shape)
@@ -96,9 +96,11 @@ def test_the_stand_in_has_the_images_of_the_purifier_and_a_gradient_through_the_
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("convae:thresholds=[0.5]", "parameter thresholds: only for the network with a code"),
-        ("convae:code=8:steepness=5", "parameter steepness=5: only with thresholds"),
-        ("convae:code=8:thresholds=[0.5,1.5]", "parameter thresholds=.*less than or equal to 1"),
+        ("convae:thresholds=[0.5]", "parameter thresholds: only for arch=bottleneck, .* is unet"),
+        ("convae:arch=bottleneck:steepness=5", "parameter steepness: only with thresholds"),
+        ("convae:arch=bottleneck:thresholds=[0.5,1.5]", "parameter thresholds=.*less than or equal to 1"),
+        ("convae:arch=author:code=8", "parameter code: only for arch=bottleneck, .* is author"),
+        ("convae:arch=bottleneck:skips=false", "parameter skips: .*arch=bottleneck has none"),
         ("convae:code=0", "parameter code=0: .*greater than or equal to 1"),
     ],
 )
@@ -109,9 +111,9 @@ def test_a_parameter_that_would_do_nothing_is_refused(spec: str, message: str) -
 
 def test_only_options_that_are_taken_count() -> None:
     plain = configure(DEFENSES, "convae").identity["parameters"]
-    coded = configure(DEFENSES, "convae:code=8").identity["parameters"]
-    assert coded == {**plain, "code": 8}
-    whole = configure(DEFENSES, "convae:code=8:thresholds=0.5").identity["parameters"]
+    coded = configure(DEFENSES, "convae:arch=bottleneck:code=8").identity["parameters"]
+    assert coded == {**plain, "arch": "bottleneck", "code": 8}
+    whole = configure(DEFENSES, "convae:arch=bottleneck:code=8:thresholds=0.5").identity["parameters"]
     assert whole == {**coded, "thresholds": [0.5], "steepness": 20.0}
 
 
@@ -153,7 +155,7 @@ def accuracy_under_attack(spec: str) -> float:
 
 
 def test_what_is_trained_through_itself_resists_what_breaks_the_ordinary_purifier() -> None:
-    shared = "learning_rate=5e-3:eps=0.4:code=8:thresholds=0.5"
+    shared = "learning_rate=5e-3:eps=0.4:arch=bottleneck:code=8:thresholds=0.5"
     itself = "attack=[pgd:steps=3]:through=true:classifier_weight=1"
     assert accuracy_under_attack(shared) < 0.5
     assert accuracy_under_attack(f"{shared}:{itself}") > 0.9
