@@ -187,9 +187,7 @@ def test_a_pool_is_refused_where_the_attacked_purifier_changes() -> None:
 def test_training_through_the_purifier_is_on_worst_iterates() -> None:
     """As for a pipeline that is evaluated: one that makes the last iterate miss learns nothing."""
     context = linear_problem()
-    settings = ConvAE(
-        width=2, steps=3, batch_size=8, eps=0.2, through=True, attack=(Spec("fgsm"),)
-    )
+    settings = ConvAE(width=2, steps=3, batch_size=8, eps=0.2, through=True, attack=(Spec("fgsm"),))
     models: list[nn.Module] = []
     craft = context.adversarial
 
@@ -232,9 +230,7 @@ def test_the_loss_of_logits_restores_them_and_leaves_the_pixels_free() -> None:
     def distances(loss: Any) -> tuple[float, float]:
         torch.manual_seed(0)
         context = linear_problem()
-        settings = ConvAE(
-            width=8, steps=120, batch_size=64, eps=0.2, learning_rate=3e-3, loss=loss
-        )
+        settings = ConvAE(width=8, steps=120, batch_size=64, eps=0.2, learning_rate=3e-3, loss=loss)
         module = settings.build(context.data).train()
         settings.fit(module, context)
         images, labels = context.split.images, context.split.labels
