@@ -35,6 +35,9 @@ Floats = Annotated[tuple[float, ...], BeforeValidator(_items)]
 PositiveFloats = Annotated[tuple[PositiveFloat, ...], BeforeValidator(_items)]
 """One or more numbers above 0."""
 
+Fractions = Annotated[tuple[Fraction, ...], BeforeValidator(_items)]
+"""One or more numbers in [0, 1]."""
+
 Indices = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_items)]
 """One or more whole numbers from 0 on, such as `[3,5,8]`."""
 
