@@ -83,6 +83,7 @@ from bench.contracts.parameters import (
     PositiveFloat,
     PositiveFloats,
     PositiveInt,
+    PositiveInts,
     SpecOf,
 )
 from bench.contracts.plugin import Plugin
@@ -130,6 +131,7 @@ __all__ = [
     "PositiveFloat",
     "PositiveFloats",
     "PositiveInt",
+    "PositiveInts",
     "Spec",
     "SpecOf",
     "StandIn",
