@@ -31,6 +31,7 @@ SMALLER = {
     "apgd": "apgd:steps=30",
     "cw": "cw:steps=30:binary_search_steps=4:stepsize=0.1",
     "defensegan": "defensegan:width=8:critic_width=8:restarts=3:steps=10:batch_size=16",
+    "diffusion": "diffusion:channels=4:multipliers=[1,2]:attention=1:batch_size=8:steps=3",
     "fab": "fab:steps=20",
     "geoda": "geoda:queries=300",
     "hopskipjump": "hopskipjump:steps=3:initial_gradient_eval_steps=20",

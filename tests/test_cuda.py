@@ -32,7 +32,12 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUD
 
 CUDA = torch.device("cuda", 0)
 INFO = DataInfo((1, 28, 28), 10)
-PURIFIERS = ("convae", "puvae:channels=8:hidden=64", "defensegan:width=8:restarts=3:steps=12")
+PURIFIERS = (
+    "convae",
+    "puvae:channels=8:hidden=64",
+    "defensegan:width=8:restarts=3:steps=12",
+    "diffusion:channels=8:steps=5:repeats=2:guide_weight=1",
+)
 ALL = ("none", *PURIFIERS, "bitdepth", "gaussian_noise", "median")
 THREATS = "noise,transfer,graybox,bpda,whitebox"
 

@@ -41,6 +41,7 @@ SMALLEST = {
     "convae": "convae:width=4:batch_size=4",
     "ddn": "ddn:steps=10",
     "defensegan": "defensegan:width=8:critic_width=4:restarts=2:steps=2:batch_size=4",
+    "diffusion": "diffusion:channels=4:multipliers=[1,2]:attention=1:batch_size=4:steps=2",
     "fmn": "fmn:steps=10",
     "geoda": "geoda:queries=60",
     "lbfgs": "lbfgs:steps=2:binary_search_steps=2",

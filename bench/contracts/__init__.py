@@ -84,6 +84,7 @@ from bench.contracts.parameters import (
     PositiveFloat,
     PositiveFloats,
     PositiveInt,
+    PositiveInts,
     SpecOf,
 )
 from bench.contracts.plugin import Plugin
@@ -132,6 +133,7 @@ __all__ = [
     "PositiveFloat",
     "PositiveFloats",
     "PositiveInt",
+    "PositiveInts",
     "Spec",
     "SpecOf",
     "StandIn",

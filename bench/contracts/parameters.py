@@ -29,16 +29,19 @@ def _items(value: Any) -> Any:
     return value if isinstance(value, (list, tuple)) else (value,)
 
 
-Floats = Annotated[tuple[float, ...], BeforeValidator(_items)]
+Floats = Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(_items)]
 """One or more numbers, such as `0.5` or `[0.49,0.48,0.45]`."""
 
-PositiveFloats = Annotated[tuple[PositiveFloat, ...], BeforeValidator(_items)]
+PositiveFloats = Annotated[tuple[PositiveFloat, ...], Field(min_length=1), BeforeValidator(_items)]
 """One or more numbers above 0."""
 
-Fractions = Annotated[tuple[Fraction, ...], BeforeValidator(_items)]
+Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1), BeforeValidator(_items)]
 """One or more numbers in [0, 1]."""
 
-Indices = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_items)]
+PositiveInts = Annotated[tuple[PositiveInt, ...], Field(min_length=1), BeforeValidator(_items)]
+"""One or more whole numbers from 1 on, such as `[1,2,2]`."""
+
+Indices = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), BeforeValidator(_items)]
 """One or more whole numbers from 0 on, such as `[3,5,8]`."""
 
 

@@ -6,6 +6,10 @@ They take the plugin's trained module for its layers alone, and the same random 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
@@ -84,3 +88,117 @@ def defensegan(
 def _on_sphere(z: Tensor, settings: DefenseGAN) -> Tensor:
     """Where `sphere` is set, z scaled to the norm sqrt(latent)."""
     return z / z.norm(dim=1, keepdim=True) * settings.latent**0.5 if settings.sphere else z
+
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""Function of noisy images and times from 0 on, int64 (n,), that predicts the noise."""
+
+
+@torch.no_grad()
+def ddpm(network: Denoiser, betas: Sequence[float], images: Tensor, t: int) -> Tensor:
+    """Noise of time t, then the reverse steps of ancestral sampling (arXiv:2006.11239, equations
+    4, 7 and 15; the estimated image is clipped, as in the authors' code).
+
+    Args:
+        network: predicts the noise.
+        betas: variances of the steps from 1 on.
+        images: (n, c, h, w) in [0, 1].
+        t: number of steps.
+
+    Returns:
+        images of the same shape.
+    """
+    noisy = _diffused(2 * images - 1, _left(betas, t))
+    for time in range(t, 0, -1):
+        beta, left, before = betas[time - 1], _left(betas, time), _left(betas, time - 1)
+        noise = network(noisy, torch.full((len(images),), time - 1))
+        clean = ((noisy - math.sqrt(1 - left) * noise) / math.sqrt(left)).clamp(-1, 1)
+        mean = math.sqrt(before) * beta / (1 - left) * clean
+        mean = mean + math.sqrt(1 - beta) * (1 - before) / (1 - left) * noisy
+        variance = (1 - before) / (1 - left) * beta
+        noisy = mean + math.sqrt(variance) * torch.randn_like(images)
+    return ((noisy + 1) / 2).clamp(0, 1)
+
+
+@torch.no_grad()
+def ddim(
+    network: Denoiser, betas: Sequence[float], images: Tensor, times: Sequence[int], eta: float
+) -> Tensor:
+    """Noise of the first time, then a step from each time to the next (arXiv:2010.02502, equations
+    12 and 16).
+
+    Args:
+        network: predicts the noise.
+        betas: variances of the steps from 1 on.
+        images: (n, c, h, w) in [0, 1].
+        times: numbers of steps of noise, falling; the last is 0.
+        eta: share of new noise.
+
+    Returns:
+        images of the same shape.
+    """
+    noisy = _diffused(2 * images - 1, _left(betas, times[0]))
+    for time, after in pairwise(times):
+        left, next_left = _left(betas, time), _left(betas, after)
+        noise = network(noisy, torch.full((len(images),), time - 1))
+        clean = ((noisy - math.sqrt(1 - left) * noise) / math.sqrt(left)).clamp(-1, 1)
+        noise = (noisy - math.sqrt(left) * clean) / math.sqrt(1 - left)
+        sigma = eta * math.sqrt((1 - next_left) / (1 - left)) * math.sqrt(1 - left / next_left)
+        noisy = math.sqrt(next_left) * clean + math.sqrt(1 - next_left - sigma**2) * noise
+        noisy = noisy + sigma * torch.randn_like(images)
+    return ((noisy + 1) / 2).clamp(0, 1)
+
+
+@torch.no_grad()
+def gdmp(
+    network: Denoiser,
+    betas: Sequence[float],
+    images: Tensor,
+    t: int,
+    repeats: int,
+    weight: float,
+) -> Tensor:
+    """Ancestral sampling whose mean moves against the gradient of the squared error to the noisy
+    input, again and again (arXiv:2205.14969, algorithm 1 and the authors' code).
+
+    Args:
+        network: predicts the noise.
+        betas: variances of the steps from 1 on.
+        images: (n, c, h, w) in [0, 1].
+        t: number of steps.
+        repeats: number of rounds.
+        weight: weight of the squared error.
+
+    Returns:
+        images of the same shape.
+    """
+    given = 2 * images - 1
+    purified = given
+    for _ in range(repeats):
+        noisy = _diffused(purified, _left(betas, t))
+        for time in range(t, 0, -1):
+            beta, left, before = betas[time - 1], _left(betas, time), _left(betas, time - 1)
+            noise = network(noisy, torch.full((len(images),), time - 1))
+            clean = ((noisy - math.sqrt(1 - left) * noise) / math.sqrt(left)).clamp(-1, 1)
+            mean = math.sqrt(before) * beta / (1 - left) * clean
+            mean = mean + math.sqrt(1 - beta) * (1 - before) / (1 - left) * noisy
+            variance = (1 - before) / (1 - left) * beta
+            drawn = mean + math.sqrt(variance) * torch.randn_like(images)
+            with torch.enable_grad():
+                at = noisy.clone().requires_grad_(True)
+                distance = (at - _diffused(given, left)).square().sum()
+                (gradient,) = torch.autograd.grad(distance, at)
+            scale = weight * math.sqrt(1 - left) / math.sqrt(left)
+            noisy = drawn - variance * scale * gradient
+        purified = noisy
+    return ((purified + 1) / 2).clamp(0, 1)
+
+
+def _left(betas: Sequence[float], time: int) -> float:
+    """alpha-bar of a time."""
+    return math.prod(1 - beta for beta in betas[:time])
+
+
+def _diffused(images: Tensor, left: float) -> Tensor:
+    """Images in [-1, 1] with noise, of which the share alpha-bar is left."""
+    return math.sqrt(left) * images + math.sqrt(1 - left) * torch.randn_like(images)

@@ -196,6 +196,7 @@ STOCHASTIC = [
     "puvae:channels=4:kernel=3:hidden=8:noise=1",
     "defensegan:latent=4:width=2:restarts=3:steps=3",
     "defensegan:latent=4:width=2:restarts=2:steps=3:sphere=true",
+    "diffusion:channels=4:multipliers=1:attention=0:steps=3:repeats=2:guide_weight=1",
     "vote:defense=gaussian_noise:draws=4",
     "vote:defense=[defensegan:latent=4:width=2:restarts=3:steps=2]:draws=4",
     "vote:defense=[puvae:channels=4:kernel=3:hidden=8:noise=1]:draws=3:rule=majority",
