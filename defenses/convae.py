@@ -5,15 +5,16 @@ The paper is arXiv:2312.03520.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gelu, interpolate, mse_loss
 from torch.optim import Adam
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from bench.contracts import (
     AttackSpecs,
@@ -28,6 +29,19 @@ from bench.contracts import (
     Spec,
 )
 from bench.registry import register_defense
+from defenses._bayesian_forms import (
+    INFERENCE_PARAMETERS,
+    Bayes,
+    bayesian_purifier,
+    check_form,
+    draws_at_random,
+    draws_for_each_image,
+)
+from defenses._bayesian_purifier import BayesianPurifier
+from defenses._posterior import Point, Posterior
+
+_DECODER = ("up2", "up1", "leave")
+"""Names of the layers behind the latent code."""
 
 _RAMP = 0.3
 """Share of the training through the purifier over which the budget grows linearly."""
@@ -57,6 +71,12 @@ class ConvAE(Defense):
     arXiv:1706.06083) of the auto-encoder in front of the frozen classifier. The attacks see both,
     and attacked and clean images are restored side by side.
 
+    With `bayes` the weights are drawn from a distribution at each call, the future work of the
+    paper: dropout in the decoder (Gal, Ghahramani 2016, arXiv:1506.02142), a deep ensemble
+    (Lakshminarayanan et al. 2017, arXiv:1612.01474), SWAG (Maddox et al. 2019, arXiv:1902.02476)
+    or a variational Gaussian (Blundell et al. 2015, arXiv:1505.05424). Of several draws the
+    classifier's logits are averaged. `defenses/_*_posterior.py` say what differs from the sources.
+
     Attributes:
         attack: specs of the attacks trained against, such as `[fgsm,pgd:steps=10]`, crafted on the
             bare classifier or, with `through`, on the purifier and the classifier.
@@ -76,9 +96,20 @@ class ConvAE(Defense):
             at most all of them; every batch is drawn from these pairs. That is faster with a large
             classifier, and gives the same pairs if the attack draws no randomness. None to attack
             each batch again.
+        bayes: distribution over the weights; None for a single network.
+        dropout_rate: with `dropout`, the probability that an input of a decoder's layer is dropped.
+        ensemble_size: with `ensemble`, the number of networks, at least 2; each is trained in full.
+        rank: with `swag`, the number of snapshots whose deviations are kept, at least 2.
+        draws: number of draws for each image whose logits are averaged, of an ensemble at most its
+            members; with several, the outcome tells how far they disagree. None for a purifier of
+            one draw, which does not decide and which `vote` may ask.
+        control: whether plain Gaussian noise of the same amount replaces the draws of the weights.
+        reject: disagreement of the draws, in nats, above which an image is rejected, so that an
+            attacker has to keep it low; None to reject none.
     """
 
     uses_classifier: ClassVar[bool] = True
+    inference_parameters: ClassVar[frozenset[str]] = INFERENCE_PARAMETERS
 
     attack: AttackSpecs = (Spec("fgsm"),)
     eps: Fraction = 0.3
@@ -90,6 +121,13 @@ class ConvAE(Defense):
     pool: PositiveInt | None = None
     through: Annotated[bool, OmittedAt(False)] = False
     classifier_weight: Annotated[NonNegativeFloat, OmittedAt(0.0)] = 0.0
+    bayes: Bayes | None = None
+    dropout_rate: Annotated[float, Field(ge=0, lt=1), OmittedAt(0.1)] = 0.1
+    ensemble_size: Annotated[int, Field(ge=2), OmittedAt(5)] = 5
+    rank: Annotated[int, Field(ge=2), OmittedAt(20)] = 20
+    draws: PositiveInt | None = None
+    control: Annotated[bool, OmittedAt(False)] = False
+    reject: PositiveFloat | None = None
 
     def __post_init__(self) -> None:
         if self.through and self.pool is not None:
@@ -97,24 +135,61 @@ class ConvAE(Defense):
                 "parameter pool: its images are attacked before training, and with through=true "
                 "the attacked purifier changes at each step"
             )
+        check_form(self)
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether weights or noise are drawn; all members of an ensemble are no random choice."""
+        return draws_at_random(self)
+
+    @property
+    def independent_draws(self) -> bool:  # type: ignore[override]
+        """Whether each image of a call gets a draw of its own, as dropout and noise give it."""
+        return draws_for_each_image(self)
 
     def build(self, data: DataInfo) -> nn.Module:
-        """The auto-encoder, from images to images of the same shape."""
-        return _UNet(data.shape[0], self.width, self.noise)
+        """The auto-encoder, from images to images of the same shape, or a distribution over it."""
+
+        def network() -> nn.Module:
+            return _UNet(data.shape[0], self.width, self.noise)
+
+        if self.bayes is None:
+            return network()
+
+        return bayesian_purifier(self.bayes, self, network, _DECODER)
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
         """Minimize the squared error between clean images and reconstructions of attacked ones."""
-        optimizer = Adam(module.parameters(), lr=self.learning_rate)
-        schedule = CosineAnnealingLR(optimizer, self.steps)
+        bayesian = module if isinstance(module, BayesianPurifier) else None
+        posterior = Point(module) if bayesian is None else bayesian.posterior
 
-        for adversarial, images, labels in self._attacked_batches(module, context):
-            losses = self._losses(module(adversarial), images, labels, context)
+        for network in posterior.networks:
+            attacked = self._train(network, posterior, context)
+        posterior.finish()
+
+        if bayesian is not None:
+            bayesian.measure(attacked)
+
+    def _train(self, network: nn.Module, posterior: Posterior, context: FitContext) -> Tensor:
+        """Train a network, and return the attacked images of the last batch."""
+        optimizer = Adam(network.parameters(), lr=self.learning_rate)
+        schedule = posterior.schedule(optimizer, self.steps)
+        numbers = context.steps_in(1, 1) * math.prod(context.data.shape)
+
+        batches = enumerate(self._attacked_batches(network, context), 1)
+        for step, (adversarial, images, labels) in batches:
+            losses = self._losses(network(adversarial), images, labels, context)
             loss = losses["mse"] + self.classifier_weight * losses.get("classification", 0.0)
+            penalties = posterior.penalties(numbers)
+            loss = loss + sum(penalties.values())
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
-            context.report(**losses)
+            posterior.follow(step, self.steps)
+            context.report(**losses, **penalties)
+
+        return adversarial
 
     def _losses(
         self, restored: Tensor, images: Tensor, labels: Tensor, context: FitContext

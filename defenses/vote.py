@@ -6,7 +6,7 @@ Sources: Cohen, Rosenfeld, Kolter, ICML 2019 (arXiv:1902.02918) for the majority
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,11 +23,9 @@ from bench.contracts import (
     WrappedDefense,
 )
 from bench.registry import register_defense
+from defenses._draws import copies_of
 
 Rule = Literal["mean", "majority"]
-
-_MOST_IMAGES = 512
-"""Number of images that one call of the inner defense is given at most, or one batch of copies."""
 
 
 @register_defense("vote")
@@ -95,7 +93,8 @@ class _Vote(nn.Module):
             images: images before purification, (n, channels, height, width).
             classifier: function from images to logits (n, classes).
         """
-        logits = [classifier(self.module(copies)) for copies in self._copies(images)]
+        batches = copies_of(images, self.draws, in_one_call=self._in_one_call)
+        logits = [classifier(self.module(copies)) for copies in batches]
         return self._rule(torch.cat(logits).unflatten(0, (self.draws, len(images))))
 
     def stand_ins(self) -> Mapping[str, StandIn]:
@@ -111,13 +110,6 @@ class _Vote(nn.Module):
     def generate(self) -> Any:
         """The inner defense's, for attacks on the latent code of a generator."""
         return self.module.generate
-
-    def _copies(self, images: Tensor) -> Iterator[Tensor]:
-        """Batches of images, which have every image once for each draw."""
-        at_once = max(1, _MOST_IMAGES // max(1, len(images))) if self._in_one_call else 1
-        for start in range(0, self.draws, at_once):
-            copies = min(at_once, self.draws - start)
-            yield images.repeat(copies, 1, 1, 1)
 
 
 def _mean(logits: Tensor) -> Tensor:
