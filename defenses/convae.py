@@ -5,15 +5,16 @@ The paper is arXiv:2312.03520.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss
 from torch.optim import Adam
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from bench.contracts import (
     AttackSpecs,
@@ -30,8 +31,21 @@ from bench.contracts import (
 )
 from bench.registry import register_defense
 from defenses._attacked_batches import AttackedBatches
+from defenses._bayesian_forms import (
+    INFERENCE_PARAMETERS,
+    Bayes,
+    bayesian_purifier,
+    check_form,
+    draws_at_random,
+    draws_for_each_image,
+)
+from defenses._bayesian_purifier import BayesianPurifier
 from defenses._bottleneck_autoencoder import BottleneckAutoencoder, Thresholds
 from defenses._convolutional_autoencoder import AuthorNetwork, UNet
+from defenses._posterior import Point, Posterior
+
+_DECODER = ("up2", "up1", "leave")
+"""Names of the layers of the U behind the latent code."""
 
 Loss = Literal["mse", "logits"]
 Architecture = Literal["unet", "author", "bottleneck"]
@@ -81,6 +95,12 @@ class ConvAE(Defense):
     `arch=bottleneck`, which is ours, is for this training: small, without skip connections, and
     with a soft rounding of the pixels before the first layer if `thresholds` are given.
 
+    With `bayes` the weights are drawn from a distribution at each call, the future work of the
+    paper: dropout in the decoder (Gal, Ghahramani 2016, arXiv:1506.02142), a deep ensemble
+    (Lakshminarayanan et al. 2017, arXiv:1612.01474), SWAG (Maddox et al. 2019, arXiv:1902.02476)
+    or a variational Gaussian (Blundell et al. 2015, arXiv:1505.05424). Of several draws the
+    classifier's logits are averaged. `defenses/_*_posterior.py` say what differs from the sources.
+
     Attributes:
         attack: specs of the attacks trained against, such as `[fgsm,pgd:steps=10]`, crafted on the
             bare classifier or, with `through`, on the purifier and the classifier.
@@ -112,9 +132,20 @@ class ConvAE(Defense):
             comparison is soft, and learned from there on. None for the pixels themselves.
         steepness: initial steepness of this comparison, above 0; 20 by default. Only with
             `thresholds`.
+        bayes: distribution over the weights; None for a single network.
+        dropout_rate: with `dropout`, the probability that an input of a decoder's layer is dropped.
+        ensemble_size: with `ensemble`, the number of networks, at least 2; each is trained in full.
+        rank: with `swag`, the number of snapshots whose deviations are kept, at least 2.
+        draws: number of draws for each image whose logits are averaged, of an ensemble at most its
+            members; with several, the outcome tells how far they disagree. None for a purifier of
+            one draw, which does not decide and which `vote` may ask.
+        control: whether plain Gaussian noise of the same amount replaces the draws of the weights.
+        reject: disagreement of the draws, in nats, above which an image is rejected, so that an
+            attacker has to keep it low; None to reject none.
     """
 
     uses_classifier: ClassVar[bool] = True
+    inference_parameters: ClassVar[frozenset[str]] = INFERENCE_PARAMETERS
 
     attack: AttackSpecs = (Spec("fgsm"),)
     eps: Fraction = 0.3
@@ -132,6 +163,13 @@ class ConvAE(Defense):
     code: PositiveInt | None = None
     thresholds: Fractions | None = None
     steepness: PositiveFloat | None = None
+    bayes: Bayes | None = None
+    dropout_rate: Annotated[float, Field(ge=0, lt=1), OmittedAt(0.1)] = 0.1
+    ensemble_size: Annotated[int, Field(ge=2), OmittedAt(5)] = 5
+    rank: Annotated[int, Field(ge=2), OmittedAt(20)] = 20
+    draws: PositiveInt | None = None
+    control: Annotated[bool, OmittedAt(False)] = False
+    reject: PositiveFloat | None = None
 
     def __post_init__(self) -> None:
         if self.through and self.pool is not None:
@@ -143,7 +181,10 @@ class ConvAE(Defense):
             raise ValueError(
                 f"parameter skips: the network of arch={self.arch} has none to leave out"
             )
+        if self.arch != "unet" and self.bayes is not None:
+            raise ValueError(f"parameter bayes: only for arch=unet, and arch is {self.arch}")
         self._check_bottleneck()
+        check_form(self)
 
     def _check_bottleneck(self) -> None:
         """Check what is given for `arch=bottleneck`, and fill in what is not."""
@@ -161,20 +202,26 @@ class ConvAE(Defense):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether the network draws noise at inference."""
-        return self.arch == "author"
+        """Whether weights or noise are drawn; all members of an ensemble are no random choice."""
+        return self.arch == "author" or draws_at_random(self)
 
     @property
     def independent_draws(self) -> bool:  # type: ignore[override]
-        """Whether the network draws noise at inference, which differs from image to image."""
-        return self.stochastic
+        """Whether each image of a call gets a draw of its own, as dropout and noise give it."""
+        return self.arch == "author" or draws_for_each_image(self)
 
     def build(self, data: DataInfo) -> nn.Module:
-        """The auto-encoder, from images to images of the same shape.
+        """The auto-encoder, from images to images of the same shape, or a distribution over it.
 
         Raises:
             NotApplicable: the images are too small for the author's network.
         """
+        if self.bayes is None:
+            return self._network(data)
+        return bayesian_purifier(self.bayes, self, lambda: self._network(data), _DECODER)
+
+    def _network(self, data: DataInfo) -> nn.Module:
+        """The untrained auto-encoder."""
         if self.arch == "author":
             return AuthorNetwork(data.shape)
         if self.code is not None:
@@ -190,17 +237,36 @@ class ConvAE(Defense):
 
     def fit(self, module: nn.Module, context: FitContext) -> None:
         """Minimize the distance between clean images and reconstructions of attacked ones."""
-        optimizer = Adam(module.parameters(), lr=self.learning_rate)
-        schedule = CosineAnnealingLR(optimizer, self.steps)
+        bayesian = module if isinstance(module, BayesianPurifier) else None
+        posterior = Point(module) if bayesian is None else bayesian.posterior
 
-        for adversarial, images, labels in self._attacked_batches().of(module, context):
-            losses = self._losses(module(adversarial), images, labels, context)
+        for network in posterior.networks:
+            attacked = self._train(network, posterior, context)
+        posterior.finish()
+
+        if bayesian is not None:
+            bayesian.measure(attacked)
+
+    def _train(self, network: nn.Module, posterior: Posterior, context: FitContext) -> Tensor:
+        """Train a network, and return the attacked images of the last batch."""
+        optimizer = Adam(network.parameters(), lr=self.learning_rate)
+        schedule = posterior.schedule(optimizer, self.steps)
+        numbers = context.steps_in(1, 1) * math.prod(context.data.shape)
+
+        batches = enumerate(self._attacked_batches().of(network, context), 1)
+        for step, (adversarial, images, labels) in batches:
+            losses = self._losses(network(adversarial), images, labels, context)
             loss = losses[self.loss] + self.classifier_weight * losses.get("classification", 0.0)
+            penalties = posterior.penalties(numbers)
+            loss = loss + sum(penalties.values())
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
-            context.report(**losses)
+            posterior.follow(step, self.steps)
+            context.report(**losses, **penalties)
+
+        return adversarial
 
     def _losses(
         self, restored: Tensor, images: Tensor, labels: Tensor, context: FitContext

@@ -15,7 +15,8 @@ class Decision(NamedTuple):
     Attributes:
         logits: (n, classes), or (n, classes + 1) from a module with `rejects = True`.
         extras: numbers by name, (n,) each, such as a certified radius; NaN for an image without.
-            They are kept with the outcome, and their mean over the clean images is a column.
+            They are kept with the outcome; their mean over the clean images is a column, and so is
+            how well they tell adversarial from clean images.
     """
 
     logits: Tensor

@@ -18,6 +18,7 @@ from bench.records.arrays import (
     MINIMA,
     NORMS,
     NUMBERS,
+    SHARES,
     Domain,
     check_array,
 )
@@ -44,6 +45,8 @@ _DOMAINS = {
     "adversarial_defended": DECISIONS,
     "doubled_steps_defended": DECISIONS,
     "larger_step_defended": DECISIONS,
+    "clean_confidence": SHARES,
+    "adversarial_confidence": SHARES,
     "attacked": FLAGS,
     "gradient_norm": NORMS,
     "linf": DISTANCES,
@@ -96,6 +99,9 @@ class Outcome:
         target: class that a targeted attack aims at, (n,); None for any other attack.
         broken_by: index of the cascade's member whose image is kept, (n,); None for anything but
             the threat model `adaptive`.
+        clean_confidence: largest softmax probability of a class through the defense on the clean
+            images, that of a rejection left out, (m, n); None in outcomes of earlier versions.
+        adversarial_confidence: the same on the adversarial images.
         clean_extras: further numbers that the defense tells of each clean image, such as a
             certified radius, by name, (m, n) each; NaN for none.
         adversarial_extras: the same of each adversarial image.
@@ -120,6 +126,8 @@ class Outcome:
     l0: Array | None = None
     target: Array | None = None
     broken_by: Array | None = None
+    clean_confidence: Array | None = None
+    adversarial_confidence: Array | None = None
     clean_extras: Mapping[str, Array] = field(default_factory=dict)
     adversarial_extras: Mapping[str, Array] = field(default_factory=dict)
     probes: Probes = field(default_factory=Probes)
@@ -226,7 +234,8 @@ class Outcome:
         # A randomized classifier is evaluated in as many draws without the defense.
         is_undefended_in_draws = name.endswith("_undefended") and array.ndim == 2
 
-        is_in_draws = name.endswith("_defended") or is_undefended_in_draws or _is_extra(name)
+        is_of_defense = name.endswith(("_defended", "_confidence")) or _is_extra(name)
+        is_in_draws = is_of_defense or is_undefended_in_draws
         return (*draws, n) if is_in_draws else (n,)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from bench.progress import Step
 from bench.report.accuracy.figures import accuracy_figures
 from bench.report.accuracy.tables import accuracy_tables
+from bench.report.accuracy.uncertainty import uncertainty_tables
 from bench.report.cascade.tables import cascade_tables
 from bench.report.classes.tables import class_tables
 from bench.report.cross_attack.figures import cross_attack_figures
@@ -38,6 +39,7 @@ _TABLES: tuple[Callable[[Report], Iterator[NamedTable]], ...] = (
     worst_case_tables,
     cascade_tables,
     accuracy_tables,
+    uncertainty_tables,
     cross_attack_tables,
     class_tables,
     pair_tables,

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.report.accuracy.frame import DETECTION, EXTRA
 from bench.report.accuracy.metrics import METRICS
 from bench.report.escapes import parquet_text
 from bench.report.report import Report
@@ -27,7 +28,7 @@ _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(_NUMBERS, pa.float64()),
     **dict.fromkeys(_FLAGS, pa.bool_()),
 }
-"""Types of columns by name; any other column is text."""
+"""Types of columns by name; any other column is text, but for numbers of a defense's own."""
 
 
 def write_parquet(tree: Tree, report: Report) -> None:
@@ -49,7 +50,8 @@ def write_parquet(tree: Tree, report: Report) -> None:
 
 def _column(name: str, values: pd.Series[Any]) -> pa.Array:
     """The values of a column in the type of that name."""
-    kind = _TYPES.get(name, pa.string())
+    is_own_number = name.startswith((EXTRA, DETECTION))
+    kind = pa.float64() if is_own_number else _TYPES.get(name, pa.string())
     if pa.types.is_string(kind):
         texts = [None if pd.isna(value) else parquet_text(str(value)) for value in values]
         return pa.array(texts, type=kind)

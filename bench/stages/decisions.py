@@ -66,6 +66,17 @@ def decisions(logits: Tensor, *, rejecting: bool) -> Tensor:
     return predicted.masked_fill(predicted == logits.shape[1] - 1, REJECTED)
 
 
+def confidences(logits: Tensor, *, rejecting: bool) -> Tensor:
+    """The largest softmax probability of a class, (n,) in [0, 1].
+
+    Args:
+        logits: (n, classes), with one more column of a model that rejects, which is left out.
+        rejecting: whether there is one.
+    """
+    of_classes = logits[:, :-1] if rejecting else logits
+    return of_classes.softmax(dim=1).amax(dim=1).clamp(max=1)
+
+
 def folded(logits: Tensor, labels: Tensor, *, rejecting: bool) -> Tensor:
     """Logits (n, classes) that an attack must beat: a rejection counts with the true class.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.errors import PluginFault
 from bench.stages.context import TaskContext
-from bench.stages.decisions import decisions
+from bench.stages.decisions import confidences, decisions
 from bench.stages.guard import GuardedPipeline
 from bench.stages.known_draw import fixed_draw
 from bench.stages.references import AdversarialRef, NetworkRef, SplitRef, is_stochastic
@@ -21,6 +21,9 @@ from bench.store.artifacts import Meta, Tensors
 
 SAMPLES = 10
 """Number of purified images that are stored for pictures and checked for collapse."""
+
+CONFIDENCE = "confidence"
+"""Name of the array with the probability of the predicted class of each image."""
 
 EXTRA = "extra_"
 """Start of the names of arrays with what a defense tells of each image."""
@@ -76,16 +79,17 @@ class Predict(Task):
     def run(self, context: TaskContext) -> tuple[Tensors, Meta]:
         """Classify the images batch by batch.
 
-        Tensors: `predictions` int64 (n,), `REJECTED` for a rejected image; `purified` (m, c, h, w),
-        the first `SAMPLES` images after the purifier (the unchanged images if there is none, or it
-        makes none); `extra_` and a name, float32 (n,), for what a defense tells of each image.
+        Tensors: `predictions` int64 (n,), `REJECTED` for a rejected image; `confidence` float32
+        (n,), the largest softmax probability of a class; `purified` (m, c, h, w), the first
+        `SAMPLES` images after the purifier (the unchanged images if there is none, or it makes
+        none); `extra_` and a name, float32 (n,), for what a defense tells of each image.
 
         Raises:
             PluginFault: the purifier collapsed, or a network broke its contract.
         """
         images = self._images(context)
         pipeline = guarded_pipeline(context, self.classifier, self.purifier)
-        parts: dict[str, list[Tensor]] = {"predictions": [], "purified": []}
+        parts: dict[str, list[Tensor]] = {"predictions": [], CONFIDENCE: [], "purified": []}
 
         with context.progress.step(self.title, len(images)) as step, torch.no_grad():
             for start in range(0, len(images), self.batch_size):
@@ -94,6 +98,7 @@ class Predict(Task):
                     decision, purified = pipeline.decided(batch, max(0, SAMPLES - start))
                 classes = decisions(decision.logits, rejecting=pipeline.rejects)
                 parts["predictions"].append(classes)
+                parts[CONFIDENCE].append(confidences(decision.logits, rejecting=pipeline.rejects))
                 parts["purified"].append(purified)
                 for name, values in decision.extras.items():
                     parts.setdefault(EXTRA + name, []).append(values)

@@ -137,6 +137,7 @@ class CellOutcomes:
         found = self._predictions.defended(cell, networks, attacked.reference)
         return {
             "adversarial_defended": found.predictions,
+            "adversarial_confidence": found.confidence,
             "adversarial_extras": found.extras,
             "purified": found.purified,
         }
@@ -151,7 +152,11 @@ class CellOutcomes:
     def _clean_defended(self, cell: Cell, networks: CellNetworks) -> Arrays:
         """What the pipeline gives for the clean images."""
         found = self._predictions.defended(cell, networks, None)
-        return {"clean_defended": found.predictions, "clean_extras": found.extras}
+        return {
+            "clean_defended": found.predictions,
+            "clean_confidence": found.confidence,
+            "clean_extras": found.extras,
+        }
 
     def _nearest_defended(self, cell: Cell, networks: CellNetworks, attacked: CellSet) -> Arrays:
         """What the pipeline gives for the images before the projection, if there was one."""

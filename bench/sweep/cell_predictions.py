@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.errors import PluginFault
 from bench.stages.context import TaskContext
 from bench.stages.executor import Executor
-from bench.stages.predict import EXTRA, Predict
+from bench.stages.predict import CONFIDENCE, EXTRA, Predict
 from bench.stages.references import AdversarialRef, CellNetworks, NetworkRef, is_stochastic
 from bench.store.artifacts import Artifact
 from bench.sweep.cell import Cell
@@ -32,11 +32,14 @@ class Defended:
         predictions: predicted classes, (m, n), `REJECTED` for a rejected image.
         purified: first purified images of draw 0, (k, c, h, w).
         extras: further numbers of each image by name, float32 (m, n).
+        confidence: largest probability of a class, float32 (m, n); None where an earlier version
+            stored the predictions of a draw.
     """
 
     predictions: NDArray[Any]
     purified: NDArray[Any]
     extras: Mapping[str, NDArray[Any]]
+    confidence: NDArray[Any] | None
 
 
 class CellPredictions:
@@ -108,10 +111,12 @@ class CellPredictions:
                 f"{cell.defense.label} tells other numbers of the images in another draw: give NaN "
                 "where there is none"
             )
+        has_confidence = all(CONFIDENCE in artifact.tensors for artifact in artifacts)
         return Defended(
             predictions=stacked("predictions").astype(CLASS),
             purified=first["purified"],
             extras={name.removeprefix(EXTRA): stacked(name) for name in extras},
+            confidence=stacked(CONFIDENCE) if has_confidence else None,
         )
 
     def _of_draw(self, task: Predict, draw: int) -> dict[int, Artifact]:

@@ -162,9 +162,7 @@ def attacked(attack: str, options: str, eps: float) -> float:
     """Accuracy of a trained network under an attack on it."""
     module, (_, images, labels) = trained(options), digits()
     with seeded(CPU, "attack"):
-        return accuracy(
-            module, perturb(configure(ATTACKS, attack), module, images, labels, eps)
-        )
+        return accuracy(module, perturb(configure(ATTACKS, attack), module, images, labels, eps))
 
 
 def without_gradient(options: str) -> float:

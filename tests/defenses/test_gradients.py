@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,11 @@ PURIFIERS = {
     "convae": ConvAE(width=2),
     "convae without skips": ConvAE(width=2, skips=False),
     "convae of the author": ConvAE(arch="author"),
+    "convae, dropout": ConvAE(width=2, bayes="dropout"),
+    "convae, ensemble": ConvAE(width=2, bayes="ensemble", ensemble_size=2),
+    "convae, swag": ConvAE(width=2, bayes="swag", rank=2),
+    "convae, variational": ConvAE(width=2, bayes="variational"),
+    "convae, control": ConvAE(width=2, bayes="dropout", control=True),
     "puvae": PuVAE(channels=6, kernel=3, dilation=1, hidden=64, latent=8, noise=0.1),
     "defensegan": SHORT,
     "defensegan on the sphere": replace(SHORT, sphere=True),
@@ -47,6 +53,7 @@ def built(name: str) -> nn.Module:
 
 def loss(module: nn.Module, images: Tensor, weights: Tensor) -> Tensor:
     torch.manual_seed(1)  # The draw is the same at every call.
+    random.seed(1)
     total: Tensor = (module(images) * weights).sum()
     return total
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.outcomes import EvaluatedCell
+from bench.analysis.uncertainty import detection_scores
 from bench.analysis.verdict import Verdict
 from bench.records.cell import LABELS, CellRecord
 from bench.records.outcome import Outcome
@@ -20,6 +21,9 @@ from bench.report.latency.frame import at_smallest_batch, eager_float32
 
 EXTRA = "extra_"
 """Start of the columns of numbers that a defense tells of each image."""
+
+DETECTION = "auroc_extra_"
+"""Start of the columns that say how well such a number detects adversarial images."""
 
 RESULT_COLUMNS = (
     *LABELS,
@@ -43,7 +47,8 @@ def results_frame(
     smallest timed batch, in eager float32. `trained_for` and `trained_eps` are the attack and the
     epsilon that the defense was trained for, see `bench.report.columns.training_columns`.
     `verdict` is the level of the verdict, `reasons` its reasons, separated by `; `. A column
-    `extra_NAME` is the mean of a number that a defense tells of each clean image.
+    `extra_NAME` is the mean of a number that a defense tells of each clean image, and
+    `auroc_extra_NAME` the probability that it is larger for an adversarial than for a clean image.
 
     Args:
         records: records of all cells.
@@ -62,7 +67,7 @@ def results_frame(
             row.update(_numbers(outcomes[record.key], verdicts[record.key]))
         rows.append(row)
 
-    extras = sorted({name for row in rows for name in row if name.startswith(EXTRA)})
+    extras = sorted({name for row in rows for name in row if name.startswith((EXTRA, DETECTION))})
     return pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *extras])
 
 
@@ -104,6 +109,8 @@ def _numbers(outcome: Outcome, verdict: Verdict) -> dict[str, Any]:
     for name, values in outcome.clean_extras.items():
         told = values[~np.isnan(values)]
         numbers[EXTRA + name] = float(told.mean()) if len(told) else math.nan
+    for name, score in detection_scores(outcome).items():
+        numbers[DETECTION + name] = score
 
     return {**numbers, "verdict": verdict.level, "reasons": "; ".join(verdict.reasons)}
 

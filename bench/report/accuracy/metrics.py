@@ -19,6 +19,11 @@ from bench.analysis.metrics import (
     undefended_clean_accuracy,
     undefended_robust_accuracy,
 )
+from bench.analysis.uncertainty import (
+    adversarial_calibration_error,
+    calibration_error,
+    low_confidence_score,
+)
 from bench.records.outcome import Outcome
 from bench.report.columns import interval_columns, with_interval
 from bench.report.formats import half_width, interval_texts, three_digits
@@ -112,5 +117,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("mean_l1", lambda outcome: float(outcome.l1.mean())),
     Metric("minimum_distance_median", _minimum_distance_median, "median minimum distance"),
     Metric("target_reached", _target_reached, "target reached"),
+    Metric("calibration_error", calibration_error),
+    Metric("adversarial_calibration_error", adversarial_calibration_error),
+    Metric("auroc_low_confidence", low_confidence_score),
 )
 """All metrics, in the order of their columns."""
