@@ -168,7 +168,8 @@ class ScoreSteps(nn.Module):
         """
         draws = self.settings.draws if self.settings.noise > 0 else 1
         logits = [classifier(self(copies)) for copies in copies_of(images, draws, in_one_call=True)]
-        return torch.cat(logits).unflatten(0, (draws, len(images))).mean(dim=0)
+        mean: Tensor = torch.cat(logits).unflatten(0, (draws, len(images))).mean(dim=0)
+        return mean
 
     def accelerated(self, by: Accelerator) -> Callable[[Tensor], Tensor]:
         """The purification whose steps an engine runs; the noise is drawn at each call."""

@@ -6,14 +6,12 @@ The paper is arXiv:2312.03520.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, l1_loss, mse_loss
+from torch.nn.functional import cross_entropy
 from torch.optim import Adam
 
 from bench.contracts import (
@@ -43,11 +41,11 @@ from defenses._bayesian_purifier import BayesianPurifier
 from defenses._bottleneck_autoencoder import BottleneckAutoencoder, Thresholds
 from defenses._convolutional_autoencoder import AuthorNetwork, UNet
 from defenses._posterior import Point, Posterior
+from defenses._restoration_loss import DISTANCES, Loss
 
 _DECODER = ("up2", "up1", "leave")
 """Names of the layers of the U behind the latent code."""
 
-Loss = Literal["mse", "logits"]
 Architecture = Literal["unet", "author", "bottleneck"]
 
 _CODE = 128
@@ -272,7 +270,7 @@ class ConvAE(Defense):
         self, restored: Tensor, images: Tensor, labels: Tensor, context: FitContext
     ) -> dict[str, Tensor]:
         """The losses of a batch by name, without their weights."""
-        distance = _DISTANCES[self.loss]
+        distance = DISTANCES[self.loss]
         losses: dict[str, Tensor] = {self.loss: distance(restored, images, context.classifier)}
         if self.classifier_weight > 0:
             losses["classification"] = cross_entropy(
@@ -286,25 +284,3 @@ class ConvAE(Defense):
         return AttackedBatches(
             self.attack, self.eps, self.steps, self.batch_size, self.pool, self.through
         )
-
-
-def _pixel_distance(restored: Tensor, images: Tensor, classifier: nn.Module) -> Tensor:  # noqa: ARG001
-    """Mean squared difference of the pixels."""
-    return mse_loss(restored, images)
-
-
-def _logit_distance(restored: Tensor, images: Tensor, classifier: nn.Module) -> Tensor:
-    """Mean absolute difference of the classifier's logits.
-
-    What the classifier gets at inference is clamped, so it is clamped here too.
-    """
-    with torch.no_grad():
-        logits = classifier(images)
-    return l1_loss(classifier(restored.clamp(0, 1)), logits)
-
-
-_DISTANCES: Mapping[Loss, Callable[[Tensor, Tensor, nn.Module], Tensor]] = {
-    "mse": _pixel_distance,
-    "logits": _logit_distance,
-}
-"""Distances of restored to clean images (n, channels, height, width), at a frozen classifier."""
