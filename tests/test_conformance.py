@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bench.conformance import CHECKS, Finding, Subject, conformance
 from bench.conformance.attacks import ATTACK_CHECKS, _attack_repeatable, _within_ball
+from bench.conformance.networks import _on_a_device
 from bench.contracts import Access, Attack
 from bench.errors import PluginFault
 from bench.plugins.catalog import list_plugins
@@ -62,6 +63,8 @@ def _cases() -> Iterator[object]:
         if plugin.required:  # a file, for example; such a plugin has tests of its own
             continue
         for check in CHECKS[plugin.family]:
+            if check is _on_a_device:  # tests/bench/conformance/test_device_check.py has it
+                continue
             spec = SMALLER.get(plugin.name, plugin.name)
             yield pytest.param(
                 plugin.family, spec, check, id=f"{plugin.name}-{check.__name__.strip('_')}"
@@ -172,7 +175,7 @@ class Spoiling(OneDraw):
     """An attack that changes the attacked model in place."""
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
-        next(iter(model.parameters())).data[0, 0] += 1
+        next(iter(model.parameters())).data[0, 0] += 1e-6  # too little to change a decision
         return super().perturb(model, images, labels, eps)
 
 

@@ -215,9 +215,14 @@ def _built_in() -> Iterator[tuple[str, str]]:
         yield from ((family, spec) for spec in specs)
 
 
-def uses_of(family: str, spec: str) -> Sequence[Use]:
-    subject = Subject(family, configure(REGISTRIES[family], spec))
-    return network_uses(subject) if family != "attack" else [attack_use(subject, attacked)]
+def uses_of(subject: Subject) -> Sequence[Use]:
+    """The uses of a plugin; those of a network are the ones that the suite judges."""
+    if subject.family == "attack":
+        return [attack_use(subject, attacked)]
+
+    uses = network_uses(subject)
+    judged(uses, subject.configured.plugin.host_work)
+    return uses
 
 
 def attacked(subject: Subject) -> Tensor:
@@ -233,7 +238,7 @@ def attacked(subject: Subject) -> Tensor:
 @pytest.mark.parametrize(("family", "spec"), list(_built_in()))
 @pytest.mark.usefixtures("light_vgg")
 def test_a_built_in_plugin_waits_only_where_it_is_declared(family: str, spec: str) -> None:
-    for use in uses_of(family, spec):
+    for use in uses_of(Subject(family, configure(REGISTRIES[family], spec))):
         found = {declared(access) or str(access) for access in use.accesses}
         assert found <= set(WAITS), (use.name, found - set(WAITS))
 

@@ -199,7 +199,7 @@ def test_interruption_while_workers_start_ends_them_in_silence(grid: Path, tmp_p
 
 @needs_proc
 def test_termination_during_a_training_leaves_nothing_behind(grid: Path, tmp_path: Path) -> None:
-    command = waiting(grid, tmp_path, os.setsid)
+    command = waiting(grid, tmp_path)
     until((tmp_path / "log").exists)
     os.kill(command.process.pid or 0, signal.SIGTERM)
     code, err = command.wait()
