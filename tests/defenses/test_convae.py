@@ -186,18 +186,27 @@ def test_a_pool_is_refused_where_the_attacked_purifier_changes() -> None:
 
 def test_training_through_the_purifier_is_on_worst_iterates() -> None:
     """As for a pipeline that is evaluated: one that makes the last iterate miss learns nothing."""
-    context = linear_problem()
-    settings = ConvAE(width=2, steps=3, batch_size=8, eps=0.2, through=True, attack=(Spec("fgsm"),))
-    models: list[nn.Module] = []
-    craft = context.adversarial
 
-    def watched(*arguments: Any, model: nn.Module) -> Tensor:
-        models.append(model)
-        return craft(*arguments, model=model)
+    def attacked(attack: str) -> Tensor:
+        torch.manual_seed(0)
+        context = linear_problem()
+        settings = configure(
+            DEFENSES, f"convae:width=2:steps=2:batch_size=8:through=true:attack=[{attack}]"
+        ).plugin
+        module, seen = settings.build(context.data).train(), []
+        craft = context.adversarial
 
-    context.adversarial = watched  # type: ignore[assignment, method-assign]
-    settings.fit(settings.build(context.data).train(), context)
-    assert [getattr(model, "evaluated", False) for model in models] == 3 * [True]
+        def watched(*arguments: Any, model: nn.Module) -> Tensor:
+            seen.append(craft(*arguments, model=model))
+            return seen[-1]
+
+        context.adversarial = watched  # type: ignore[assignment, method-assign]
+        settings.fit(module, context)
+        return torch.cat(seen)
+
+    swinging = "pgd:steps=4:rel_stepsize=1.5"
+    assert torch.equal(attacked(swinging), attacked(f"{swinging}:keep=worst"))
+    assert not torch.equal(attacked(swinging), attacked(f"{swinging}:keep=last"))
 
 
 def test_the_loss_of_logits_is_their_mean_distance_at_clamped_images() -> None:
@@ -230,7 +239,7 @@ def test_the_loss_of_logits_restores_them_and_leaves_the_pixels_free() -> None:
     def distances(loss: Any) -> tuple[float, float]:
         torch.manual_seed(0)
         context = linear_problem()
-        settings = ConvAE(width=8, steps=120, batch_size=64, eps=0.2, learning_rate=3e-3, loss=loss)
+        settings = ConvAE(width=4, steps=60, batch_size=32, eps=0.2, learning_rate=5e-3, loss=loss)
         module = settings.build(context.data).train()
         settings.fit(module, context)
         images, labels = context.split.images, context.split.labels
