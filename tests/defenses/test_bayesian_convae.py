@@ -270,9 +270,7 @@ def test_a_vote_may_ask_a_form_that_does_not_decide(networks: Any) -> None:
 
 CONFORMING = (
     "bayes=dropout",
-    "bayes=dropout:draws=3",
     "bayes=ensemble:ensemble_size=2",
-    "bayes=ensemble:ensemble_size=2:draws=2",
     "bayes=swag:rank=3:draws=2",
     "bayes=variational:draws=2:reject=0.5",
     "bayes=swag:rank=3:draws=2:control=true",
