@@ -79,7 +79,7 @@ class DiffusionPurifier(nn.Module):
 
     def diffused(self, images: Tensor) -> Tensor:
         """Images in [-1, 1] with the noise of time t."""
-        signal, noise = self.factors[0, :2]
+        signal, noise = self.factors[0, :2].unbind()
         return signal * images + noise * torch.randn_like(images)
 
     def step(self, state: State, constants: State) -> State:
@@ -112,7 +112,8 @@ class DiffusionPurifier(nn.Module):
 
     def estimate(self, noisy: Tensor, time: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
         """The network's estimate of the clean images, in [-1, 1]."""
-        return ((noisy - noise * self.network(noisy, time)) / signal).clamp(-1, 1)
+        predicted: Tensor = self.network(noisy, time)
+        return ((noisy - noise * predicted) / signal).clamp(-1, 1)
 
     def _followed_estimate(self, noisy: Tensor, *factors: Tensor) -> Tensor:
         """The estimate; where a gradient is followed, it keeps the noisy images alone."""
