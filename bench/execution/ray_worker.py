@@ -10,7 +10,6 @@ import contextlib
 import os
 import pickle
 import platform
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -23,12 +22,12 @@ from bench.errors import BenchError, StorageError
 from bench.execution.jobs import Finished, Input, Job, WorkerSetup
 from bench.execution.plugin_files import PackedPlugins
 from bench.execution.software import software
-from bench.execution.temporary_folders import folders_here, new_folder
+from bench.execution.temporary_folders import new_folder
 from bench.execution.worker import Desk
 from bench.store.artifacts import Artifact, ArtifactStore, check_key, digest_of
 from bench.text import LONGEST_LINE, one_line
 
-_FOLDERS = "bench-worker"
+FOLDERS = "bench-worker"
 """Beginning of the names of the workers' folders."""
 
 Sent = Mapping[str, "ray.ObjectRef[Artifact]"]
@@ -118,20 +117,6 @@ def work(assignment: bytes, job: bytes, sent: Sent) -> Report:
     return report._replace(finished=replace(report.finished, text=text))
 
 
-def clear(assignment: bytes) -> None:
-    """Remove the folders of a run's workers on this machine, after their last job.
-
-    Ray ends a process without letting it remove anything.
-
-    Args:
-        assignment: as in `work`.
-    """
-    run: Assignment = pickle.loads(assignment)  # noqa: S301 - as above
-    for folder in folders_here(_FOLDERS):
-        if (folder / run.mark).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 @cache
 def _worker(assignment: bytes) -> _RayWorker:
     return _RayWorker(pickle.loads(assignment))  # noqa: S301 - as above
@@ -159,7 +144,7 @@ class _RayWorker:
             setup.weights is None or setup.weights.exists()
         )
 
-        folder = new_folder(_FOLDERS)
+        folder = new_folder(FOLDERS)
         (folder / assignment.mark).touch()
         plugins = assignment.plugins.unpacked(folder)
         setup = replace(setup, plugins=plugins)

@@ -174,7 +174,8 @@ class RayWorkers:
                 ray.cancel(reference, force=True)
 
     def _clear(self) -> None:
-        self._calls.clear([node["NodeID"] for node in _alive()])
+        with contextlib.suppress(RayError):  # the cluster may have gone
+            self._calls.clear([node["NodeID"] for node in _alive()])
 
     def _room(self) -> int:
         """The number of tasks that fit on the nodes at once, as it was a second ago at most."""

@@ -33,6 +33,18 @@ def folders_here(purpose: str, parent: Path | None = None) -> Iterator[Path]:
     return (parent or Path(tempfile.gettempdir())).glob(f"{_prefix(purpose)}*")
 
 
+def remove_folders(purpose: str, mark: str) -> None:
+    """Remove the folders of temporary files of this machine in which a file lies.
+
+    Args:
+        purpose: beginning of their names.
+        mark: name of the file.
+    """
+    for folder in folders_here(purpose):
+        if (folder / mark).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _prefix(purpose: str) -> str:
     """Beginning of the names of folders on this machine."""
     host = f"{crc32(platform.node().encode('utf-8', 'replace')):08x}"

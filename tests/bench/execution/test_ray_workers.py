@@ -296,7 +296,7 @@ def test_workers_without_the_store_are_sent_what_they_need(
     try:
         assert workers.slots == 1
         assert remotely(workers, here, tiny_config) == expected
-        assert set(folders_here("bench-worker")) > before
+        assert set(folders_here("bench-worker")) - before
     finally:
         workers.close()
     assert set(folders_here("bench-worker")) <= before

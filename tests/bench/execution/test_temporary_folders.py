@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-from bench.execution.temporary_folders import new_folder
+import pytest
+
+from bench.execution.temporary_folders import new_folder, remove_folders
 
 
 def test_folders_of_ended_processes_are_removed(tmp_path: Path) -> None:
@@ -25,3 +28,12 @@ def test_folders_of_ended_processes_are_removed(tmp_path: Path) -> None:
     assert not dead.exists()
     assert all(folder.is_dir() for folder in (mine, *strangers))
     assert f"-{os.getpid()}-" in mine.name
+
+
+def test_marked_folders_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    marked, other, elsewhere = new_folder("test"), new_folder("test"), new_folder("other")
+    for folder in (marked, elsewhere):
+        (folder / "mark").touch()
+    remove_folders("test", "mark")
+    assert {path for path in (marked, other, elsewhere) if path.exists()} == {other, elsewhere}
