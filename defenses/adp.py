@@ -167,8 +167,10 @@ class ScoreSteps(nn.Module):
             classifier: function from images to logits (n, classes).
         """
         draws = self.settings.draws if self.settings.noise > 0 else 1
-        logits = [classifier(self(copies)) for copies in copies_of(images, draws, in_one_call=True)]
-        return torch.cat(logits).unflatten(0, (draws, len(images))).mean(dim=0)
+        batches = copies_of(images, draws, in_one_call=True)
+        logits = torch.cat([classifier(self(copies)) for copies in batches])
+        of_draws: Tensor = logits.unflatten(0, (draws, len(images)))
+        return of_draws.mean(dim=0)
 
     def accelerated(self, by: Accelerator) -> Callable[[Tensor], Tensor]:
         """The purification whose steps an engine runs; the noise is drawn at each call."""
