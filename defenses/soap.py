@@ -33,8 +33,12 @@ from defenses._checkpointed import Checkpointed
 from defenses._denoising_autoencoder import DenoisingAutoencoder, denoising_loss
 from defenses._schedule import linear_decay
 
-_SOFTNESS = 0.3
-"""Size of a gradient, in root mean squares of the image, whose smooth sign is 0.7."""
+_SOFTNESS = 1.0
+"""Size of a gradient, in root mean squares of the image, whose smooth sign is 0.7.
+
+A smaller one left more accuracy on MNIST under APGD at 0.2; with larger ones the steps are shorter
+than the real ones.
+"""
 
 _TINY = 1e-20
 """Square of a gradient that is nothing."""
@@ -187,7 +191,7 @@ class ErrorDescent(nn.Module):
         return self._gradient(images.detach()).sign()
 
     def _smooth_signs(self, images: Tensor) -> Tensor:
-        """The signs where the gradient is large for the image; near zero they rise smoothly."""
+        """Directions that rise smoothly with the gradient, to signs where it is large."""
         gradients = self._gradient(images)
         mean_square = gradients.square().mean(dim=(1, 2, 3), keepdim=True)
         softened = (gradients.square() + _SOFTNESS**2 * mean_square + _TINY).sqrt()
