@@ -50,9 +50,12 @@ class ADP(Defense):
 
     An image is noised, then moved along the score of the data by at most ten steps, whose size
     follows from how fast the score changes on the way. The classifier's logits are averaged over
-    ten draws of the noise. Numbers and order are those of the official code (jmyoon1/adp): like it,
-    the steps follow the score times the noise level, as the network gives it, and an image is put
-    back into [0, 1] after the noise and after each step.
+    ten draws of the noise. The numbers are those of the official code (jmyoon1/adp): like it, the
+    steps follow the score times the noise level, as the network gives it.
+
+    The official code also puts an image back into [0, 1] after the noise and after each step; here
+    that is done at the end. Noise that is cut off at black is unlike any that the network has seen:
+    on MNIST it takes most such images for clean and stops at once.
 
     The network differs: residual convolutions at half resolution with group normalization, in place
     of a RefineNet of 128 channels. Levels of the noise, batches and learning rate are those of NCSN
@@ -167,17 +170,19 @@ class ScoreSteps(nn.Module):
             classifier: function from images to logits (n, classes).
         """
         draws = self.settings.draws if self.settings.noise > 0 else 1
-        logits = [classifier(self(copies)) for copies in copies_of(images, draws, in_one_call=True)]
-        return torch.cat(logits).unflatten(0, (draws, len(images))).mean(dim=0)
+        batches = copies_of(images, draws, in_one_call=True)
+        logits = torch.cat([classifier(self(copies)) for copies in batches])
+        of_draws: Tensor = logits.unflatten(0, (draws, len(images)))
+        return of_draws.mean(dim=0)
 
     def accelerated(self, by: Accelerator) -> Callable[[Tensor], Tensor]:
         """The purification whose steps an engine runs; the noise is drawn at each call."""
         move = by.loop(self.step, self.settings.steps)
 
         def purify(images: Tensor) -> Tensor:
-            noisy = (images + self.settings.noise * torch.randn_like(images)).clamp(0, 1)
+            noisy = images + self.settings.noise * torch.randn_like(images)
             (purified,) = move((noisy,), ())
-            return purified
+            return purified.clamp(0, 1)
 
         return purify
 
@@ -190,7 +195,7 @@ class ScoreSteps(nn.Module):
         scores = self.score(images)
         sizes = self.step_sizes(images, scores)
         moves = sizes > self.settings.stop
-        return ((images + (sizes * moves).view(-1, 1, 1, 1) * scores).clamp(0, 1),)
+        return (images + (sizes * moves).view(-1, 1, 1, 1) * scores,)
 
     def step_sizes(self, images: Tensor, scores: Tensor) -> Tensor:
         """Step sizes (n,): a share of how far the score leads, within bounds.

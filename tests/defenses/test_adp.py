@@ -72,7 +72,7 @@ def plain(score: nn.Module, settings: ADP, images: Tensor, noise: Tensor) -> Ten
     """Image by image, at most so many steps of the adaptive size (arXiv:2106.06041)."""
     purified = []
     for image, drawn in zip(images, noise, strict=True):
-        x = (image + settings.noise * drawn).clamp(0, 1)[None]
+        x = (image + settings.noise * drawn)[None]
         for _ in range(settings.steps):
             here = score(x)
             there = score(x + 1e-3 * here)
@@ -81,8 +81,8 @@ def plain(score: nn.Module, settings: ADP, images: Tensor, noise: Tensor) -> Ten
             alpha = min(max(settings.step_share * 1e-3 / (1 - z), 1e-5), 0.1)
             if not alpha > settings.stop:
                 break
-            x = (x + alpha * here).clamp(0, 1)
-        purified.append(x)
+            x = x + alpha * here
+        purified.append(x.clamp(0, 1))
     return torch.cat(purified)
 
 
