@@ -49,8 +49,8 @@ class TotalVariation(Defense):
 
     The minimum is found by a fixed number of steps of the primal-dual algorithm of Chambolle and
     Pock 2011 (algorithm 1) in place of split Bregman, because every step has a gradient. The
-    attacker's gradient goes through all steps, in the memory of one step and of the stored path. It is
-    zero at values that are dropped, so that an attacker averages over several draws.
+    attacker's gradient goes through all steps, in the memory of one step and of the stored path.
+    It is zero at values that are dropped, so that an attacker averages over several draws.
 
     Attributes:
         dropout: probability with which a value is dropped, in [0, 1]; 0 draws nothing.
