@@ -205,12 +205,16 @@ def test_a_level_without_a_meaning_is_refused(alpha: str) -> None:
 
 
 def test_the_cross_entropy_of_a_rejection_leads_from_the_true_class_to_the_other() -> None:
-    """Between two classes of a linear classifier that differ along one direction."""
+    """Between two classes of a linear classifier; eight others are never likely."""
     smoothing, classifier = module(sigma=1.0, samples=40, selection=1), linear()
     weight = classifier[1].weight[:2]
     images = torch.rand(200, *INFO.shape).requires_grad_(True)
-    logits = smoothing.classify(images, lambda shown: classifier(shown)[:, :2]).logits
-    rejected = logits.argmax(1) == 2
+
+    def of_ten(shown: Tensor) -> Tensor:
+        return nn.functional.pad(classifier(shown)[:, :2], (0, 8), value=-30.0)
+
+    logits = smoothing.classify(images, of_ten).logits
+    rejected = logits.argmax(1) == 10
     labels = torch.zeros(200, dtype=torch.long)
     loss = nn.functional.cross_entropy(
         folded(logits, labels, rejecting=True)[rejected], labels[rejected]
