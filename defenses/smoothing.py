@@ -31,6 +31,13 @@ _MOST_IMAGES = 512
 _TIE = 0.2
 """Size of the term with a gradient, in votes; half a vote could change a decision."""
 
+_SPREAD = 20.0
+"""Logit of a class with all votes.
+
+If logits were the shares themselves, all classes would be about as likely, and an attack on the
+cross-entropy would push down both classes that a rejection lies between.
+"""
+
 Logits = Callable[[Tensor], Tensor]
 
 
@@ -110,7 +117,7 @@ class _Smoothing(nn.Module):
         self.register_buffer("radii", radii.where(radii > 0, torch.nan), persistent=False)
 
     def classify(self, images: Tensor, classifier: Logits) -> Decision:
-        """Shares of the votes (n, classes), a last score of a rejection, and certified radii.
+        """Multiples of the shares of votes (n, classes), a last one of a rejection, and radii.
 
         Args:
             images: images without noise, (n, channels, height, width).
@@ -131,8 +138,8 @@ class _Smoothing(nn.Module):
 
         radius = self.radii[votes.gather(1, selected[:, None])[:, 0]]
         radius = radius.where(first - second >= lead, torch.nan)
-        logits = torch.cat([scores, rejection[:, None]], dim=1) / self.settings.samples
-        return Decision(logits, {"radius": radius})
+        shares = torch.cat([scores, rejection[:, None]], dim=1) / self.settings.samples
+        return Decision(_SPREAD * shares, {"radius": radius})
 
     def _tally(self, images: Tensor, classifier: Logits, number: int) -> tuple[Tensor, Tensor]:
         """What a number of noisy versions of each image are taken for.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +18,6 @@ from bench.contracts import (
     Fraction,
     PositiveFloat,
     PositiveInt,
-    StandIn,
     State,
 )
 from bench.registry import register_defense
@@ -50,8 +49,8 @@ class TotalVariation(Defense):
 
     The minimum is found by a fixed number of steps of the primal-dual algorithm of Chambolle and
     Pock 2011 (algorithm 1) in place of split Bregman, because every step has a gradient. The
-    attacker's gradient goes through all steps, in the memory of one step and of the stored path. It is
-    zero at dropped values, so that the stand-in is the minimization that drops none.
+    attacker's gradient goes through all steps, in the memory of one step and of the stored path.
+    It is zero at values that are dropped, so that an attacker averages over several draws.
 
     Attributes:
         dropout: probability with which a value is dropped, in [0, 1]; 0 draws nothing.
@@ -99,16 +98,6 @@ class _Minimization(nn.Module):
             return minimized(_start(*constants), constants)[0].clamp(0, 1)
 
         return purify
-
-    def stand_ins(self) -> Mapping[str, StandIn]:
-        """The minimization that keeps every value, if this one drops some at random.
-
-        The exact gradient is zero at a value that is dropped, so that an attacker who follows few
-        draws leaves many values as they are.
-        """
-        if not 0 < self.dropout < 1:
-            return {}
-        return {"all_kept": StandIn(_Minimization(0.0, self.weight, self.steps))}
 
     def step(self, state: State, constants: State) -> State:
         """One step of the primal-dual algorithm.

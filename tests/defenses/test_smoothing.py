@@ -202,3 +202,24 @@ def test_the_same_noise_whatever_the_number_of_images() -> None:
 def test_a_level_without_a_meaning_is_refused(alpha: str) -> None:
     with pytest.raises(RequestError, match="must be above 0 and below 1"):
         configure(DEFENSES, f"smoothing:alpha={alpha}")
+
+
+def test_the_cross_entropy_of_a_rejection_leads_from_the_true_class_to_the_other() -> None:
+    """Between two classes of a linear classifier; eight others are never likely."""
+    smoothing, classifier = module(sigma=1.0, samples=40, selection=1), linear()
+    weight = classifier[1].weight[:2]
+    images = torch.rand(200, *INFO.shape).requires_grad_(True)
+
+    def of_ten(shown: Tensor) -> Tensor:
+        return nn.functional.pad(classifier(shown)[:, :2], (0, 8), value=-30.0)
+
+    logits = smoothing.classify(images, of_ten).logits
+    rejected = logits.argmax(1) == 10
+    labels = torch.zeros(200, dtype=torch.long)
+    loss = nn.functional.cross_entropy(
+        folded(logits, labels, rejecting=True)[rejected], labels[rejected]
+    )
+    (gradient,) = torch.autograd.grad(loss, images)
+    along = gradient[rejected].flatten(1) @ (weight[1] - weight[0])
+    assert int(rejected.sum()) > 20
+    assert bool((along > 0).all())
