@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -32,6 +32,19 @@ def check_adversarial(adversarial: Spec | None, eps: float | None) -> None:
         )
 
 
+def check_distillation(distill: Spec | None, temperature: float, adversarial: Spec | None) -> None:
+    """Check that a network is not distilled and adversarially trained at once.
+
+    Raises:
+        ValueError: it is both.
+    """
+    if adversarial is not None and (distill is not None or temperature != 1):
+        raise ValueError(
+            "parameter adversarial: not together with distill or temperature, with which the "
+            "gradient that the attack follows vanishes"
+        )
+
+
 def train(
     module: nn.Module,
     context: FitContext,
@@ -41,6 +54,8 @@ def train(
     learning_rate: float,
     adversarial: Spec | None,
     eps: float | None,
+    distill: Spec | None,
+    temperature: float,
     autocast: bool = False,
 ) -> None:
     """Minimize the cross-entropy over the weights that require a gradient.
@@ -55,6 +70,9 @@ def train(
             al., ICLR 2018, arXiv:1706.06083, equation 2.1); None for clean images.
         eps: budget of the attack on the [0, 1] scale. Unlike in the paper, it grows linearly over
             the first 30 % of the training.
+        distill: classifier whose probabilities at the temperature take the place of the labels
+            (Papernot et al., IEEE S&P 2016, arXiv:1511.04508, section IV); None for the labels.
+        temperature: number that the logits are divided by in front of the softmax.
         autocast: whether the forward pass runs in bfloat16 where that is safe. Weights, accumulated
             gradients and the loss stay in float32.
     """
@@ -62,18 +80,27 @@ def train(
     optimizer = Adam(weights, lr=learning_rate)
     steps = context.steps_in(epochs, batch_size)
     schedule = CosineAnnealingLR(optimizer, steps)
+    teacher = None if distill is None else context.build(distill)
 
     for step, (images, labels) in enumerate(context.batches(batch_size, epochs=epochs), start=1):
+        targets = labels if teacher is None else _probabilities(teacher, images, temperature)
         if adversarial is not None and eps is not None:
             budget = eps * min(1.0, step / (_RAMP * steps))
             images = context.adversarial(adversarial, images, labels, budget, model=module)
 
         with torch.autocast(images.device.type, torch.bfloat16, enabled=autocast):
             logits = module(images)
-        loss = cross_entropy(logits.float(), labels)
+        loss = cross_entropy(logits.float() / temperature, targets)
 
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         schedule.step()
         context.report(loss=loss)
+
+
+def _probabilities(teacher: nn.Module, images: Tensor, temperature: float) -> Tensor:
+    """The teacher's softmax (n, classes) at a temperature."""
+    with torch.no_grad():
+        logits: Tensor = teacher(images)
+    return (logits / temperature).softmax(dim=1)

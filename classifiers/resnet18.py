@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, conv1x1
@@ -10,14 +11,16 @@ from torchvision.models.resnet import BasicBlock, conv1x1
 from bench.contracts import (
     AttackSpec,
     Classifier,
+    ClassifierSpec,
     DataInfo,
     FitContext,
     Fraction,
+    OmittedAt,
     PositiveFloat,
     PositiveInt,
 )
 from bench.registry import register_classifier
-from classifiers._training import check_adversarial, train
+from classifiers._training import check_adversarial, check_distillation, train
 
 _BLOCKS = 2
 """Number of residual blocks in each of the four stages."""
@@ -43,6 +46,13 @@ class ResNet18(Classifier):
             crafted on the network under training, replace each batch. None for clean images.
         eps: budget of that attack on the [0, 1] scale, given with `adversarial` only; it grows
             linearly over the first 30 % of the training.
+        distill: spec of the teacher of defensive distillation (arXiv:1511.04508), whose softmax
+            takes the place of the labels: `distill=[cnn:temperature=20]:temperature=20`. It is
+            known to fall, see `temperature`. None for the labels.
+        temperature: number that the logits are divided by in training, above 0. At inference it is
+            1, and above 1 the logits have then grown so large that the gradient of the
+            cross-entropy vanishes in float32: attacks that follow it fail, others do not
+            (arXiv:1607.04311).
     """
 
     width: PositiveInt = 64
@@ -51,9 +61,12 @@ class ResNet18(Classifier):
     learning_rate: PositiveFloat = 1e-3
     adversarial: AttackSpec | None = None
     eps: Fraction | None = None
+    distill: ClassifierSpec | None = None
+    temperature: Annotated[PositiveFloat, OmittedAt(1.0)] = 1.0
 
     def __post_init__(self) -> None:
         check_adversarial(self.adversarial, self.eps)
+        check_distillation(self.distill, self.temperature, self.adversarial)
 
     def build(self, data: DataInfo) -> nn.Module:
         """The untrained network: images (n, channels, height, width) to logits (n, classes)."""
@@ -69,6 +82,8 @@ class ResNet18(Classifier):
             learning_rate=self.learning_rate,
             adversarial=self.adversarial,
             eps=self.eps,
+            distill=self.distill,
+            temperature=self.temperature,
         )
 
 

@@ -16,6 +16,7 @@ from torchvision.models import VGG16_BN_Weights, VGG16_Weights, vgg16, vgg16_bn
 from bench.contracts import (
     AttackSpec,
     Classifier,
+    ClassifierSpec,
     DataInfo,
     FitContext,
     Fraction,
@@ -25,7 +26,7 @@ from bench.contracts import (
     PositiveInt,
 )
 from bench.registry import register_classifier
-from classifiers._training import check_adversarial, train
+from classifiers._training import check_adversarial, check_distillation, train
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -64,6 +65,13 @@ class VGG16(Classifier):
             crafted on the network under training, replace each batch. None for clean images.
         eps: budget of that attack on the [0, 1] scale, given with `adversarial` only; it grows
             linearly over the first 30 % of the training.
+        distill: spec of the teacher of defensive distillation (arXiv:1511.04508), whose softmax
+            takes the place of the labels: `distill=[cnn:temperature=20]:temperature=20`. It is
+            known to fall, see `temperature`. None for the labels.
+        temperature: number that the logits are divided by in training, above 0. At inference it is
+            1, and above 1 the logits have then grown so large that the gradient of the
+            cross-entropy vanishes in float32: attacks that follow it fail, others do not
+            (arXiv:1607.04311).
     """
 
     weights: str = "none"
@@ -78,6 +86,8 @@ class VGG16(Classifier):
     autocast: Annotated[bool, OmittedAt(False)] = False
     adversarial: AttackSpec | None = None
     eps: Fraction | None = None
+    distill: ClassifierSpec | None = None
+    temperature: Annotated[PositiveFloat, OmittedAt(1.0)] = 1.0
 
     def __post_init__(self) -> None:
         if self.frozen > _CONVOLUTIONS:
@@ -91,6 +101,7 @@ class VGG16(Classifier):
         if not 0 <= self.dropout < 1:
             raise ValueError(f"parameter dropout={self.dropout}: must be in [0, 1)")
         check_adversarial(self.adversarial, self.eps)
+        check_distillation(self.distill, self.temperature, self.adversarial)
         for path in self.files():
             _refuse_pickle(path)
 
@@ -127,6 +138,8 @@ class VGG16(Classifier):
             learning_rate=self.learning_rate,
             adversarial=self.adversarial,
             eps=self.eps,
+            distill=self.distill,
+            temperature=self.temperature,
             autocast=self.autocast,
         )
 

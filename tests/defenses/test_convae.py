@@ -182,3 +182,70 @@ def test_the_weight_of_the_classifier_adds_its_cross_entropy() -> None:
 def test_a_pool_is_refused_where_the_attacked_purifier_changes() -> None:
     with pytest.raises(RequestError, match=r"parameter pool: .* through=true"):
         configure(DEFENSES, "convae:pool=64:through=true")
+
+
+def test_the_loss_of_logits_is_their_mean_distance_at_clamped_images() -> None:
+    """HGD's loss for logits, written out for each image and class."""
+    context = linear_problem()
+    settings = ConvAE(width=2, steps=1, batch_size=8, loss="logits", noise=0.0)
+    module, seen = settings.build(context.data).train(), []
+    module.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+    craft, clean = context.adversarial, []
+
+    def watched(attack: Spec, images: Tensor, *arguments: Any) -> Tensor:
+        clean.append(images)
+        return craft(attack, images, *arguments)
+
+    context.adversarial = watched  # type: ignore[method-assign, assignment]
+    settings.fit(module, context)
+    ((_, restored),) = seen
+    weight, bias = context.classifier[1].weight, context.classifier[1].bias  # type: ignore[index]
+    total = 0.0
+    for after, before in zip(restored.detach(), clean[0], strict=True):
+        shown = after.clamp(0, 1).flatten()
+        for row, offset in zip(weight, bias, strict=True):
+            logits = [float(row @ pixels + offset) for pixels in (shown, before.flatten())]
+            total += abs(logits[0] - logits[1])
+    assert list(context.history) == ["logits"]
+    assert context.history["logits"][0][1] == pytest.approx(total / (8 * 2), abs=2e-6)
+
+
+def test_the_loss_of_logits_restores_them_and_leaves_the_pixels_free() -> None:
+    def distances(loss: Any) -> tuple[float, float]:
+        torch.manual_seed(0)
+        context = linear_problem()
+        settings = ConvAE(
+            width=8, steps=120, batch_size=64, eps=0.2, learning_rate=3e-3, loss=loss
+        )
+        module = settings.build(context.data).train()
+        settings.fit(module, context)
+        images, labels = context.split.images, context.split.labels
+        attacked = context.adversarial(Spec("fgsm"), images, labels, 0.2)
+        with torch.no_grad():
+            restored = module.eval()(attacked)
+            logits = (context.classifier(restored) - context.classifier(images)).abs().mean()
+        return float(logits), float(((restored - images) ** 2).mean())
+
+    logits, pixels = distances("logits")
+    logits_of_pixels, least_pixels = distances("mse")
+    assert logits < logits_of_pixels
+    assert pixels > least_pixels
+
+
+@pytest.mark.parametrize("option", ["loss=mse", "skips=true", "arch=unet", "loss=none"])
+def test_options_that_are_not_taken_change_no_key(option: str) -> None:
+    plain = configure(DEFENSES, "convae").training_identity
+    assert configure(DEFENSES, f"convae:{option}").training_identity == plain
+
+
+@pytest.mark.parametrize("option", ["loss=logits", "skips=false", "arch=author"])
+def test_options_that_are_taken_change_the_key(option: str) -> None:
+    configured = configure(DEFENSES, f"convae:{option}")
+    assert configured.identity != configure(DEFENSES, "convae").identity
+    assert configure(DEFENSES, configured.resolved).identity == configured.identity
+
+
+@pytest.mark.parametrize("option", ["loss=l2", "arch=autor", "skips=maybe"])
+def test_a_wrong_option_is_refused_with_what_is_allowed(option: str) -> None:
+    with pytest.raises(RequestError, match=f"defense 'convae': parameter {option}: .*"):
+        configure(DEFENSES, f"convae:{option}")

@@ -17,6 +17,8 @@ INFO = DataInfo((1, 12, 12), 10)
 SHORT = DefenseGAN(latent=6, width=2, restarts=3, steps=5, rate=3.0, start_std=1.0)
 PURIFIERS = {
     "convae": ConvAE(width=2),
+    "convae without skips": ConvAE(width=2, skips=False),
+    "convae of the author": ConvAE(arch="author"),
     "puvae": PuVAE(channels=6, kernel=3, dilation=1, hidden=64, latent=8, noise=0.1),
     "defensegan": SHORT,
     "defensegan on the sphere": replace(SHORT, sphere=True),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.report.columns import over_seeds, with_interval
-from bench.report.cross_attack.tables import attack_titles, short_trainings
+from bench.report.cross_attack.tables import attack_titles, short_trainings, threat_names
 from bench.report.figure_styles import figure_width, is_narrow
 from bench.report.fitting import tick_characters
 from bench.report.formats import two_decimals
@@ -50,7 +50,7 @@ def cross_attack_figures(report: Report) -> Iterator[NamedFigure]:
         names = (report.names.dataset[dataset], report.names.classifier[classifier])
         tested = [report.names.attack[attack] for attack in rows["attack"]]
         figure = _heat_map(rows.assign(attack=tested))
-        figure.suptitle(f"{name} on {', '.join(names)} (graybox)")
+        figure.suptitle(f"{name} on {', '.join(names)} ({threat_names(rows)})")
         yield NamedFigure(f"cross_attack_{'_'.join(names)}_{name}", figure)
 
 

@@ -1,4 +1,4 @@
-"""The frame of defenses that were trained for one attack and tested on another (gray-box)."""
+"""The frame of defenses that were trained for one attack and tested on another."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from bench.analysis.outcomes import EvaluatedCell
 from bench.analysis.verdict import Verdict
 from bench.report.columns import interval_columns, training_columns, with_interval
 
+_THREATS = ("graybox", "adaptive")
+"""Threat models of the cells: the one of the reproduced paper, and the strongest."""
+
 COLUMNS = (
     *("dataset", "classifier", "seed", "defense_name", "defense"),
-    *("trained_for", "trained_eps", "attack", "eps", *with_interval("robust_accuracy"), "verdict"),
+    *("trained_for", "trained_eps", "attack", "eps", "threat"),
+    *(*with_interval("robust_accuracy"), "verdict"),
 )
 
 
 def cross_attack_frame(
     cells: Sequence[EvaluatedCell], verdicts: Mapping[str, Verdict]
 ) -> pd.DataFrame:
-    """One row per gray-box cell of a defense that the run holds trained for several attacks.
+    """One row per cell of a defense that the run holds trained for several attacks.
+
+    The cells are those of the threat models `graybox`, the paper's, and `adaptive`.
 
     `trained_for` and `trained_eps` are described at `bench.report.columns.training_columns`.
 
@@ -32,7 +38,7 @@ def cross_attack_frame(
     for cell in cells:
         record = cell.record
         training = training_columns(record)
-        if training["trained_for"] is None or record.properties.threat != "graybox":
+        if training["trained_for"] is None or record.properties.threat not in _THREATS:
             continue
         labels = {**record.labels, "defense_name": record.defense_name}
         accuracy = interval_columns("robust_accuracy", robust_accuracy(cell.outcome))

@@ -14,13 +14,15 @@ from bench.report.report import Report
 from bench.report.writers import NamedTable
 from bench.spec import split_list
 
-_TITLE = "Robust accuracy: trained for one attack, tested on another (graybox)"
+_TITLE = "Robust accuracy: trained for one attack, tested on another"
 
 
 def cross_attack_tables(report: Report) -> Iterator[NamedTable]:
     """The table, where a defense was trained for several attacks."""
     if not report.cross_attack.empty:
-        yield NamedTable("cross_attack", _TITLE, cross_attack_table(report.cross_attack), MARKS)
+        frame = report.cross_attack
+        title = f"{_TITLE} ({threat_names(frame)})"
+        yield NamedTable("cross_attack", title, cross_attack_table(frame), MARKS)
 
 
 def cross_attack_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -54,3 +56,8 @@ def short_trainings(attacks: pd.Series[Any]) -> list[str]:
     names = ShortNames.of(spec for specs in listed for spec in specs)
 
     return [",".join(names[spec] for spec in specs) for specs in listed]
+
+
+def threat_names(frame: pd.DataFrame) -> str:
+    """The threat models of the cells, in the order in which they appear."""
+    return ", ".join(frame["threat"].unique())

@@ -76,6 +76,7 @@ def test_training_attack_against_test_attack(made: Any, tmp_path: Path) -> None:
         for test, count in zip(("fgsm", "pgd"), counts, strict=True):
             cells.append((count, trained(defense, attack, eps, attack=test)))
             cells.append((0, trained(defense, attack, eps, attack=test, threat="whitebox")))
+        cells.append((3, trained(defense, attack, eps, attack="cascade", threat="adaptive")))
     cells.append((9, {"defense": "none"}))
     cells.append((9, trained("other", "fgsm", 0.3)))
     run = run_of(made, tmp_path, cells)
@@ -85,13 +86,18 @@ def test_training_attack_against_test_attack(made: Any, tmp_path: Path) -> None:
     assert found == {
         ("fgsm", 0.3, "fgsm", 0.1): 0.75,
         ("fgsm", 0.3, "pgd", 0.1): 0.25,
+        ("fgsm", 0.3, "cascade", 0.1): 0.15,
         ("fgsm,pgd:steps=3", 0.2, "fgsm", 0.1): 0.6,
         ("fgsm,pgd:steps=3", 0.2, "pgd", 0.1): 0.55,
+        ("fgsm,pgd:steps=3", 0.2, "cascade", 0.1): 0.15,
     }
     table = cross_attack_table(report.cross_attack)
     assert table["defense"].tolist() == [convae, mixture]
     assert table["trained for"].tolist() == ["fgsm @ 0.3", "fgsm,pgd @ 0.2"]
     assert table["pgd @ 0.1"].tolist() == ["0.250 [0.112, 0.469]", "0.550 [0.342, 0.742]"]
+    assert table["cascade @ 0.1"].tolist() == 2 * ["0.150 [0.052, 0.360]"]
+    text = (run.path / "tables" / "cross_attack.md").read_text()
+    assert "tested on another (graybox, adaptive)" in text
     assert (run.path / "plots" / "cross_attack_digits_cnn_convae.png").stat().st_size > 1000
     assert not (run.path / "plots" / "cross_attack_digits_cnn_other.png").exists()
 

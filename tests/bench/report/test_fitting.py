@@ -84,6 +84,7 @@ def report_of(defenses: list[str], budgets: tuple[float, ...]) -> Any:
             "trained_eps": 0.3,
             "attack": attack,
             "eps": 0.15,
+            "threat": "graybox",
             "seed": 0,
             "robust_accuracy": 0.745,
             "robust_accuracy_low": 0.68,
