@@ -81,11 +81,11 @@ def test_every_classifier_that_is_trained_here_can_be_distilled(spec: str) -> No
     teacher = CNN(width=2, hidden=4).build(INFO).eval()
     teacher.register_forward_hook(lambda _, inputs, __: asked.append(len(inputs[0])))
     plugin = configure(
-        CLASSIFIERS, f"{spec}:epochs=1:batch_size=4:distill=[cnn:width=2]:temperature=20"
+        CLASSIFIERS, f"{spec}:epochs=1:batch_size=8:distill=[cnn:width=2]:temperature=20"
     ).plugin
     fit = context(teacher, random_split())
     plugin.fit(plugin.build(INFO).train(), fit)
-    assert asked == [4, 4]
+    assert asked == [8]
     assert 0 < fit.history["loss"][0][1] < 20
 
 
@@ -131,7 +131,9 @@ def test_what_makes_no_sense_is_refused(name: str, given: str, message: str) -> 
         configure(CLASSIFIERS, f"{name}:{given}")
 
 
-BUDGET = "cnn:width=8:hidden=64:batch_size=40:epochs=20:learning_rate=3e-3"
+BUDGET = "cnn:width=8:hidden=64:batch_size=40:epochs=14:learning_rate=5e-3"
+TEACHER_ALONE = ":temperature=30"
+DISTILLED = ":distill=[cnn:temperature=30]:temperature=30"
 
 
 @cache
@@ -139,19 +141,16 @@ def digits() -> tuple[Split, Tensor, Tensor]:
     """Training images of the digits, and test images with their labels."""
     data = load_dataset("digits", Path())
     split = Split.of(data.train.images[:640], data.train.labels[:640])
-    return split, data.test.images[:100], data.test.labels[:100]
+    return split, data.test.images[:60], data.test.labels[:60]
 
 
 @cache
 def trained(options: str) -> nn.Module:
-    """A network trained on the digits; the teacher, if it needs one, is trained at T = 20 too."""
+    """A network trained on the digits; a student is taught by the one of `TEACHER_ALONE`."""
     plugin = configure(CLASSIFIERS, f"{BUDGET}{options}").plugin
-    teacher = trained(":temperature=20") if "distill" in options else None
-    with seeded(CPU, "digits", options):
+    teacher = trained(TEACHER_ALONE) if "distill" in options else None
+    with seeded(CPU, "digits"):
         return fitted(plugin, "x", context(teacher, digits()[0]), CPU)
-
-
-DISTILLED = ":distill=[cnn:temperature=20]:temperature=20"
 
 
 def accuracy(module: nn.Module, images: Tensor) -> float:
@@ -162,9 +161,8 @@ def attacked(attack: str, options: str, eps: float) -> float:
     """Accuracy of a trained network under an attack on it."""
     module, (_, images, labels) = trained(options), digits()
     with seeded(CPU, "attack"):
-        return accuracy(
-            module, perturb(configure(ATTACKS, attack), module, images, labels, eps)
-        )
+        found = perturb(configure(ATTACKS, attack), module, images, labels, eps)
+    return accuracy(module, found)
 
 
 def without_gradient(options: str) -> float:
@@ -176,7 +174,26 @@ def without_gradient(options: str) -> float:
     return float((gradient.flatten(1) == 0).all(dim=1).float().mean())
 
 
-def test_its_gradient_vanishes_and_an_attack_on_the_logits_sees_through_it() -> None:
-    assert accuracy(trained(DISTILLED), digits()[1]) > 0.85
+@pytest.mark.parametrize("options", [TEACHER_ALONE, DISTILLED])
+def test_the_gradient_of_the_cross_entropy_vanishes(options: str) -> None:
+    """The teacher alone is trained at the temperature too, so its softmax saturates likewise."""
+    assert accuracy(trained(options), digits()[1]) > 0.75
+    assert without_gradient(options) > 0.2
     assert without_gradient("") == 0
-    assert without_gradient(DISTILLED) > 0.3
+
+
+@pytest.mark.parametrize(
+    ("attack", "eps", "is_misled"),
+    [
+        ("fgsm", 0.2, True),
+        ("pgd:steps=10", 0.2, True),
+        ("apgd:loss=dlr:steps=10", 0.2, False),
+        ("cw:steps=30:binary_search_steps=3:stepsize=0.1:initial_const=0.01", 3.0, False),
+    ],
+)
+def test_losses_of_the_logits_break_what_the_cross_entropy_does_not(
+    attack: str, eps: float, is_misled: bool
+) -> None:
+    """Carlini and Wagner 2017 (arXiv:1608.04644, section VIII)."""
+    gain = attacked(attack, DISTILLED, eps) - attacked(attack, "", eps)
+    assert gain > 0.2 if is_misled else gain < 0.05

@@ -214,9 +214,7 @@ def test_the_loss_of_logits_restores_them_and_leaves_the_pixels_free() -> None:
     def distances(loss: Any) -> tuple[float, float]:
         torch.manual_seed(0)
         context = linear_problem()
-        settings = ConvAE(
-            width=8, steps=120, batch_size=64, eps=0.2, learning_rate=3e-3, loss=loss
-        )
+        settings = ConvAE(width=4, steps=60, batch_size=32, eps=0.2, learning_rate=5e-3, loss=loss)
         module = settings.build(context.data).train()
         settings.fit(module, context)
         images, labels = context.split.images, context.split.labels
