@@ -92,6 +92,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the core
     _threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     torch.set_num_threads(_threads)
     os.environ["OMP_NUM_THREADS"] = str(_threads)  # for processes that tests start
+    # Workers of Ray would give way to the other test processes.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - as Ray spells it
     # The device's lock lies here: test processes do not wait for each other.
     os.environ["XDG_RUNTIME_DIR"] = _runtime.name
 
