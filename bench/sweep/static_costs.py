@@ -18,7 +18,7 @@ REPEATS = frozenset(
     {
         *("steps", "iterations", "epochs", "critic_steps", "restarts", "draws", "queries"),
         *("binary_search_steps", "initial_gradient_eval_steps", "target_classes", "candidates"),
-        *("rotations", "translations"),
+        *("rotations", "translations", "repeats", "radii"),
     }
 )
 """Names of parameters that say how often the work of a plugin is repeated."""

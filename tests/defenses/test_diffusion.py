@@ -102,7 +102,7 @@ def test_less_of_the_image_is_left_at_each_time(schedule: Schedule, timesteps: i
 
 
 def test_the_network_of_ho_et_al_has_their_number_of_weights() -> None:
-    """35.7 million in the paper (appendix B), 35,746,307 in the authors' checkpoint."""
+    """35.7 million in the paper (appendix B), 35,746,307 in a port of the authors' code."""
     sizes = UNetSizes(128, (1, 2, 2, 2), blocks=2, attention=(1,), dropout=0.1, timesteps=1000)
     with torch.device("meta"):
         network = DenoisingUNet(3, sizes)
