@@ -122,7 +122,7 @@ def main() -> None:
             f"local:processes={slots}:threads=1", given.arguments
         ),
         **({} if given.no_ray else {"ray": by_executor("ray:cpus=1", given.arguments)}),
-        f"{given.shards} shards, {slots} at once": by_shards(given.shards, slots, given.arguments),
+        f"shards, {given.shards}, {slots} at once": by_shards(given.shards, slots, given.arguments),
     }
     with tempfile.TemporaryDirectory() as scratch:
         seconds, differing, files = measured(ways, given.rounds, Path(scratch))
